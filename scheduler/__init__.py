@@ -1,0 +1,3 @@
+"""Ringback, the relational call scheduler."""
+
+__version__ = "0.1.0"

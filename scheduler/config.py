@@ -1,0 +1,122 @@
+"""How this process runs: connections, places, intervals. Not what the rules are.
+
+Rules live in tables (`scheduler_config`, `campaigns.call_settings`) and change while the daemon runs;
+these settings are read once, from `RINGBACK_*` variables, `.env` and a TOML file, in that order of
+precedence. `problems()` lists every complaint at once, relations between settings included.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from scheduler.errors import InvalidSettings
+
+DEFAULT_DATABASE_URL = "sqlite:///var/ringback.db"
+SLACK = timedelta(seconds=5)
+"""What may pass between a request's time-out and its answer being written."""
+
+
+class Settings(BaseSettings):
+    """Settings of one process. Durations are seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RINGBACK_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",  # .env is shared with the vendors' own names; problems() reports unknown RINGBACK_*
+        frozen=True,
+    )
+
+    database_url: SecretStr = SecretStr(DEFAULT_DATABASE_URL)
+    provider: str = "simulator"
+    dialing_places: int = Field(20, ge=1, le=2000)
+    dispatch_interval: float = Field(1.0, gt=0, le=3600)
+    follow_interval: float = Field(2.0, gt=0, le=3600)
+    upkeep_interval: float = Field(5.0, gt=0, le=3600)
+    poll_every: float = Field(10.0, gt=0, le=3600)
+    request_timeout: float = Field(20.0, gt=0, le=600)
+    dial_budget: float = Field(10.0, gt=0, le=600)
+    lease_seconds: float | None = Field(None, gt=0, le=86400)
+    settle_seconds: float = Field(120.0, gt=0, le=86400)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    metrics_port: int | None = Field(None, ge=1, le=65535)
+    min_tzdata: str = "2026b"
+    default_country: str = Field("CL", pattern="^[A-Z]{2}$")
+    host: str = Field(default_factory=socket.gethostname)
+
+    simulator_url: str | None = None
+    simulator_seed: int = 1
+    simulator_mix: str = "completed=35,no_answer=30,busy=12,voicemail=10,hang_up=6,failed=3,callback=2,invalid_number=1,do_not_call=1"
+    simulator_ring_seconds: float = Field(2.0, ge=0)
+    simulator_talk_seconds: float = Field(6.0, ge=0)
+    simulator_callback_minutes: float = Field(1.0, ge=0)
+    simulator_faults: str = ""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get("RINGBACK_CONFIG", "ringback.toml")))
+        return (init_settings, env_settings, dotenv_settings, toml)
+
+    @property
+    def url(self) -> str:
+        return self.database_url.get_secret_value()
+
+    def lease(self, configured: timedelta | None = None) -> timedelta:
+        """How long a claim holds: this process's own setting, else the row `lease_seconds`."""
+        if self.lease_seconds is not None:
+            return timedelta(seconds=self.lease_seconds)
+        return configured or timedelta(seconds=60)
+
+    def problems(self, lease: timedelta | None = None) -> list[str]:
+        """Every complaint about these settings and their relations. Empty when all is well."""
+        found = []
+        held = self.lease(lease)
+        longest_dial = timedelta(seconds=self.dial_budget + self.request_timeout) + SLACK
+        if not longest_dial < held:
+            found.append(
+                f"lease_seconds is {held.total_seconds():g}, but a dial may take dial_budget + request_timeout + "
+                f"{SLACK.total_seconds():g} s = {longest_dial.total_seconds():g} s; raise lease_seconds above that"
+            )
+        if not held < timedelta(seconds=self.settle_seconds):
+            found.append(
+                f"settle_seconds is {self.settle_seconds:g}, but it must exceed the lease "
+                f"({held.total_seconds():g} s), or a call still being placed could be taken for one never made"
+            )
+        known = {"RINGBACK_" + name.upper() for name in type(self).model_fields} | KNOWN_ELSEWHERE
+        for name in sorted(os.environ):
+            if name.startswith("RINGBACK_") and name not in known:
+                found.append(f"{name} is set but is no setting of Ringback")
+        return found
+
+
+KNOWN_ELSEWHERE = {"RINGBACK_CONFIG", "RINGBACK_TEST_MYSQL_URL", "RINGBACK_FAULT_POINT", "RINGBACK_FAULT_SEED"}
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The settings of this process. Raises InvalidSettings naming each field and what would be right."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise InvalidSettings("settings", [_sentence(problem) for problem in error.errors()]) from None
+    except (OSError, ValueError) as error:  # an unreadable or malformed .env or TOML file
+        raise InvalidSettings("settings", [str(error)]) from None
+
+
+def _sentence(problem: Any) -> str:
+    name = "RINGBACK_" + "_".join(str(part) for part in problem["loc"]).upper()
+    return f"{name}: {problem['input']!r} cannot be used; {problem['msg']}"

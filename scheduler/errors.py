@@ -1,0 +1,71 @@
+"""Every error that this code raises on purpose, in one tree.
+
+    RingbackError                 one clear sentence for people; the CLI prints it and exits 1
+    |-- InvalidValue              a value from a person: names the field, the value, what would be right
+    |   `-- InvalidSettings       several of them at once, from one settings row or document
+    |-- NotFound                  no row with that id
+    |-- Conflict                  the row is there but not in a state that allows this
+    |-- DatabaseUnavailable       not reachable, read-only, full: wait and try again
+    |-- SchemaMismatch            the tables are older or newer than this code
+    `-- ProviderError             a telephony request that cannot be answered; says if it is permanent
+
+Lost races, empty polls and refusals are return values, not errors. A docstring is the default message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class RingbackError(Exception):
+    """Something could not be done."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__ or type(self).__name__)
+
+
+class InvalidValue(RingbackError):
+    """A value cannot be used.
+
+    `field` is what the person wrote it into, `value` what they wrote, `right` what would be accepted.
+    """
+
+    def __init__(self, field: str, value: object, right: str) -> None:
+        self.field, self.value, self.right = field, value, right
+        super().__init__(f"{field}: {value!r} cannot be used; {right}")
+
+
+class InvalidSettings(InvalidValue):
+    """Several values of one settings document cannot be used."""
+
+    def __init__(self, where: str, problems: Iterable[str]) -> None:
+        self.where, self.problems = where, tuple(problems)
+        RingbackError.__init__(self, f"{where}: " + "; ".join(self.problems))
+
+
+class NotFound(RingbackError):
+    """There is no such row."""
+
+    def __init__(self, what: str, key: object) -> None:
+        self.what, self.key = what, key
+        super().__init__(f"there is no {what} {key}")
+
+
+class Conflict(RingbackError):
+    """The row is not in a state that allows this."""
+
+
+class DatabaseUnavailable(RingbackError):
+    """The database cannot be reached."""
+
+
+class SchemaMismatch(RingbackError):
+    """The database schema does not fit this version; run `ringback db upgrade`."""
+
+
+class ProviderError(RingbackError):
+    """The voice provider could not answer."""
+
+    def __init__(self, message: str | None = None, *, permanent: bool = False) -> None:
+        self.permanent = permanent
+        super().__init__(message)

@@ -1,0 +1,220 @@
+"""What things are: the words of the tables as enums, and the rows as frozen values.
+
+Nothing is decided here. The English attribute names are for Python; tables and columns keep the
+names that operators already use (`Lead.first_name` is the column `nombre`). Every instant is aware
+UTC. A newcomer would mix up three words: `status` is where a scheduled call stands with us, `state`
+is where one attempt (one dial) stands, `outcome` is what happened on that attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+
+class LeadStatus(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+    SUSPENDED = "suspended"
+
+
+class CallStatus(StrEnum):
+    """`leads.call_status`: what an operator's screen shows for the lead."""
+
+    NO_SELECTED = "no_selected"
+    SELECTED = "selected"
+    CALLING = "calling"
+    COMPLETED = "completed"
+    ERROR = "error"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    HANG_UP = "hang_up"
+    VOICEMAIL = "voicemail"
+
+
+class ScheduleStatus(StrEnum):
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+OPEN_STATUSES = (ScheduleStatus.PENDING, ScheduleStatus.IN_PROGRESS)
+
+
+class AttemptState(StrEnum):
+    PLACING = "placing"
+    LIVE = "live"
+    UNKNOWN = "unknown"
+    ENDED = "ended"
+    REFUSED = "refused"
+
+
+OPEN_STATES = (AttemptState.PLACING, AttemptState.LIVE, AttemptState.UNKNOWN)
+
+
+class Outcome(StrEnum):
+    """What happened on an attempt. The field also says disposition."""
+
+    COMPLETED = "completed"
+    CALLBACK = "callback"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    HANG_UP = "hang_up"
+    VOICEMAIL = "voicemail"
+    FAILED = "failed"
+    INVALID_NUMBER = "invalid_number"
+    DO_NOT_CALL = "do_not_call"
+    CANCELLED = "cancelled"
+
+
+RETRYABLE_OUTCOMES = (
+    Outcome.NO_ANSWER,
+    Outcome.BUSY,
+    Outcome.HANG_UP,
+    Outcome.VOICEMAIL,
+    Outcome.FAILED,
+)
+
+CALL_STATUS_AFTER: Mapping[Outcome, CallStatus] = {
+    Outcome.COMPLETED: CallStatus.COMPLETED,
+    Outcome.CALLBACK: CallStatus.COMPLETED,
+    Outcome.DO_NOT_CALL: CallStatus.COMPLETED,
+    Outcome.NO_ANSWER: CallStatus.NO_ANSWER,
+    Outcome.BUSY: CallStatus.BUSY,
+    Outcome.HANG_UP: CallStatus.HANG_UP,
+    Outcome.VOICEMAIL: CallStatus.VOICEMAIL,
+    Outcome.FAILED: CallStatus.ERROR,
+    Outcome.INVALID_NUMBER: CallStatus.ERROR,
+    Outcome.CANCELLED: CallStatus.ERROR,
+}
+
+
+class PhoneStatus(StrEnum):
+    ACTIVE = "active"
+    INVALID = "invalid"
+
+
+class CampaignStatus(StrEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    COMPLETED = "completed"
+
+
+class Hold(StrEnum):
+    """Why a pending row waits for people rather than for the clock (`call_schedule.hold`)."""
+
+    MANUAL = "manual"
+    SUSPENDED = "suspended"
+    NEVER = "never"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    lead_id: int
+    position: int
+    number: str
+    status: PhoneStatus = PhoneStatus.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """One person and their numbers within a campaign. `phones` is ordered by position."""
+
+    id: int
+    campaign_id: int | None
+    first_name: str | None
+    last_name: str | None
+    phone: str | None
+    status: LeadStatus
+    closed_reason: str | None
+    closed_at: datetime | None
+    manual_management: bool
+    call_status: CallStatus
+    call_attempts_count: int
+    time_zone: str | None
+    region: str | None
+    priority: int
+    call_until: date | None
+    variables: Mapping[str, Any] | None = None
+    email: str | None = None
+    phones: tuple[Phone, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledCall:
+    """A row of `call_schedule`: the intention to call a lead at or after `scheduled_at`."""
+
+    id: int
+    lead_id: int
+    campaign_id: int | None
+    scheduled_at: datetime
+    attempt_number: int
+    phone_position: int | None
+    status: ScheduleStatus
+    wanted_at: datetime | None = None
+    last_outcome: Outcome | None = None
+    reason: str | None = None
+    promise: bool = False
+    hold: Hold | None = None
+    lease_owner: str | None = None
+    lease_token: str | None = None
+    lease_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One dial, whatever came of it. Attempts are added before the dial and never deleted."""
+
+    id: int
+    attempt_ref: str
+    schedule_id: int | None
+    lead_id: int
+    campaign_id: int | None
+    attempt_number: int
+    phone: str
+    provider: str
+    state: AttemptState
+    provider_call_id: str | None = None
+    outcome: Outcome | None = None
+    claimed_at: datetime | None = None
+    placed_at: datetime | None = None
+    lookups: int = 0
+    details: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """`settings` is the raw `call_settings` document; `rules.policy` reads it."""
+
+    id: int
+    code: str
+    name: str
+    status: CampaignStatus
+    priority: int
+    provider: str | None
+    settings: Any
+    account_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One line of the append-only audit (`events`)."""
+
+    kind: str
+    actor: str
+    reason: str | None = None
+    lead_id: int | None = None
+    campaign_id: int | None = None
+    schedule_id: int | None = None
+    attempt_id: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Money = Decimal

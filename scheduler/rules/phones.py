@@ -1,0 +1,95 @@
+"""What a phone number tells: whether it can be dialed, its country, the zones it may ring in.
+
+Pure: `phonenumbers` is a table that comes with the program. What must stay true: a number that may be
+in several zones keeps all of them (open then means open in every one), and a number whose zone is not
+known says so instead of guessing. Mobile numbers move with people, so a prefix is only a hint: a zone
+or region written on the lead goes first (`rules.zones`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import phonenumbers
+from phonenumbers import timezone as phone_zones
+
+from scheduler.errors import InvalidValue
+
+UNKNOWN_ZONE = "Etc/Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberFacts:
+    """`country` is an ISO code or None; `zones` is empty when the number does not tell."""
+
+    country: str | None
+    zones: tuple[str, ...]
+
+
+def to_e164(text: str, default_country: str | None, field: str = "telefono") -> str:
+    """`text` as +<country><number>. Raises InvalidValue, saying what is wrong with it.
+
+    A number without + is read as one of `default_country`. Numbers that are possible but not assigned
+    pass: they are what people use in examples, and dialing one reaches nobody.
+    """
+    try:
+        number = phonenumbers.parse(text.strip(), default_country)
+    except phonenumbers.NumberParseException as error:
+        wrong = {
+            phonenumbers.NumberParseException.INVALID_COUNTRY_CODE: "it has no known country code; write +56912345678",
+            phonenumbers.NumberParseException.TOO_LONG: "it has too many digits",
+            phonenumbers.NumberParseException.TOO_SHORT_NSN: "it has too few digits",
+            phonenumbers.NumberParseException.TOO_SHORT_AFTER_IDD: "it has too few digits",
+        }.get(error.error_type, "it is not a phone number; write +56912345678")
+        raise InvalidValue(field, text, wrong) from None
+    verdict = phonenumbers.is_possible_number_with_reason(number)
+    if verdict != phonenumbers.ValidationResult.IS_POSSIBLE:
+        wrong = {
+            phonenumbers.ValidationResult.TOO_SHORT: "it has too few digits",
+            phonenumbers.ValidationResult.TOO_LONG: "it has too many digits",
+            phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "its area code is missing",
+            phonenumbers.ValidationResult.INVALID_COUNTRY_CODE: "its country code does not exist",
+        }.get(verdict, "no number of that country has this length")
+        raise InvalidValue(field, text, wrong)
+    if number.extension:
+        raise InvalidValue(field, text, "an extension cannot be dialed; write the number alone")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def is_e164(number: str | None) -> bool:
+    """Is it + and 7 to 15 digits? That is what providers take."""
+    return bool(number) and number[0] == "+" and number[1:].isascii() and number[1:].isdigit() and 8 <= len(number) <= 16  # type: ignore[index]
+
+
+@lru_cache(maxsize=50_000)
+def number_facts(number: str) -> NumberFacts:
+    """What an E.164 number tells. Raises InvalidValue for anything else."""
+    if not is_e164(number):
+        raise InvalidValue("telefono", number, "write it in international form, like +56912345678")
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        raise InvalidValue("telefono", number, "its country code does not exist") from None
+    zones = _known(phone_zones.time_zones_for_number(parsed))
+    if not zones:
+        # A number that is possible but not assigned still has a prefix, and the prefix a place.
+        zones = _known(phone_zones.time_zones_for_geographical_number(parsed))
+    return NumberFacts(country=phonenumbers.region_code_for_number(parsed) or _main_country(parsed), zones=zones)
+
+
+def shorten(number: str | None) -> str:
+    """A number as logs may show it: enough to recognise, not enough to dial."""
+    if not number:
+        return "(no number)"
+    return number if len(number) <= 6 else number[:4] + "*" * (len(number) - 8) + number[-4:] if len(number) > 8 else number[:2] + "****"
+
+
+def _known(zones: Iterable[str]) -> tuple[str, ...]:
+    return tuple(zone for zone in zones if zone != UNKNOWN_ZONE)
+
+
+def _main_country(parsed: phonenumbers.PhoneNumber) -> str | None:
+    code = phonenumbers.region_code_for_country_code(parsed.country_code)
+    return code if code not in ("ZZ", "001") else None

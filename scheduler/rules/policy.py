@@ -1,0 +1,471 @@
+"""The rules in force for a campaign, read from what people wrote into tables.
+
+Decided here: what a valid `scheduler_config` row and a valid `call_settings` document are, and which
+of them wins: campaign `outcomes.<outcome>`, campaign, `scheduler_config.<outcome>_<name>`,
+`scheduler_config.default_<name>`, built-in. What must stay true: a value that does not validate is
+named and never replaced here; whoever reads decides what last good value to keep. Every resolved
+value knows its source. A `Policy` is immutable and cheap to ask; it is rebuilt when a row changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from scheduler.errors import InvalidSettings, InvalidValue
+from scheduler.model import RETRYABLE_OUTCOMES, Outcome
+from scheduler.rules.holiday_calendars import Holidays
+from scheduler.rules.hours import HoursRule, Span, Windows, tzdata_version, zone_info
+from scheduler.rules.zones import LeadZones
+
+T = TypeVar("T")
+
+BUILT_IN_DELAY_HOURS = 4.0
+BUILT_IN_MAX_ATTEMPTS = 3
+DAY_SECONDS = 86_400
+MAX_DELAY_HOURS = 24 * 365.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """A value in force and the place that it came from."""
+
+    value: T
+    source: str
+
+
+# --- scheduler_config ---------------------------------------------------------------------------
+
+
+def _hours_number(text: str, key: str) -> float:
+    right = "write hours as a number of 0 or more, like 4 or 0.5"
+    try:
+        hours = float(text)
+    except ValueError:
+        raise InvalidValue(key, text, right) from None
+    if not math.isfinite(hours) or not 0 <= hours <= MAX_DELAY_HOURS:
+        raise InvalidValue(key, text, f"{right}, at most {MAX_DELAY_HOURS:g}")
+    return hours
+
+
+def _whole(least: int, most: int, what: str) -> Callable[[str, str], int]:
+    def read(text: str, key: str) -> int:
+        try:
+            number = int(text.strip())
+        except ValueError:
+            raise InvalidValue(key, text, f"write a whole number of {what}, {least} to {most}") from None
+        if not least <= number <= most:
+            raise InvalidValue(key, text, f"write a whole number of {what}, {least} to {most}")
+        return number
+
+    return read
+
+
+def _clock_time(text: str, key: str) -> int:
+    """Seconds after midnight. `24:00` is a closing time."""
+    right = "write a time of day as HH:MM, 00:00 to 24:00"
+    hours, colon, minutes = text.strip().partition(":")
+    if not (colon and hours.isdigit() and minutes.isdigit() and len(hours) in (1, 2) and len(minutes) == 2):
+        raise InvalidValue(key, text, right)
+    seconds = int(hours) * 3600 + int(minutes) * 60
+    if int(minutes) > 59 or seconds > DAY_SECONDS:
+        raise InvalidValue(key, text, right)
+    return seconds
+
+
+def _weekdays(text: str, key: str) -> tuple[int, ...]:
+    right = "write days as numbers 1 to 7 with commas between, Monday = 1, at least one, like 1,2,3,4,5"
+    try:
+        days = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise InvalidValue(key, text, right) from None
+    if not days or days[0] < 1 or days[-1] > 7:
+        raise InvalidValue(key, text, right)
+    return days
+
+
+def _zone(text: str, key: str) -> str:
+    zone_info(text.strip(), key)
+    return text.strip()
+
+
+def _holidays(text: str, key: str) -> Holidays:
+    return Holidays.parse(text, field=key)
+
+
+_READERS: dict[str, Callable[[str, str], Any]] = {
+    "default_delay_hours": _hours_number,
+    "default_max_attempts": _whole(1, 100, "attempts"),
+    "working_hours_start": _clock_time,
+    "working_hours_end": _clock_time,
+    "working_days": _weekdays,
+    "timezone": _zone,
+    "holidays": _holidays,
+    "ring_timeout": _whole(5, 300, "seconds"),
+    "max_call_duration": _whole(10, 86_400, "seconds"),
+    "max_concurrent_calls": _whole(0, 100_000, "calls"),
+    "lease_seconds": _whole(1, 86_400, "seconds"),
+    "cleanup_after_days": _whole(0, 3650, "days"),
+}
+_MAY_BE_EMPTY = {"holidays"}
+for _outcome in RETRYABLE_OUTCOMES:
+    _READERS[f"{_outcome}_delay_hours"] = _hours_number
+    _READERS[f"{_outcome}_max_attempts"] = _READERS["default_max_attempts"]
+    _MAY_BE_EMPTY |= {f"{_outcome}_delay_hours", f"{_outcome}_max_attempts"}
+
+CONFIG_KEYS = tuple(_READERS)
+
+
+def read_config_value(key: str, text: str) -> Any:
+    """The typed value of one `scheduler_config` row; None where empty means "as the default says".
+
+    Raises InvalidValue for a value that cannot be used and for a key that does not exist.
+    """
+    if key not in _READERS:
+        raise InvalidValue("config_key", key, f"the keys are {', '.join(CONFIG_KEYS)}")
+    if not text.strip():
+        if key in _MAY_BE_EMPTY:
+            return Holidays() if key == "holidays" else None
+        raise InvalidValue(key, text, "it may not be empty")
+    return _READERS[key](text, key)
+
+
+@dataclass(frozen=True)
+class Config:
+    """`scheduler_config` as read: typed values by key. `problems` are sentences by key.
+
+    A key with a problem is absent from `values`, unless its last good value was put in its place; a
+    key without a row is absent too and falls to the built-in value.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_usable(self) -> bool:
+        """May calls be placed by it? Not while a rule is unreadable and no last good value is known."""
+        return all(key in self.values for key in self.problems)
+
+    def get(self, key: str, built_in: T) -> T:
+        found = self.values.get(key)
+        return built_in if found is None else found
+
+
+def read_config(rows: Mapping[str, str], last_good: Mapping[str, str] | None = None) -> Config:
+    """Every row read; a row that does not validate keeps its last good text, if one is known."""
+    values: dict[str, Any] = {}
+    texts: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for key in CONFIG_KEYS:
+        if key in rows:
+            try:
+                values[key], texts[key] = read_config_value(key, rows[key]), rows[key]
+            except InvalidValue as error:
+                problems[key] = str(error)
+    _check_hours(values, rows, problems)
+    for key in problems:
+        values.pop(key, None)
+        texts.pop(key, None)
+        if last_good and key in last_good:
+            values[key], texts[key] = read_config_value(key, last_good[key]), last_good[key]
+    unknown = tuple(sorted(set(rows) - set(CONFIG_KEYS)))
+    return Config(values, problems, unknown, texts)
+
+
+def _check_hours(values: dict[str, Any], rows: Mapping[str, str], problems: dict[str, str]) -> None:
+    start, end = values.get("working_hours_start"), values.get("working_hours_end")
+    if start is not None and start >= DAY_SECONDS:
+        problems["working_hours_start"] = str(
+            InvalidValue("working_hours_start", rows["working_hours_start"], "a day opens before 24:00")
+        )
+    elif start is not None and end is not None and end <= start:
+        message = (
+            f"it must be later than working_hours_start ({rows['working_hours_start']}); "
+            "hours across midnight are written as `windows` of a campaign"
+        )
+        # Which of the two was meant is unknown, so neither is taken.
+        problems["working_hours_end"] = str(InvalidValue("working_hours_end", rows["working_hours_end"], message))
+        problems["working_hours_start"] = problems["working_hours_end"]
+
+
+# --- campaigns.call_settings --------------------------------------------------------------------
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_booleans(cls, value: Any) -> Any:
+        # JSON true would otherwise be read as the number 1.
+        if isinstance(value, bool):
+            raise ValueError("true and false are not numbers")
+        return value
+
+
+class AllowedHours(_Strict):
+    start: str
+    end: str
+
+
+class RetrySettings(_Strict):
+    max_attempts: int | None = Field(None, ge=1, le=100)
+    retry_delay_hours: float | None = Field(None, ge=0, le=MAX_DELAY_HOURS, allow_inf_nan=False)
+
+
+class OutcomeSettings(_Strict):
+    max_attempts: int | None = Field(None, ge=1, le=100)
+    delay_hours: float | None = Field(None, ge=0, le=MAX_DELAY_HOURS, allow_inf_nan=False)
+
+
+class CallSettings(_Strict):
+    """`campaigns.call_settings`: the flat and the nested shape, and what neither has."""
+
+    max_attempts: int | None = Field(None, ge=1, le=100)
+    retry_delay_hours: float | None = Field(None, ge=0, le=MAX_DELAY_HOURS, allow_inf_nan=False)
+    retry_settings: RetrySettings | None = None
+    allowed_hours: AllowedHours | None = None
+    allowed_call_hours: AllowedHours | None = None
+    days_of_week: list[int] | None = Field(None, min_length=1)
+    timezone: str | None = None
+    zones: list[str] | None = Field(None, min_length=1)
+    ring_timeout: int | None = Field(None, ge=5, le=300)
+    max_call_duration: int | None = Field(None, ge=10, le=86_400)
+    max_concurrent_calls: int | None = Field(None, ge=0, le=100_000)
+    windows: dict[str, Any] | None = None
+    holidays: Any = None
+    close_margin_s: float | None = Field(None, ge=0, le=DAY_SECONDS, allow_inf_nan=False)
+    outcomes: dict[str, OutcomeSettings] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> CallSettings:
+        for flat, nested, name in (
+            (self.allowed_hours, self.allowed_call_hours, "allowed_hours and allowed_call_hours"),
+            (self.max_attempts, self.retry_settings and self.retry_settings.max_attempts,
+             "max_attempts and retry_settings.max_attempts"),
+            (self.retry_delay_hours, self.retry_settings and self.retry_settings.retry_delay_hours,
+             "retry_delay_hours and retry_settings.retry_delay_hours"),
+        ):
+            if flat is not None and nested is not None and flat != nested:
+                raise ValueError(f"{name} contradict each other; write one of them")
+        if self.windows is not None and (self.span or self.days_of_week):
+            raise ValueError("windows says the hours of each weekday, so allowed_hours and days_of_week must go")
+        if self.timezone and self.zones and [self.timezone] != self.zones:
+            raise ValueError("timezone and zones contradict each other; write one of them")
+        for day in self.days_of_week or ():
+            if not 1 <= day <= 7:
+                raise ValueError(f"days_of_week: {day} cannot be used; days are 1 to 7, Monday = 1")
+        for name in self.outcomes or {}:
+            if name not in RETRYABLE_OUTCOMES:
+                raise ValueError(f"outcomes: {name!r} is never retried; the outcomes are {', '.join(RETRYABLE_OUTCOMES)}")
+        for zone in self.zone_names:
+            zone_info(zone, "timezone" if self.timezone else "zones")
+        if hours := self.hours:
+            self.span_of(hours)
+        if self.windows is not None:
+            Windows.parse(self.windows, field="windows")
+        if self.holidays is not None:
+            Holidays.parse(self.holidays, field="holidays")
+        return self
+
+    @property
+    def hours(self) -> AllowedHours | None:
+        return self.allowed_hours or self.allowed_call_hours
+
+    @property
+    def span(self) -> Span | None:
+        return self.span_of(self.hours) if self.hours else None
+
+    @staticmethod
+    def span_of(hours: AllowedHours) -> Span:
+        start, end = _clock_time(hours.start, "allowed_hours.start"), _clock_time(hours.end, "allowed_hours.end")
+        if end <= start:
+            raise InvalidValue(
+                "allowed_hours.end", hours.end,
+                f"it must be later than the start ({hours.start}); hours across midnight are written as windows",
+            )
+        return Span(start, end)
+
+    @property
+    def zone_names(self) -> tuple[str, ...]:
+        return tuple(self.zones or ([self.timezone] if self.timezone else ()))
+
+
+def read_call_settings(document: Any, where: str = "call_settings") -> CallSettings:
+    """The settings of a campaign. Raises InvalidSettings naming each field and what would be right."""
+    if document is None:
+        return CallSettings()
+    if isinstance(document, str | bytes):
+        try:
+            document = json.loads(document)
+        except ValueError as error:
+            raise InvalidSettings(where, [f"it is not JSON: {error}"]) from None
+        if document is None:
+            return CallSettings()
+    if not isinstance(document, dict):
+        raise InvalidSettings(where, ["it must be a JSON object, like {\"max_attempts\": 3}"])
+    for name in ("caps", "cooldowns", "spacing"):
+        if name in document:
+            # A cap that is written down but not kept would be a false promise: such a campaign waits.
+            raise InvalidSettings(where, [f"{name}: this version does not enforce it, so it is not accepted"])
+    try:
+        return CallSettings.model_validate(document)
+    except ValidationError as error:
+        raise InvalidSettings(where, [_sentence(problem) for problem in error.errors()]) from None
+    except InvalidValue as error:
+        raise InvalidSettings(where, [str(error)]) from None
+
+
+def _sentence(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting; the settings are {', '.join(CallSettings.model_fields)}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name}: {problem['input']!r} cannot be used; {message}" if name else message
+
+
+# --- what is in force ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """Everything in force for the leads of one campaign (or of none), each value with its source."""
+
+    config: Config
+    settings: CallSettings = field(default_factory=CallSettings)
+
+    def delay(self, outcome: Outcome) -> Setting[timedelta]:
+        """How long to wait after this outcome."""
+        nested = self.settings.retry_settings
+        hours = self._resolve(
+            outcome, "delay_hours",
+            self.settings.retry_delay_hours if self.settings.retry_delay_hours is not None
+            else (nested.retry_delay_hours if nested else None),
+            "retry_delay_hours", BUILT_IN_DELAY_HOURS,
+        )
+        return Setting(timedelta(hours=hours.value), hours.source)
+
+    def max_attempts(self, outcome: Outcome | None) -> Setting[int]:
+        """Attempts in all, when this outcome was the last one."""
+        nested = self.settings.retry_settings
+        return self._resolve(
+            outcome, "max_attempts",
+            self.settings.max_attempts if self.settings.max_attempts is not None
+            else (nested.max_attempts if nested else None),
+            "max_attempts", BUILT_IN_MAX_ATTEMPTS,
+        )
+
+    @property
+    def ring_timeout(self) -> timedelta:
+        return timedelta(seconds=self.settings.ring_timeout or self.config.get("ring_timeout", 30))
+
+    @property
+    def max_call_duration(self) -> timedelta:
+        return timedelta(seconds=self.settings.max_call_duration or self.config.get("max_call_duration", 600))
+
+    @property
+    def default_zone(self) -> str:
+        return self.config.get("timezone", "UTC")
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        return self.settings.zone_names
+
+    def hours(self, where: LeadZones) -> tuple[HoursRule, ...]:
+        """The calendar of a lead in these zones. The same object for the same question, so it caches well."""
+        key = (where.zones, where.country, where.region)
+        found = self._hours_cache.get(key)
+        if found is None:
+            found = self._hours_cache[key] = (self._hours_rule(where),)
+        return found
+
+    @property
+    def _hours_cache(self) -> dict[Any, tuple[HoursRule, ...]]:
+        return self.__dict__.setdefault("_hours_by_zone", {})
+
+    def _hours_rule(self, where: LeadZones) -> HoursRule:
+        return HoursRule(
+            zones=where.zones,
+            windows=self._windows(),
+            holidays=self._holidays_for(where),
+            close_margin=timedelta(seconds=self.settings.close_margin_s or 0),
+        )
+
+    def _windows(self) -> Windows:
+        if self.settings.windows is not None:
+            return Windows.parse(self.settings.windows)
+        span = self.settings.span or Span(
+            self.config.get("working_hours_start", 9 * 3600), self.config.get("working_hours_end", 20 * 3600)
+        )
+        days = self.settings.days_of_week or self.config.get("working_days", (1, 2, 3, 4, 5))
+        return Windows(tuple((span,) if day in days else () for day in range(1, 8)))
+
+    def _holidays_for(self, where: LeadZones) -> Holidays:
+        written = self.settings.holidays
+        holidays: Holidays = Holidays.parse(written) if written is not None else self.config.get("holidays", Holidays())
+        return narrow_holidays(holidays, where.country, where.region)
+
+    def _resolve(self, outcome: Outcome | None, name: str, own: Any, own_name: str, built_in: Any) -> Setting[Any]:
+        if outcome is not None and self.settings.outcomes and outcome in self.settings.outcomes:
+            found = getattr(self.settings.outcomes[outcome], name)
+            if found is not None:
+                return Setting(found, f"call_settings.outcomes.{outcome}.{name}")
+        if own is not None:
+            return Setting(own, f"call_settings.{own_name}")
+        for key in (f"{outcome}_{name}", f"default_{name}"):
+            found = self.config.values.get(key)
+            if found is not None:
+                return Setting(found, f"scheduler_config.{key}")
+        return Setting(built_in, "built-in")
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes exactly when a decision could: rules, or the zone and holiday data that they are read with."""
+        return _fingerprint(
+            json.dumps(dict(sorted(self.config.texts.items()))), self.settings.model_dump_json(exclude_none=True)
+        )
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(config: str, settings: str) -> str:
+    text = "\n".join((config, settings, tzdata_version()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def narrow_holidays(holidays: Holidays, country: str | None, region: str | None) -> Holidays:
+    """The calendars that bind one lead.
+
+    Where calendars of the lead's country are listed, only those bind it: a list for six countries must
+    not shut each of them on the holidays of all. A bare country code is read with the lead's region. A
+    lead whose country is not listed, or not known, keeps every listed calendar: never call too much.
+    """
+    own = tuple(code for code in holidays.calendars if country and code[:2] == country)
+    if not own:
+        return holidays
+    narrowed = []
+    for code in own:
+        if len(code) == 2 and region and "-" in region:
+            try:
+                narrowed.append(Holidays.parse(region, field="region").calendars[0])
+                continue
+            except InvalidValue:
+                pass  # the holiday data does not know this region: its country's calendar then
+        narrowed.append(code)
+    return Holidays(tuple(dict.fromkeys(narrowed)), holidays.dates, holidays.workdays)
+
+
+__all__ = [
+    "CONFIG_KEYS", "CallSettings", "Config", "Policy", "Setting", "narrow_holidays", "read_call_settings",
+    "read_config", "read_config_value",
+]

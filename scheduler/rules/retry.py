@@ -1,0 +1,129 @@
+"""What follows an outcome: the next call of this lead, or none.
+
+Pure. Decided here: next phone or next round, after how long, and when it is over. `attempt_number`
+counts rounds over the lead's phones, so going to the next phone keeps it; the maximum is one total per
+lead, whatever mix of outcomes came. Not decided here: whether that call may then be placed, which the
+gate asks again when its time comes (`rules.eligibility`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from scheduler.model import Hold, Outcome, Phone, PhoneStatus
+from scheduler.rules.hours import AtLocal, Delay, Elapsed, HoursRule, NoDelay, plan
+from scheduler.rules.policy import Policy
+
+RulesOf: TypeAlias = Callable[[str], Sequence[HoursRule]]
+"""The calendar for one number of the lead: another number may be in another zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reschedule:
+    """The lead is called again. `wanted_at` is set when hours moved the plan to `at`."""
+
+    at: datetime
+    reason: str
+    attempt_number: int
+    phone_position: int
+    wanted_at: datetime | None = None
+    promise: bool = False
+    hold: Hold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The lead is not called again. `closed_reason` is the word for the table, `reason` for people."""
+
+    closed_reason: str
+    reason: str
+
+
+NextStep: TypeAlias = Reschedule | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt that is over, as the rule needs to see it. `callback_at` is a naive local wish."""
+
+    outcome: Outcome
+    attempt_number: int
+    phone_position: int
+    has_appointment: bool = False
+    callback_at: datetime | None = None
+    callback_zone: str | None = None
+
+
+def decide_next(ended: Ended, phones: Sequence[Phone], policy: Policy, rules_of: RulesOf, now: datetime) -> NextStep:
+    """What follows. `phones` are the lead's, by position, already without those found invalid."""
+    outcome = ended.outcome
+    active = [phone for phone in phones if phone.status is PhoneStatus.ACTIVE]
+    if outcome is Outcome.COMPLETED:
+        word = "appointment" if ended.has_appointment else "completed"
+        return Finish(word, "an appointment was booked" if ended.has_appointment else "the call was completed")
+    if outcome is Outcome.DO_NOT_CALL:
+        return Finish("do_not_call", "the person asked not to be called")
+    if not active:
+        return Finish("invalid_number", "no number of this lead can be dialed")
+    if outcome is Outcome.CALLBACK:
+        return _call_back(ended, active, policy, rules_of, now)
+    following = next((phone for phone in active if phone.position > ended.phone_position), None)
+    if following is not None:
+        return _plan(
+            following, ended.attempt_number, NoDelay(), f"next phone after {outcome}", rules_of, now
+        )
+    # An invalid number has no delay of its own; the other numbers of the lead wait as after a failure.
+    waits_as = Outcome.FAILED if outcome in (Outcome.INVALID_NUMBER, Outcome.CANCELLED) else outcome
+    most = policy.max_attempts(waits_as)
+    if ended.attempt_number >= most.value:
+        return Finish("max_attempts", f"{ended.attempt_number} of {most.value} attempts made ({most.source})")
+    delay = policy.delay(waits_as)
+    return _plan(
+        active[0], ended.attempt_number + 1, Elapsed(delay.value.total_seconds()),
+        f"attempt {ended.attempt_number + 1} of {most.value}, {_spoken(delay.value.total_seconds())} after {outcome}",
+        rules_of, now,
+    )
+
+
+def _call_back(
+    ended: Ended, active: Sequence[Phone], policy: Policy, rules_of: RulesOf, now: datetime
+) -> NextStep:
+    phone = next((phone for phone in active if phone.position == ended.phone_position), active[0])
+    if ended.callback_at is None:
+        delay = policy.delay(Outcome.CALLBACK)
+        return _plan(
+            phone, ended.attempt_number, Elapsed(delay.value.total_seconds()),
+            f"callback asked for without a time, {_spoken(delay.value.total_seconds())} later", rules_of, now,
+            promise=True,
+        )
+    wish = AtLocal(ended.callback_at, ended.callback_zone)
+    reason = f"callback asked for at {ended.callback_at:%Y-%m-%d %H:%M}" + (
+        f" {ended.callback_zone}" if ended.callback_zone else ""
+    )
+    return _plan(phone, ended.attempt_number, wish, reason, rules_of, now, promise=True)
+
+
+def _plan(
+    phone: Phone, number: int, delay: Delay, reason: str, rules_of: RulesOf, now: datetime, *, promise: bool = False
+) -> Reschedule:
+    planned = plan(rules_of(phone.number), now, delay)
+    if planned.at is None:
+        return Reschedule(
+            at=now, reason=f"{reason}; never: {planned.reason}", attempt_number=number,
+            phone_position=phone.position, promise=promise, hold=Hold.NEVER,
+        )
+    moved = planned.wanted_at is not None and planned.wanted_at != planned.at
+    return Reschedule(
+        at=planned.at, reason=f"{reason}; {planned.reason}" if moved else reason, attempt_number=number,
+        phone_position=phone.position, wanted_at=planned.wanted_at if moved else None, promise=promise,
+    )
+
+
+def _spoken(seconds: float) -> str:
+    for size, word in ((3600, "h"), (60, "min")):
+        if seconds >= size and seconds % (size / 4) == 0:
+            return f"{seconds / size:g} {word}"
+    return f"{seconds:g} s"

@@ -1,0 +1,278 @@
+"""Connections, transactions and the database's clock.
+
+Decided here: isolation, durability, what is retried and what means "the database is away". A whole
+transaction is run again when the engine says that it lost a race (deadlock, lock wait, busy); nothing
+inside one may dial, sleep or print, because it may run more than once. When the answer to a COMMIT is
+lost nobody knows whether it happened: that is `CommitUnclear`, and the caller must look before acting.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pymysql.err
+from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, make_url
+from sqlalchemy.engine import URL
+
+from scheduler.errors import DatabaseUnavailable, InvalidValue
+
+T = TypeVar("T")
+
+LOST_RACE = {1213, 1205, 1020, 3572}  # deadlock, lock wait, changed since read (MariaDB), NOWAIT
+CONNECTION_LOST = {2006, 2013, 2055, 4031}
+MAX_TRIES = 12
+CHUNK = 500
+"""Rows per set-based statement: past this the CASE lists cost more than the round trips they save."""
+
+
+class CommitUnclear(DatabaseUnavailable):
+    """The connection broke while committing: the transaction may or may not have happened."""
+
+
+class Database:
+    """One database, by URL. Safe for several threads; each unit of work takes a connection of its own."""
+
+    def __init__(self, url: str | URL, *, pool_size: int = 10) -> None:
+        self.url = _checked_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(self.url, pool_size) if self.is_sqlite else _mysql_engine(self.url, pool_size)
+        self._reader = self.engine.execution_options(ringback_readonly=True)
+
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one write transaction and commit it; again from the start if a race was lost.
+
+        Raises DatabaseUnavailable; its subclass CommitUnclear when only the commit's answer is missing.
+        """
+        return self._run(self.engine, work)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that only reads. Raises DatabaseUnavailable."""
+        return self._run(self._reader, work)
+
+    def now(self) -> datetime:
+        """The present instant by the database's clock (by this host's, for SQLite: it is the same host)."""
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        found = self.read(lambda connection: connection.exec_driver_sql("SELECT UTC_TIMESTAMP(6)").scalar_one())
+        return _aware(found)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        for attempt in range(1, MAX_TRIES + 1):
+            committing = False
+            try:
+                with engine.connect() as connection, connection.begin() as transaction:
+                    result = work(connection)
+                    committing = True
+                    transaction.commit()
+                return result
+            except exc.SQLAlchemyError as error:
+                cause = error.orig if isinstance(error, exc.DBAPIError) else None
+                # A deadlock undoes everything, a lock wait only its own statement; leaving the block
+                # above has rolled back in both cases, so the whole work starts again from nothing.
+                if _is_lost_race(cause) and attempt < MAX_TRIES:
+                    time.sleep(random.uniform(0.2, 1.0) * min(0.5, 0.005 * 2**attempt))
+                    continue
+                if committing and _is_connection_lost(cause):
+                    raise CommitUnclear(f"{self}: the connection broke while committing ({cause})") from error
+                if isinstance(error, exc.TimeoutError) or is_unavailable(cause):
+                    raise DatabaseUnavailable(f"{self}: {explain(cause or error)}") from error
+                raise
+        raise AssertionError("unreachable: the last try returns or raises")
+
+
+class DatabaseClock:
+    """`Clock` of a daemon: the database's time, so that several hosts agree on what is due."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def now(self) -> datetime:
+        return self._database.now()
+
+
+def change_rows(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    per_row: Sequence[str] = (),
+    same: Mapping[str, Any] | None = None,
+    guard: str = "1 = 1",
+) -> int:
+    """UPDATE many rows by id in few statements: `per_row` columns differ, `same` ones do not.
+
+    `rows` are mappings with `id` and the `per_row` columns (raw values: text, numbers, None, aware
+    datetimes). A value of `same` may be raw SQL, given as `Raw("...")`. `guard` is the state that the
+    rows must be leaving. Returns how many rows matched; fewer than given means that a race was lost.
+    """
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    changed = 0
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        sets: list[str] = []
+        values: list[Any] = []
+        for column, value in (same or {}).items():
+            if isinstance(value, Raw):
+                sets.append(f"{column} = {value}")
+            else:
+                sets.append(f"{column} = {mark}")
+                values.append(raw(value))
+        for column in per_row:
+            sets.append(f"{column} = CASE id " + f"WHEN {mark} THEN {mark} " * len(chunk) + "END")
+            for row in chunk:
+                values += (row["id"], raw(row[column]))
+        ids = [row["id"] for row in chunk]
+        statement = f"UPDATE {table.name} SET {', '.join(sets)} WHERE id IN ({marks(mark, len(ids))}) AND {guard}"
+        changed += connection.exec_driver_sql(statement, tuple(values + ids)).rowcount
+    return changed
+
+
+class Raw(str):
+    """SQL to be written as it stands, never from outside."""
+
+
+def marks(mark: str, count: int) -> str:
+    return ", ".join([mark] * count)
+
+
+def raw(value: Any) -> Any:
+    """A value as both drivers take it: instants as UTC text with microseconds."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone, so it names no instant")
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return value
+
+
+def is_unavailable(cause: BaseException | None) -> bool:
+    """Is this error the database's absence (down, read-only, full, refused), not a mistake of ours?"""
+    if isinstance(cause, pymysql.err.InterfaceError):
+        return True
+    if isinstance(cause, pymysql.err.MySQLError):
+        return _code(cause) in CONNECTION_LOST | {
+            1021, 1026, 1030, 1040, 1041, 1044, 1045, 1049, 1053, 1114, 1129, 1130, 1142, 1158, 1159, 1160,
+            1161, 1203, 1205, 1213, 1020, 1226, 1290, 1792, 1836, 1927, 2002, 2003, 2005, 2026, 2059, 3024, 3159,
+        }
+    return isinstance(cause, sqlite3.OperationalError | sqlite3.DatabaseError) and not isinstance(
+        cause, sqlite3.IntegrityError | sqlite3.ProgrammingError
+    ) and any(word in str(cause) for word in (
+        "locked", "busy", "unable to open", "full", "readonly", "disk I/O", "not a database", "malformed",
+    ))
+
+
+def explain(error: BaseException) -> str:
+    """One sentence for people, without the statement and its values."""
+    if isinstance(error, pymysql.err.MySQLError) and len(error.args) > 1:
+        hints = {
+            1044: "this user has no right to that database",
+            1045: "user or password refused",
+            1049: "there is no database of that name; create it first",
+            1114: "the disk or the table space is full",
+            1021: "the disk is full",
+            1290: "the server is read-only",
+            1836: "the server is read-only",
+        }
+        hint = hints.get(_code(error))
+        return f"{error.args[1]}" + (f" ({hint})" if hint else "")
+    text = str(error)
+    if "unable to open" in text:
+        return "the file cannot be opened; does its folder exist, and may this user write there?"
+    if "not a database" in text or "malformed" in text:
+        return "the file is not an SQLite database, or is damaged"
+    if "full" in text:
+        return "the disk is full; nothing was written"
+    return text
+
+
+def _checked_url(url: str | URL) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except exc.ArgumentError:
+        # The text may hold a password, so it is not repeated.
+        raise InvalidValue("database URL", "...", "write mysql+pymysql://user:password@host/name or sqlite:///path") from None
+    if backend in ("mysql", "mariadb"):
+        # One driver for both: the mariadb+ prefix would refuse an Oracle server.
+        return parsed.set(drivername="mysql+pymysql")
+    if backend == "sqlite":
+        return parsed
+    raise InvalidValue("database URL", backend, "Ringback runs on mysql+pymysql:// (MySQL, MariaDB) and sqlite:///")
+
+
+def _mysql_engine(url: URL, pool_size: int) -> Engine:
+    if "charset" not in url.query:
+        url = url.update_query_dict({"charset": "utf8mb4"})
+    return create_engine(
+        url,
+        # REPEATABLE READ would deadlock concurrent takes by the thousand and block inserts by gap locks.
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_size=pool_size,
+        max_overflow=4,
+        pool_timeout=10,
+        connect_args={
+            "connect_timeout": 5,
+            "read_timeout": 60,
+            "write_timeout": 60,
+            "init_command": "SET time_zone = '+00:00', innodb_lock_wait_timeout = 10",
+        },
+    )
+
+
+def _sqlite_engine(url: URL, pool_size: int) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise InvalidValue("database URL", str(url), "several threads share the database, so it must be a file: sqlite:///path")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=pool_size, max_overflow=4, connect_args={"timeout": 10})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver's own BEGIN handling would start reading and write later, and lose the race.
+        connection.isolation_level = None
+        connection.execute("PRAGMA busy_timeout = 10000")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose an intent whose call was made
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        readonly = connection.get_execution_options().get("ringback_readonly", False)
+        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _code(error: BaseException) -> int:
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
+
+
+def _is_lost_race(cause: BaseException | None) -> bool:
+    if isinstance(cause, pymysql.err.MySQLError):
+        return _code(cause) in LOST_RACE
+    return isinstance(cause, sqlite3.OperationalError) and ("locked" in str(cause) or "busy" in str(cause))
+
+
+def _is_connection_lost(cause: BaseException | None) -> bool:
+    return isinstance(cause, pymysql.err.InterfaceError) or _code(cause or Exception()) in CONNECTION_LOST
+
+
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def skew(database: Database) -> timedelta:
+    """This host's clock minus the database's."""
+    return datetime.now(UTC) - database.now()

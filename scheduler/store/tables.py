@@ -1,0 +1,378 @@
+"""The tables, as SQLAlchemy metadata.
+
+Names of tables, columns and values are a public contract: operators write SQL against them. Decided
+here: types per engine, indexes, and the uniqueness that holds promises even where code is wrong.
+What a newcomer would get wrong: there are no foreign keys between the busy tables. A child row
+inserted under a foreign key locks its parent, so planning a call would wait for the campaign row that
+another daemon holds while it takes; and attempts must outlive the schedule rows that operators delete.
+Orphans are reported by `ringback cleanup` and refused by the gate.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Date,
+    DateTime,
+    Dialect,
+    Enum,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from scheduler.model import (
+    AttemptState,
+    CallStatus,
+    CampaignStatus,
+    Hold,
+    LeadStatus,
+    Outcome,
+    PhoneStatus,
+    ScheduleStatus,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An instant: aware in, stored in UTC to the microsecond, aware UTC out. Naive values are refused.
+
+    `TIMESTAMP(6)` on MySQL and MariaDB, so that an operator's `NOW()` is right in whatever time zone
+    their session has. Without the six digits MySQL would round up and MariaDB cut.
+    """
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.TIMESTAMP(fsp=6))
+        return dialect.type_descriptor(DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone, so it names no instant")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        # SQLite keeps what a person typed: it may carry an offset of its own.
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _words(kind: type[Any], name: str) -> Enum:
+    return Enum(
+        *[member.value for member in kind],
+        name=name,
+        native_enum=True,
+        create_constraint=True,
+        validate_strings=True,
+    )
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+class PresentInstant(ColumnElement[datetime]):
+    """The present instant as a column default, with `ON UPDATE` for `updated` columns where it exists."""
+
+    inherit_cache = False
+
+    def __init__(self, *, on_update: bool = False) -> None:
+        self.on_update = on_update
+
+
+@compiles(PresentInstant)
+def _on_sqlite(element: PresentInstant, compiler: Any, **kw: Any) -> str:
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now'))"
+
+
+@compiles(PresentInstant, "mysql", "mariadb")
+def _on_mysql(element: PresentInstant, compiler: Any, **kw: Any) -> str:
+    return "CURRENT_TIMESTAMP(6)" + (" ON UPDATE CURRENT_TIMESTAMP(6)" if element.on_update else "")
+
+
+def _instant(name: str) -> Column[datetime]:
+    return Column(name, UTCDateTime, nullable=True)
+
+
+def _created(name: str = "created_at") -> Column[datetime]:
+    return Column(name, UTCDateTime, nullable=False, server_default=PresentInstant())
+
+
+def _updated() -> Column[datetime]:
+    return Column("updated_at", UTCDateTime, nullable=False, server_default=PresentInstant(on_update=True))
+
+
+BIG = BigInteger().with_variant(Integer, "sqlite")
+PHONE = String(32)
+MONEY = Numeric(14, 4)
+
+scheduler_config = Table(
+    "scheduler_config",
+    metadata,
+    Column("config_key", String(64), primary_key=True),
+    Column("config_value", String(255), nullable=False),
+    Column("description", String(255)),
+    _updated(),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    _id(),
+    Column("code", String(64), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("status", Enum("active", "closed", name="account_status", create_constraint=True),
+           nullable=False, server_default="active"),
+    Column("billing_type", Enum("unlimited", "minutes", "credits", name="billing_type", create_constraint=True),
+           nullable=False, server_default="unlimited"),
+    Column("balance", MONEY, nullable=False, server_default=text("0")),
+    _created(),
+    UniqueConstraint("code"),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    _id(),
+    Column("code", String(64), nullable=False),
+    Column("account_id", BIG),
+    Column("name", String(255), nullable=False),
+    Column("description", Text),
+    Column("status", _words(CampaignStatus, "campaign_status"), nullable=False, server_default="active"),
+    Column("status_reason", String(255)),
+    Column("priority", Integer, nullable=False, server_default=text("0")),
+    Column("provider", String(32)),
+    Column("dial_mode", String(32), nullable=False, server_default="agentless"),
+    Column("call_settings", JSON(none_as_null=True)),
+    _instant("started_at"),
+    _instant("completed_at"),
+    _created(),
+    UniqueConstraint("code"),
+    Index("ix_campaigns_status", "status"),
+)
+
+leads = Table(
+    "leads",
+    metadata,
+    _id(),
+    Column("campaign_id", BIG),
+    Column("nombre", String(255)),
+    Column("apellidos", String(255)),
+    Column("telefono", PHONE),
+    Column("email", String(255)),
+    Column("lead_status", _words(LeadStatus, "lead_status"), nullable=True, server_default="open"),
+    Column("closed_reason", String(64)),
+    Column("manual_management", Boolean(create_constraint=False), nullable=True, server_default=false()),
+    Column("call_status", _words(CallStatus, "call_status"), nullable=True, server_default="no_selected"),
+    Column("call_attempts_count", Integer, nullable=False, server_default=text("0")),
+    _instant("closed_at"),
+    Column("time_zone", String(64)),
+    Column("region", String(16)),
+    Column("priority", Integer, nullable=False, server_default=text("0")),
+    Column("variables", JSON(none_as_null=True)),
+    Column("fecha_limite", Date),
+    _instant("appointment_at"),
+    _created(),
+    _updated(),
+    # Upkeep asks: which leads were closed (or opened again) by hand and not yet seen? Those whose
+    # status and `closed_at` do not agree.
+    Index("ix_leads_closed", "lead_status", "closed_at"),
+    Index("ix_leads_phone", "telefono"),
+    Index("ix_leads_campaign", "campaign_id"),
+    sqlite_autoincrement=True,  # ids are never used again: history points at them
+)
+
+lead_phones = Table(
+    "lead_phones",
+    metadata,
+    Column("lead_id", BIG, primary_key=True, autoincrement=False),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False),
+    Column("telefono", PHONE, nullable=False),
+    Column("status", _words(PhoneStatus, "phone_status"), nullable=False, server_default="active"),
+    Index("ix_lead_phones_phone", "telefono"),
+)
+
+call_schedule = Table(
+    "call_schedule",
+    metadata,
+    _id(),
+    Column("lead_id", BIG, nullable=False),
+    Column("campaign_id", BIG),
+    Column("scheduled_at", UTCDateTime, nullable=False, server_default=PresentInstant()),
+    Column("wanted_at", UTCDateTime, nullable=True,
+           comment="when it was wished, where hours or a hold moved scheduled_at"),
+    Column("attempt_number", Integer, nullable=False, server_default=text("1")),
+    Column("phone_position", SmallInteger),
+    Column("status", _words(ScheduleStatus, "schedule_status"), nullable=False, server_default="pending"),
+    Column("last_outcome", _words(Outcome, "last_outcome")),
+    Column("reason", String(255)),
+    Column("promise", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    Column("hold", _words(Hold, "schedule_hold"), comment="waits for people, not for the clock"),
+    Column("lease_owner", String(96)),
+    Column("lease_token", String(36)),
+    _instant("lease_expires_at"),
+    _created(),
+    _updated(),
+    Column("open_lead_id", BIG,
+           Computed("CASE WHEN status IN ('pending','in_progress') THEN lead_id END", persisted=False)),
+    UniqueConstraint("open_lead_id", name="uq_call_schedule_open_lead"),
+    # The claim walks this index in order and stops at its limit: rows of other campaigns, of other
+    # states or not yet due are never read, and so never locked.
+    Index("ix_call_schedule_due", "status", "campaign_id", "scheduled_at", "id"),
+    Index("ix_call_schedule_lead", "lead_id", "status"),
+    Index("ix_call_schedule_held", "hold"),
+    sqlite_autoincrement=True,  # ids are never used again: history points at them
+)
+
+_OPEN_MARK = "CASE WHEN state IN ('placing','live','unknown') THEN 1 END"
+
+call_attempts = Table(
+    "call_attempts",
+    metadata,
+    _id(),
+    Column("attempt_ref", String(36), nullable=False),
+    Column("schedule_id", BIG),
+    Column("lead_id", BIG, nullable=False),
+    Column("campaign_id", BIG),
+    Column("attempt_number", Integer, nullable=False),
+    Column("telefono", PHONE, nullable=False),
+    Column("provider", String(32), nullable=False),
+    Column("provider_call_id", String(128)),
+    Column("state", _words(AttemptState, "attempt_state"), nullable=False),
+    Column("outcome", _words(Outcome, "outcome")),
+    Column("provider_status", String(128)),
+    _instant("placed_at"),
+    _instant("answered_at"),
+    _instant("ended_at"),
+    _instant("next_poll_at"),
+    Column("lookups", SmallInteger, nullable=False, server_default=text("0")),
+    Column("talk_seconds", Integer),
+    Column("cost", MONEY),
+    Column("cost_unit", String(16)),
+    Column("summary", Text),
+    _instant("appointment_at"),
+    Column("details", JSON(none_as_null=True)),
+    Column("error", String(255)),
+    _instant("claimed_at"),
+    _instant("dial_before"),
+    _instant("open_from"),
+    _instant("open_until"),
+    _instant("not_again_before"),
+    Column("open_mark", SmallInteger, Computed(_OPEN_MARK, persisted=False)),
+    UniqueConstraint("attempt_ref"),
+    UniqueConstraint("provider", "provider_call_id"),
+    # One open attempt per phone across all campaigns, one per schedule row. The mark is NULL once the
+    # attempt is over, and NULLs never collide; so these two also serve as the history of each.
+    UniqueConstraint("telefono", "open_mark", name="uq_call_attempts_open_phone"),
+    UniqueConstraint("schedule_id", "open_mark", name="uq_call_attempts_open_schedule"),
+    Index("ix_call_attempts_poll", "state", "next_poll_at"),
+    Index("ix_call_attempts_lead", "lead_id"),
+    sqlite_autoincrement=True,  # ids are never used again: history points at them
+)
+
+do_not_call = Table(
+    "do_not_call",
+    metadata,
+    _id(),
+    Column("telefono", PHONE, nullable=False),
+    Column("reason", String(255)),
+    Column("source", String(64)),
+    _created(),
+    _instant("expires_at"),
+    UniqueConstraint("telefono"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    _id(),
+    _created("at"),
+    Column("kind", String(64), nullable=False),
+    Column("actor", String(96), nullable=False),
+    Column("lead_id", BIG),
+    Column("campaign_id", BIG),
+    Column("schedule_id", BIG),
+    Column("attempt_id", BIG),
+    Column("reason", String(255)),
+    Column("details", JSON(none_as_null=True)),
+    Index("ix_events_at", "at"),
+    Index("ix_events_lead", "lead_id"),
+)
+
+provider_events = Table(
+    "provider_events",
+    metadata,
+    _id(),
+    Column("provider", String(32), nullable=False),
+    Column("event_key", String(191), nullable=False),
+    Column("kind", String(64)),
+    Column("attempt_ref", String(36)),
+    Column("provider_call_id", String(128)),
+    Column("payload", JSON(none_as_null=True)),
+    _created("received_at"),
+    _instant("processed_at"),
+    UniqueConstraint("provider", "event_key"),
+    Index("ix_provider_events_unprocessed", "processed_at", "id"),
+)
+
+daemons = Table(
+    "daemons",
+    metadata,
+    _id(),
+    Column("owner", String(96), nullable=False),
+    Column("host", String(64), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("status", Enum("running", "stopping", "stopped", name="daemon_status", create_constraint=True),
+           nullable=False, server_default="running"),
+    Column("provider", String(32)),
+    Column("version", String(32)),
+    Column("ticks", BIG, nullable=False, server_default=text("0")),
+    _created("started_at"),
+    _created("last_seen_at"),
+    UniqueConstraint("owner"),
+)
+
+rule_versions = Table(
+    "rule_versions",
+    metadata,
+    _id(),
+    Column("campaign_id", BIG, comment="NULL: scheduler_config"),
+    Column("fingerprint", String(64), nullable=False),
+    Column("settings", JSON(none_as_null=True)),
+    _created("first_seen_at"),
+    Index("ix_rule_versions_campaign", "campaign_id", "id"),
+)
