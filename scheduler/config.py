@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(120.0, gt=0, le=86400)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+    allow_unsafe_durability: bool = False
     metrics_port: int | None = Field(None, ge=1, le=65535)
     min_tzdata: str = "2026b"
     default_country: str = Field("CL", pattern="^[A-Z]{2}$")
@@ -54,7 +55,9 @@ class Settings(BaseSettings):
 
     simulator_url: str | None = None
     simulator_seed: int = 1
-    simulator_mix: str = "completed=35,no_answer=30,busy=12,voicemail=10,hang_up=6,failed=3,callback=2,invalid_number=1,do_not_call=1"
+    simulator_mix: str = (
+        "completed=35,no_answer=30,busy=12,voicemail=10,hang_up=6,failed=3,callback=2,invalid_number=1,do_not_call=1"
+    )
     simulator_ring_seconds: float = Field(2.0, ge=0)
     simulator_talk_seconds: float = Field(6.0, ge=0)
     simulator_callback_minutes: float = Field(1.0, ge=0)

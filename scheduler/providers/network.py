@@ -44,6 +44,9 @@ STOPPED_TALKING = "ended-stopped-talking"
 
 NEVER_RING = frozenset({Outcome.BUSY, Outcome.FAILED, Outcome.INVALID_NUMBER, MYSTERY})
 TALK = frozenset({Outcome.COMPLETED, Outcome.CALLBACK, Outcome.DO_NOT_CALL})
+ANSWERED = TALK | {Outcome.VOICEMAIL}
+# As plain words: looking up a member of an enumeration costs more than the comparison, at every dial.
+COMPLETED, CALLBACK, HANG_UP = Outcome.COMPLETED.value, Outcome.CALLBACK.value, Outcome.HANG_UP.value
 NOTHING = timedelta(0)
 PRICE_PER_SECOND = Decimal("0.001")
 FREE = Decimal(0)
@@ -109,7 +112,7 @@ class SimulatedNetwork:
     ) -> None:
         self._dice = _dice(seed, b"fate")
         self._kinds = tuple(mix)
-        self._bounds = _bounds(mix.values(), total=math.fsum(mix.values()))
+        self._bounds = _bounds(mix.values(), total=sum(mix.values()))
         self._ring, self._talk, self._callback_after = ring, talk, callback_after
 
     def fate(self, token: str) -> Fate:
@@ -117,18 +120,16 @@ class SimulatedNetwork:
         dice.update(token.encode())
         which, ring, talk, extra = unpack("<4Q", dice.digest())
         kind = self._kinds[bisect_right(self._bounds, which)]
-        answered = kind in TALK or kind == Outcome.VOICEMAIL or (kind == Outcome.HANG_UP and extra % 2 == 0)
+        answered = kind in ANSWERED or (kind == HANG_UP and extra % 2 == 0)
         return Fate(
             kind,
-            self._ring_time(kind, ring / CHANCES),
-            self._talk_time(kind, talk / CHANCES) if answered else NOTHING,
+            self._ring_time(kind, ring / CHANCES) if self._ring else NOTHING,
+            self._talk_time(kind, talk / CHANCES) if answered and self._talk else NOTHING,
             answered,
-            1 + (extra >> 8) % 5 if kind == Outcome.COMPLETED and extra % 5 == 0 else None,
+            1 + (extra >> 8) % 5 if kind == COMPLETED and extra % 5 == 0 else None,
         )
 
-    def sight(
-        self, token: str, placed_at: datetime, now: datetime, hung_up_at: datetime | None = None
-    ) -> Sighting:
+    def sight(self, token: str, placed_at: datetime, now: datetime, hung_up_at: datetime | None = None) -> Sighting:
         """The call `token`, placed at `placed_at`, as it stands at `now`."""
         fate = self.fate(token)
         picked_up_at = placed_at + fate.ring  # the end, when nobody picks up
@@ -148,7 +149,7 @@ class SimulatedNetwork:
             talk_seconds,
             PRICE_PER_SECOND * talk_seconds if talk_seconds else FREE,
             _booked(ended_at, fate.booked_after_days) if fate.booked_after_days else None,
-            ended_at + self._callback_after if fate.kind == Outcome.CALLBACK else None,
+            ended_at + self._callback_after if fate.kind == CALLBACK else None,
         )
 
     def length(self, token: str) -> timedelta:
@@ -157,13 +158,9 @@ class SimulatedNetwork:
         return fate.ring + fate.talk
 
     def _ring_time(self, kind: str, share: float) -> timedelta:
-        if not self._ring:
-            return NOTHING
         return self._ring * 2 if kind == Outcome.NO_ANSWER else self._ring * (0.5 + share)
 
     def _talk_time(self, kind: str, share: float) -> timedelta:
-        if not self._talk:
-            return NOTHING
         return self._talk * (0.5 + share) if kind in TALK else self._talk * (share / 4)
 
 
@@ -172,7 +169,7 @@ class FaultPlan:
 
     def __init__(self, faults: Mapping[Fault, float], *, seed: int) -> None:
         at_start = {fault: chance for fault, chance in faults.items() if fault is not Fault.LOOKUP_ERROR}
-        self.faults = dict(faults)
+        self.seed = seed
         self._kinds = tuple(at_start)
         self._bounds = _bounds(at_start.values(), total=1.0)
         self._dice, self._lookup_dice = _dice(seed, b"fault"), _dice(seed, b"lookup")
@@ -197,7 +194,7 @@ def parse_mix(text: str, field: str = "RINGBACK_SIMULATOR_MIX") -> dict[str, flo
     """`completed=35,busy=12`: relative weights by outcome, and `mystery` for a word nobody knows."""
     right = f"write weights such as completed=35,busy=12, of {', '.join(WORDS)}, with a sum above zero"
     mix = dict(_pairs(text, field, right, known=WORDS))
-    if not 0 < math.fsum(mix.values()) < math.inf:
+    if not 0 < sum(mix.values()) < math.inf:
         raise InvalidValue(field, text, right)
     return {name: weight for name, weight in mix.items() if weight}
 
@@ -208,7 +205,7 @@ def parse_faults(text: str, field: str = "RINGBACK_SIMULATOR_FAULTS") -> dict[Fa
     if not text.strip():
         return {}
     faults = {Fault(name): chance for name, chance in _pairs(text, field, right, known=frozenset(Fault))}
-    at_start = math.fsum(chance for fault, chance in faults.items() if fault is not Fault.LOOKUP_ERROR)
+    at_start = sum(chance for fault, chance in faults.items() if fault is not Fault.LOOKUP_ERROR)
     if at_start > 1 + 1e-9 or faults.get(Fault.LOOKUP_ERROR, 0.0) > 1:
         raise InvalidValue(field, text, right)
     return {fault: chance for fault, chance in faults.items() if chance}
@@ -258,10 +255,7 @@ def _booked(ended_at: datetime, days: int) -> datetime:
 def _bounds(weights: Collection[float], *, total: float) -> list[int]:
     # Whole numbers out of 2**64: with floats the last bound could fall short of the highest roll.
     reached = list(accumulate(weights))
-    return [
-        CHANCES if math.isclose(bound, total, rel_tol=1e-12) else int(bound / total * CHANCES)
-        for bound in reached
-    ]
+    return [CHANCES if math.isclose(bound, total, rel_tol=1e-12) else int(bound / total * CHANCES) for bound in reached]
 
 
 def _dice(seed: int, purpose: bytes) -> hashlib.blake2b:

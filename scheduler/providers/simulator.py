@@ -17,7 +17,7 @@ from itertools import count
 from threading import Lock
 
 from scheduler.clock import Clock
-from scheduler.errors import ProviderError
+from scheduler.errors import ProviderError, RingbackError
 from scheduler.model import Outcome
 from scheduler.providers.base import (
     Accepted,
@@ -78,7 +78,10 @@ REFUSED_AS: Mapping[Fault, Refused] = {
 
 
 class Simulator:
-    """A provider in memory. `started` counts the start requests it has seen, `accepted` the calls made."""
+    """A provider in memory. `started` counts the start requests it has seen, `accepted` the calls made.
+
+    `faults` may be replaced at any time.
+    """
 
     name = "simulator"
     finds_by_ref = True
@@ -90,19 +93,24 @@ class Simulator:
         faults: FaultPlan | None = None,
         *,
         keep_ended: int = 1000,
+        keep_most: int = 100_000,
     ) -> None:
         self.started = 0
         self.accepted = 0
         self._network, self._clock = network, clock
-        self._faults = faults or FaultPlan({}, seed=0)
-        self._memory = _Memory(keep_ended)
+        self.faults = faults or FaultPlan({}, seed=0)
+        self._memory = _Memory(keep_ended, keep_most)
         self._questions = count()
         self._lock = Lock()
 
     def place(self, request: DialRequest) -> DialAnswer:
-        fault = self._faults.at_start(request.attempt_ref)
+        try:
+            now = self._clock.now()
+        except RingbackError as error:  # a clock kept by a database may be away
+            return Refused(RefusalKind.NEVER_SENT, f"the simulator could not read its clock: {error}")
+        fault = self.faults.at_start(request.attempt_ref)
         if fault is None:
-            return self._accept(request.attempt_ref)
+            return self._accept(request.attempt_ref, now)
         if refused := REFUSED_AS.get(fault):
             with self._lock:
                 self.started += 1
@@ -111,7 +119,7 @@ class Simulator:
             with self._lock:
                 self.started += 1
         else:
-            self._remember(request.attempt_ref)
+            self._remember(request.attempt_ref, now)
         return Unanswered(f"simulated {fault.value}: whether a call was made is not known")
 
     def poll(self, calls: Sequence[CallKey], now: datetime) -> dict[str, CallReport | None]:
@@ -142,17 +150,21 @@ class Simulator:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _accept(self, attempt_ref: str) -> Accepted:
-        call_id, call = self._remember(attempt_ref)
-        sighting = self._network.sight(call.token, call.placed_at, call.placed_at)
+    def held_calls(self) -> list[HeldCall]:
+        """The calls in memory, oldest first: a witness for tests of whoever dials."""
+        with self._lock:
+            return list(self._memory.calls.values())
+
+    def _accept(self, attempt_ref: str, now: datetime) -> Accepted:
+        call_id, call = self._remember(attempt_ref, now)
+        sighting = self._network.sight(call.token, now, now)
         if sighting.ended_at is None:
             return Accepted(call_id)
         with self._lock:
             self._memory.told_end(call_id, call)
         return Accepted(call_id, translate(call_id, attempt_ref, sighting))
 
-    def _remember(self, attempt_ref: str) -> tuple[str, _Call]:
-        placed_at = self._clock.now()
+    def _remember(self, attempt_ref: str, placed_at: datetime) -> tuple[str, HeldCall]:
         with self._lock:
             self.started += 1
             self.accepted += 1
@@ -176,7 +188,7 @@ class Simulator:
         return translate(call_id, key.attempt_ref, sighting)
 
     def _perhaps_fail(self, about: str) -> None:
-        if self._faults.lookup_fails(next(self._questions)):
+        if self.faults.lookup_fails(next(self._questions)):
             raise ProviderError(f"simulated {Fault.LOOKUP_ERROR.value}: {about} could not be asked for")
 
 
@@ -215,7 +227,9 @@ def translate(call_id: str, attempt_ref: str | None, sighting: Sighting) -> Call
     )
 
 
-class _Call:
+class HeldCall:
+    """A call in memory. `token` decides its fate; it differs from the reference in a second call."""
+
     __slots__ = ("attempt_ref", "hung_up_at", "placed_at", "token", "told")
 
     def __init__(self, attempt_ref: str, token: str, placed_at: datetime) -> None:
@@ -227,31 +241,31 @@ class _Call:
 class _Memory:
     """The calls made here. Guarded by the simulator's lock.
 
-    A call is forgotten when its end was told and `keep_ended` more ends were told after it. Of the
-    forgotten, a fingerprint stays in a ring of fixed size: "no such call" must be a proof, and a
-    dialer whose database failed as the call was accepted will ask by reference minutes later.
+    A call is forgotten when its end was told and `keep_ended` more ends were told after it, or when it
+    is the oldest of `keep_most`, because nobody ever came to ask for their ends. Of the forgotten, a
+    fingerprint stays in a ring of fixed size: "no such call" must be a proof, and a dialer whose
+    database failed as the call was accepted will ask by reference minutes later.
     """
 
     RING = 131_072  # one mebibyte
-    MOST = 100_000  # calls whose end nobody came to ask for: the oldest go
 
-    def __init__(self, keep_ended: int) -> None:
-        self.calls: dict[str, _Call] = {}
-        self._keep_ended = keep_ended
+    def __init__(self, keep_ended: int, keep_most: int) -> None:
+        self.calls: dict[str, HeldCall] = {}
+        self._keep_ended, self._keep_most = keep_ended, keep_most
         self._told: deque[str] = deque()
         self._ring = array("Q", bytes(8 * self.RING))
         self._at = 0
 
-    def add(self, attempt_ref: str, placed_at: datetime) -> tuple[str, _Call]:
+    def add(self, attempt_ref: str, placed_at: datetime) -> tuple[str, HeldCall]:
         token, call_id = attempt_ref, ID_PREFIX + attempt_ref
         times = 1
         while call_id in self.calls:
             times += 1
             token = f"{attempt_ref}-{times}"
             call_id = ID_PREFIX + token
-        if len(self.calls) >= self.MOST:
+        if len(self.calls) >= self._keep_most:
             self._forget(next(iter(self.calls)))
-        call = self.calls[call_id] = _Call(attempt_ref, token, placed_at)
+        call = self.calls[call_id] = HeldCall(attempt_ref, token, placed_at)
         return call_id, call
 
     def find(self, attempt_ref: str) -> str | None:
@@ -260,7 +274,7 @@ class _Memory:
             return call_id
         return None
 
-    def told_end(self, call_id: str, call: _Call) -> None:
+    def told_end(self, call_id: str, call: HeldCall) -> None:
         if call.told:
             return
         call.told = True

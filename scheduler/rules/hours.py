@@ -54,7 +54,9 @@ __all__ = [
     "WorkingDays",
     "apply_delay",
     "calculate_next_working_datetime",
+    "day_start",
     "explain_closed",
+    "format_local",
     "is_allowed",
     "next_allowed",
     "open_span",
@@ -83,6 +85,8 @@ _EPOCH_ORDINAL = _EPOCH.toordinal()
 _TICK = timedelta(microseconds=1)
 # Outside these weeks (of date ordinals) local times may fall off the calendar; nothing is open there.
 _FIRST_WEEK, _LAST_WEEK = 100, date.max.toordinal() // 7 - 100
+
+_END_OF_TIME = datetime(9990, 1, 1, tzinfo=UTC)
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -385,7 +389,6 @@ def parse_delay(mapping: object, field: str = "delay") -> Delay:
 # --- Zones ----------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=2048)
 def zone_info(name: str, field: str = "zone") -> ZoneInfo:
     """The zone of that name, from the newest database on this machine. InvalidValue when unknown.
 
@@ -393,11 +396,10 @@ def zone_info(name: str, field: str = "zone") -> ZoneInfo:
     read instead when it is newer. Nothing is changed for other users of zoneinfo, and a PYTHONTZPATH set
     by the user is followed. Old and new names of a zone stand in for each other.
     """
-    if isinstance(name, str) and _ZONE_NAME.fullmatch(name):
-        for spelling in (name, *_OTHER_NAMES.get(name, ())):
-            if (zone := _load_zone(spelling)) is not None:
-                return zone
-    raise InvalidValue(field, name, _right_zone(name))
+    zone = _find_zone(name) if isinstance(name, str) else None
+    if zone is None:
+        raise InvalidValue(field, name, _right_zone(name))
+    return zone
 
 
 def tzdata_version() -> str:
@@ -650,15 +652,16 @@ class _Schedule:
         if not (i > 0 and at < ends[i - 1]):
             return None
         start, end = starts[i - 1], ends[i - 1]
+        earliest, latest = at - _REACH, at + _REACH
         if i == 1:
-            start = self._reach_back(week, start, at - _REACH)
+            start = self._reach_back(week, start, earliest)
         if i == len(starts):
-            end = self._reach_ahead(week, end, at + _REACH)
-        return OpenSpan(start, end)
+            end = self._reach_ahead(week, end, latest)
+        return OpenSpan(max(start, earliest), min(end, latest))
 
     def measure_open(self, at: datetime, seconds: float) -> datetime | None:
         """The instant by which that much allowed time has passed since `at`."""
-        left, last, now = timedelta(seconds=seconds), at + HORIZON, at
+        left, last, now = timedelta(seconds=seconds), _horizon(at), at
         while left:
             found = self.next_allowed(now)
             if found is None or found > last:
@@ -673,7 +676,7 @@ class _Schedule:
         return now
 
     def _first_start(self, week: int, at: datetime) -> datetime | None:
-        last = at + HORIZON
+        last = _horizon(at)
         last_week = last.toordinal() // 7
         asked = week
         while week <= last_week:
@@ -837,6 +840,10 @@ def _intersect(left: Sequence[Interval], right: Sequence[Interval]) -> list[Inte
     return common
 
 
+def _horizon(at: datetime) -> datetime:
+    return min(at, _END_OF_TIME) + HORIZON
+
+
 def _week_start_us(week: int) -> int:
     return (week * 7 - _EPOCH_ORDINAL) * _DAY_US
 
@@ -910,6 +917,11 @@ def wall_to_utc(wall: datetime, zone: ZoneInfo) -> datetime:
     """A naive wall-clock time as an instant: skipped ones move on by the gap, of two the first."""
     # fold=0 means just that in PEP 495: the offset before the change, in a gap and in an overlap.
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def day_start(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant of a local date; where midnight is skipped, the first instant after the gap."""
+    return _edge_to_utc(datetime.combine(day, time()), zone)
 
 
 def _edge_to_utc(wall: datetime, zone: ZoneInfo) -> datetime:
@@ -1079,6 +1091,12 @@ def _label(rule: HoursRule) -> str:
     return f" ({rule.label})" if rule.label else ""
 
 
+def format_local(at: datetime, zone: str) -> str:
+    """Such as "Friday 11 June 2027 09:00 in America/New_York"."""
+    local = at.astimezone(zone_info(zone))
+    return f"{_format_date(local.date())} {local:%H:%M} in {zone}"
+
+
 def _format_opening(opens: datetime, *, since: datetime) -> str:
     # From the seventh day on, the name of the weekday alone could be read as this week's.
     if (opens.date() - since.date()).days > 6:
@@ -1108,7 +1126,7 @@ def _format_span(span: timedelta) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Database:
+class ZoneDatabase:
     """Which database zones are read from: the `tzdata` package, or whatever zoneinfo would take."""
 
     from_package: bool
@@ -1116,19 +1134,18 @@ class _Database:
 
 
 @cache
-def _database() -> _Database:
+def _database() -> ZoneDatabase:
+    is_chosen_by_user = "PYTHONTZPATH" in os.environ and bool(zoneinfo.TZPATH)
     return choose_database(
-        system=_system_version(), package=_package_version(), is_chosen_by_user="PYTHONTZPATH" in os.environ
+        system=_system_version(), package=_package_version(), is_chosen_by_user=is_chosen_by_user
     )
 
 
-def choose_database(*, system: str | None, package: str | None, is_chosen_by_user: bool) -> _Database:
-    """The newer of the two. A system database of unknown age counts as older than any package."""
-    if package is None or (system is not None and (is_chosen_by_user or system >= package)):
-        return _Database(from_package=False, version=system or "unknown")
-    if is_chosen_by_user and zoneinfo.TZPATH:
-        return _Database(from_package=False, version="unknown")
-    return _Database(from_package=True, version=package)
+def choose_database(*, system: str | None, package: str | None, is_chosen_by_user: bool) -> ZoneDatabase:
+    """The newer of the two. A system database that does not say its version counts as the older one."""
+    if package is None or is_chosen_by_user or (system is not None and system >= package):
+        return ZoneDatabase(from_package=False, version=system or "unknown")
+    return ZoneDatabase(from_package=True, version=package)
 
 
 _VERSION = re.compile(r"\b(?:19|20)\d\d[a-z]{1,2}\b")
@@ -1154,8 +1171,19 @@ def _package_version() -> str | None:
         return None
 
 
-# No dots: a name is also a path, and must not leave the database.
-_ZONE_NAME = re.compile(r"(?!(?:right|posix)/)[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")
+# No dots: a name is also a path, and must not leave the database. The names refused are found on many
+# systems and are no place: the host's own zone, and copies of the database that count leap seconds.
+_ZONE_NAME = re.compile(
+    r"(?!(?:right|posix)/|(?:localtime|posixrules|Factory)$)[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*"
+)
+
+
+@lru_cache(maxsize=2048)
+def _find_zone(name: str) -> ZoneInfo | None:
+    if not _ZONE_NAME.fullmatch(name):
+        return None
+    spellings = (name, *_OTHER_NAMES.get(name, ()))
+    return next((zone for zone in map(_load_zone, spellings) if zone is not None), None)
 
 
 def _load_zone(name: str) -> ZoneInfo | None:

@@ -8,6 +8,7 @@ or region written on the lead goes first (`rules.zones`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from phonenumbers import timezone as phone_zones
 from scheduler.errors import InvalidValue
 
 UNKNOWN_ZONE = "Etc/Unknown"
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def to_e164(text: str, default_country: str | None, field: str = "telefono") -> 
 
 def is_e164(number: str | None) -> bool:
     """Is it + and 7 to 15 digits? That is what providers take."""
-    return bool(number) and number[0] == "+" and number[1:].isascii() and number[1:].isdigit() and 8 <= len(number) <= 16  # type: ignore[index]
+    return number is not None and _E164.fullmatch(number) is not None
 
 
 @lru_cache(maxsize=50_000)
@@ -83,7 +85,9 @@ def shorten(number: str | None) -> str:
     """A number as logs may show it: enough to recognise, not enough to dial."""
     if not number:
         return "(no number)"
-    return number if len(number) <= 6 else number[:4] + "*" * (len(number) - 8) + number[-4:] if len(number) > 8 else number[:2] + "****"
+    if len(number) <= 8:
+        return number[:2] + "****"
+    return number[:4] + "*" * (len(number) - 8) + number[-4:]
 
 
 def _known(zones: Iterable[str]) -> tuple[str, ...]:
@@ -91,5 +95,5 @@ def _known(zones: Iterable[str]) -> tuple[str, ...]:
 
 
 def _main_country(parsed: phonenumbers.PhoneNumber) -> str | None:
-    code = phonenumbers.region_code_for_country_code(parsed.country_code)
+    code = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
     return code if code not in ("ZZ", "001") else None

@@ -267,7 +267,8 @@ class CallSettings(_Strict):
                 raise ValueError(f"days_of_week: {day} cannot be used; days are 1 to 7, Monday = 1")
         for name in self.outcomes or {}:
             if name not in RETRYABLE_OUTCOMES:
-                raise ValueError(f"outcomes: {name!r} is never retried; the outcomes are {', '.join(RETRYABLE_OUTCOMES)}")
+                right = f"the outcomes that are retried are {', '.join(RETRYABLE_OUTCOMES)}"
+                raise ValueError(f"outcomes: {name!r} cannot be used; {right}")
         for zone in self.zone_names:
             zone_info(zone, "timezone" if self.timezone else "zones")
         if hours := self.hours:
@@ -343,6 +344,7 @@ class Policy:
 
     config: Config
     settings: CallSettings = field(default_factory=CallSettings)
+    _hours_by_place: dict[Any, tuple[HoursRule, ...]] = field(default_factory=dict, repr=False)
 
     def delay(self, outcome: Outcome) -> Setting[timedelta]:
         """How long to wait after this outcome."""
@@ -384,14 +386,10 @@ class Policy:
     def hours(self, where: LeadZones) -> tuple[HoursRule, ...]:
         """The calendar of a lead in these zones. The same object for the same question, so it caches well."""
         key = (where.zones, where.country, where.region)
-        found = self._hours_cache.get(key)
+        found = self._hours_by_place.get(key)
         if found is None:
-            found = self._hours_cache[key] = (self._hours_rule(where),)
+            found = self._hours_by_place[key] = (self._hours_rule(where),)
         return found
-
-    @property
-    def _hours_cache(self) -> dict[Any, tuple[HoursRule, ...]]:
-        return self.__dict__.setdefault("_hours_by_zone", {})
 
     def _hours_rule(self, where: LeadZones) -> HoursRule:
         return HoursRule(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from scheduler.model import Hold, Outcome, Phone, PhoneStatus
@@ -127,3 +127,31 @@ def _spoken(seconds: float) -> str:
         if seconds >= size and seconds % (size / 4) == 0:
             return f"{seconds / size:g} {word}"
     return f"{seconds:g} s"
+
+
+MANY_REFUSALS = 5
+"""A row that a provider turned down so often waits for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """No call was made: the row waits again, its attempt unspent."""
+
+    at: datetime
+    reason: str
+    hold: Hold | None = None
+
+
+def after_refusal(
+    why: str, wait: timedelta, now: datetime, *, refusals: int, jitter: float, counts: bool = True
+) -> GiveBack:
+    """When to try again after `refusals` earlier ones. `jitter` in 0..1 spreads those that come back together.
+
+    `counts`: was it this row that was turned down? Trouble of ours or of the account never holds a lead.
+    """
+    if counts and refusals + 1 >= MANY_REFUSALS:
+        return GiveBack(
+            now + timedelta(hours=1), f"held: refused {refusals + 1} times, last: {why}", Hold.ERROR
+        )
+    longer = wait * (2 ** min(refusals, 6)) if counts else wait
+    return GiveBack(now + longer * (1 + 0.5 * jitter), f"not dialed, attempt not spent: {why}")

@@ -8,11 +8,13 @@ lost nobody knows whether it happened: that is `CommitUnclear`, and the caller m
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +25,8 @@ from sqlalchemy.engine import URL
 from scheduler.errors import DatabaseUnavailable, InvalidValue
 
 T = TypeVar("T")
+
+__all__ = ["CommitUnclear", "Connection", "Database", "DatabaseClock", "Raw", "change_rows", "insert_row"]
 
 LOST_RACE = {1213, 1205, 1020, 3572}  # deadlock, lock wait, changed since read (MariaDB), NOWAIT
 CONNECTION_LOST = {2006, 2013, 2055, 4031}
@@ -64,6 +68,15 @@ class Database:
             return datetime.now(UTC)
         found = self.read(lambda connection: connection.exec_driver_sql("SELECT UTC_TIMESTAMP(6)").scalar_one())
         return _aware(found)
+
+    def unsafe_durability(self) -> str | None:
+        """Why a power cut could lose commits here; None when it could not. SQLite is opened with FULL."""
+        if self.is_sqlite:
+            return None
+        flush = self.read(
+            lambda connection: connection.exec_driver_sql("SELECT @@innodb_flush_log_at_trx_commit").scalar_one()
+        )
+        return None if int(flush) == 1 else f"innodb_flush_log_at_trx_commit is {flush}, not 1"
 
     def close(self) -> None:
         self.engine.dispose()
@@ -139,6 +152,13 @@ def change_rows(
     return changed
 
 
+def insert_row(connection: Connection, table: Table, values: Mapping[str, Any]) -> int:
+    """Insert one row and return its id."""
+    key = connection.execute(table.insert().values(**values)).inserted_primary_key
+    assert key is not None, f"{table.name} has an id of its own"
+    return int(key[0])
+
+
 class Raw(str):
     """SQL to be written as it stands, never from outside."""
 
@@ -149,6 +169,10 @@ def marks(mark: str, count: int) -> str:
 
 def raw(value: Any) -> Any:
     """A value as both drivers take it: instants as UTC text with microseconds."""
+    if isinstance(value, Mapping):
+        return json.dumps(value, default=str)
+    if isinstance(value, Decimal):
+        return str(value)
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone, so it names no instant")
@@ -202,7 +226,8 @@ def _checked_url(url: str | URL) -> URL:
         backend = parsed.get_backend_name()
     except exc.ArgumentError:
         # The text may hold a password, so it is not repeated.
-        raise InvalidValue("database URL", "...", "write mysql+pymysql://user:password@host/name or sqlite:///path") from None
+        right = "write mysql+pymysql://user:password@host/name or sqlite:///path"
+        raise InvalidValue("database URL", "...", right) from None
     if backend in ("mysql", "mariadb"):
         # One driver for both: the mariadb+ prefix would refuse an Oracle server.
         return parsed.set(drivername="mysql+pymysql")

@@ -1,0 +1,183 @@
+"""How everything that happens is worded, counted and logged.
+
+Code says what happened; this file says how it sounds. Phone numbers are shortened here, so that none
+reaches a log whole; metrics carry no lead and no number in their labels. A `Line` is one happening as
+people see it on the terminal.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from scheduler.rules.phones import shorten
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One happening. `level` is info, warning or error; `text` is ready to be shown."""
+
+    at: datetime
+    level: str
+    kind: str
+    text: str
+
+
+Listener = Callable[[Line], None]
+
+
+class Reporter:
+    """Where the service says what happened: to the log, to the counters, to whoever listens."""
+
+    def __init__(self, listener: Listener | None = None, registry: CollectorRegistry | None = None) -> None:
+        self._listener = listener
+        self._log = structlog.get_logger("ringback")
+        self.registry = registry or CollectorRegistry()
+        self._happened = Counter("ringback_events", "Happenings by kind", ["kind"], registry=self.registry)
+        self._outcomes = Counter("ringback_outcomes", "Ended attempts by outcome", ["outcome"], registry=self.registry)
+        self._settings_problems = Gauge(
+            "ringback_settings_problems", "Settings rows that do not validate", registry=self.registry
+        )
+        self._last_tick = Gauge(
+            "ringback_last_tick_timestamp_seconds", "When a tick last finished", ["job"], registry=self.registry
+        )
+        self._skipped = Counter("ringback_skipped_ticks", "Ticks that found the last one running", ["job"],
+                                registry=self.registry)
+        self._breaker = Gauge("ringback_breaker_open", "1 while a provider is left alone", ["provider"],
+                              registry=self.registry)
+
+    # --- calls -----------------------------------------------------------------------------------
+
+    def dialing(self, at: datetime, *, who: str, number: str, attempt: int) -> None:
+        self._say(at, "info", "dialing", f"dialing {who} {shorten(number)}, attempt {attempt}")
+
+    def ended(self, at: datetime, *, who: str, number: str, outcome: str, follows: str) -> None:
+        self._outcomes.labels(outcome).inc()
+        self._say(at, "info", "ended", f"{who} {shorten(number)}: {outcome}; {follows}")
+
+    def moved(self, at: datetime, *, who: str, reason: str, until: datetime) -> None:
+        self._say(at, "info", "moved", f"{who} waits until {_utc(until)}: {reason}")
+
+    def held(self, at: datetime, *, who: str, reason: str) -> None:
+        self._say(at, "info", "held", f"{who} is held: {reason}")
+
+    def closed(self, at: datetime, *, who: str, reason: str) -> None:
+        self._say(at, "info", "closed", f"{who} is closed: {reason}")
+
+    def dropped(self, at: datetime, *, lead_id: int, reason: str) -> None:
+        self._say(at, "info", "dropped", f"the planned call of lead {lead_id} is cancelled: {reason}")
+
+    def refused(self, at: datetime, *, who: str, reason: str) -> None:
+        self._say(at, "warning", "refused", f"{who} was not dialed, the attempt is not spent: {reason}")
+
+    def unknown(self, at: datetime, *, who: str, reason: str) -> None:
+        self._say(
+            at, "warning", "unknown",
+            f"{who}: nobody can say yet whether it was called; it will be looked up, not repeated: {reason}",
+        )
+
+    def settled(self, at: datetime, *, attempt_id: int, how: str) -> None:
+        self._say(at, "info", "settled", f"attempt {attempt_id}: {how}")
+
+    def late_dial(self, at: datetime, *, attempt_id: int, by: float) -> None:
+        self._say(
+            at, "error", "late_dial",
+            f"attempt {attempt_id} was dialed {by:.1f} s after its time; this process was stopped in the last moment",
+        )
+
+    def unknown_word(self, at: datetime, *, provider: str, word: str | None) -> None:
+        self._say(at, "warning", "unknown_word", f"{provider} said {word!r}, which is not known; read as failed")
+
+    def row_failed(self, at: datetime, *, schedule_id: int, error: BaseException) -> None:
+        self._say(
+            at, "error", "row_failed",
+            f"scheduled call {schedule_id} cannot be judged and is held: {type(error).__name__}: {error}",
+        )
+
+    # --- settings and people ---------------------------------------------------------------------
+
+    def settings_refused(self, at: datetime, *, where: str, problem: str, kept: bool) -> None:
+        self._say(
+            at, "error", "settings_refused",
+            f"{where}: {problem} ({'the last good value stays in force' if kept else 'nothing is dialed by it'})",
+        )
+
+    def settings_problems(self, count: int) -> None:
+        self._settings_problems.set(count)
+
+    def rules_changed(self, at: datetime, *, where: str, rows: int) -> None:
+        self._say(at, "info", "rules_changed", f"{where}: rules changed, {rows} waiting calls planned again")
+
+    def by_hand(self, at: datetime, *, text: str) -> None:
+        self._say(at, "info", "by_hand", text)
+
+    def campaign(self, at: datetime, *, code: str, text: str) -> None:
+        self._say(at, "info", "campaign", f"campaign {code} {text}")
+
+    # --- the daemon ------------------------------------------------------------------------------
+
+    def daemon(self, at: datetime, text: str, *, level: str = "info") -> None:
+        self._say(at, level, "daemon", text)
+
+    def database_away(self, at: datetime, error: BaseException, again_in: float) -> None:
+        self._say(at, "error", "database_away", f"{error}; nothing is dialed; trying again in {again_in:.1f} s")
+
+    def database_back(self, at: datetime, away_for: float) -> None:
+        self._say(at, "warning", "database_back", f"the database is back after {away_for:.1f} s; going on")
+
+    def tick_failed(self, at: datetime, job: str, error: BaseException) -> None:
+        self._say(at, "error", "tick_failed", f"{job} failed and will be tried again: {type(error).__name__}: {error}")
+
+    def skipped(self, job: str) -> None:
+        """A tick was still running when its next one was due: counted, not logged, since it is common."""
+        self._skipped.labels(job).inc()
+
+    def ticked(self, job: str, at: datetime) -> None:
+        self._last_tick.labels(job).set(at.timestamp())
+
+    def breaker(self, at: datetime, *, provider: str, is_open: bool, reason: str) -> None:
+        self._breaker.labels(provider).set(1 if is_open else 0)
+        self._say(at, "warning", "breaker", f"provider {provider}: {reason}")
+
+    def _say(self, at: datetime, level: str, kind: str, text: str) -> None:
+        self._happened.labels(kind).inc()
+        if self._listener is not None:
+            self._listener(Line(at, level, kind, text))
+        else:
+            getattr(self._log, level)(text, kind=kind)
+
+
+class SilentReporter(Reporter):
+    """Counts, but says nothing: for benchmarks and tests."""
+
+    def _say(self, at: datetime, level: str, kind: str, text: str) -> None:
+        self._happened.labels(kind).inc()
+
+
+def set_up_logging(level: str, log_format: str) -> None:
+    """Logs go to stderr, so that stdout stays what a command was asked for."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _utc(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")

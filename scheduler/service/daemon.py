@@ -1,0 +1,362 @@
+"""Run dispatch, follow and upkeep on their timers, until told to stop.
+
+Decided here: intervals, signals, what happens while the database is away, when there is nothing left to
+do. APScheduler gives the intervals and nothing else: each job is a `run_once` that a test turns by hand.
+What must stay true: a polite stop takes nothing new, lets the dials in flight finish and leaves no
+`unknown` behind; a second signal is as good as a kill; a tick that fails is reported and tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobEvent
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from scheduler import __version__
+from scheduler.clock import SystemClock, boottime
+from scheduler.errors import DatabaseUnavailable, RingbackError, SchemaMismatch
+from scheduler.events import Listener, Reporter
+from scheduler.rules.hours import tzdata_version
+from scheduler.service import dispatch, follow, upkeep
+from scheduler.service.rulebook import RuleBook
+from scheduler.service.runtime import Runtime
+from scheduler.store import calls, journal, schema
+from scheduler.store.database import skew
+
+LONGEST_WAIT = 5.0
+"""Seconds between tries while the database is away: the first take follows its return within them."""
+SKEW_WARNING = timedelta(seconds=2)
+SKEW_STOP = timedelta(seconds=10)
+IDLE_AFTER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing to do now. `waiting` rows are planned, the next of them for `next_at`."""
+
+    waiting: int
+    held: int
+    next_at: datetime | None
+
+
+class Daemon:
+    """One scheduler process. Several on one MySQL share the work; none of them is special."""
+
+    def __init__(self, runtime: Runtime, *, on_event: Listener | None = None, reporter: Reporter | None = None) -> None:
+        self.runtime = runtime
+        self.reporter = reporter or Reporter(on_event)
+        # A birth certificate: never a configured name, so that a restarted process is another owner.
+        self.owner = f"{runtime.settings.host or socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"[:96]
+        rulebook = RuleBook()
+        self.dispatcher = dispatch.Dispatcher(runtime, owner=self.owner, rulebook=rulebook, reporter=self.reporter)
+        self.follower = follow.Follower(runtime, rulebook=rulebook, reporter=self.reporter)
+        self.upkeep = upkeep.Upkeep(runtime, owner=self.owner, rulebook=rulebook, reporter=self.reporter)
+        self._stop = threading.Event()
+        self._signals = 0
+        self._away_since: float | None = None
+        self._away_lock = threading.Lock()
+        self._ticks = 0
+        self._is_registered = False
+        self._held_back: str | None = None
+        self._is_skewed = False
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def run(self, *, until_idle: bool = False, idle_after: timedelta = IDLE_AFTER) -> int:
+        """Work until a signal, or until nothing is left that is due within `idle_after`. Returns the exit code."""
+        with self._signal_handlers():
+            if not self._begin():
+                return 0
+            ticks = self._start_ticks()
+            try:
+                self._wait(until_idle, idle_after)
+            finally:
+                return_code = self._finish(ticks)
+        return return_code
+
+    def run_once(self) -> dict[str, Any]:
+        """One tick of everything, and the dials that it began. Returns what each part did."""
+        if not self._begin():
+            return {}
+        done = {
+            "upkeep": self.upkeep.run_once(),
+            "dispatch": self.dispatcher.run_once(),
+        }
+        self.dispatcher.drain(self._longest_dial())
+        done["follow"] = self.follower.run_once()
+        self._say_goodbye()
+        return done
+
+    def stop(self) -> None:
+        """Take nothing new from now on."""
+        self.dispatcher.stop()
+        self._stop.set()
+
+    def is_idle(self, within: timedelta = IDLE_AFTER) -> Idle | None:
+        """What waits, if no call is open and none is due within that time; None while there is work."""
+        now = self.runtime.clock.now()
+        found = self.runtime.database.read(lambda connection: calls.read_workload(connection))
+        if found.in_flight or (found.next_at is not None and found.next_at <= now + within):
+            return None
+        return Idle(waiting=found.waiting, held=found.held, next_at=found.next_at)
+
+    # --- beginning and end -----------------------------------------------------------------------
+
+    def _begin(self) -> bool:
+        """Wait for the database, check the schema, register. False: told to stop meanwhile.
+
+        Raises SchemaMismatch: no waiting will mend that.
+        """
+        tries = 0
+        while not self._stop.is_set():
+            try:
+                self._check_beginning()
+                if tries:
+                    self.reporter.daemon(self._host_now(), "the database is there; starting")
+                return True
+            except DatabaseUnavailable as error:
+                tries += 1
+                wait = min(LONGEST_WAIT, 0.5 * 2**tries) * random.uniform(0.8, 1.0)
+                self.reporter.database_away(self._host_now(), error, wait)
+                self._stop.wait(wait)
+        return False
+
+    def _check_beginning(self) -> None:
+        database, settings = self.runtime.database, self.runtime.settings
+        schema.require_current(database)
+        now = self.runtime.clock.now()
+        rules = database.read(lambda connection: self.dispatcher.rulebook.read(connection))
+        lease = timedelta(seconds=rules.config.get("lease_seconds", 60))
+        problems = settings.problems(lease)
+        if problems:
+            raise RingbackError("these settings could lead to a call made twice: " + "; ".join(problems))
+        unsafe = database.unsafe_durability()
+        if unsafe and self.runtime.default_provider != "simulator" and not settings.allow_unsafe_durability:
+            raise RingbackError(
+                f"{unsafe}; a power cut could lose the record of a call that was made. Set it right, or say that you "
+                "accept this with RINGBACK_ALLOW_UNSAFE_DURABILITY=1"
+            )
+        if not self._is_registered:
+            database.transact(lambda connection: journal.add_daemon(
+                connection, owner=self.owner, host=settings.host[:64], pid=os.getpid(),
+                provider=self.runtime.default_provider, version=__version__, now=now,
+            ))
+            self._is_registered = True
+            if unsafe:
+                self.reporter.daemon(now, f"{unsafe}: fit for tests, not for calls that matter", level="warning")
+            self.reporter.daemon(
+                now,
+                f"started as {self.owner} on {database}, provider {self.runtime.default_provider}, "
+                f"{settings.dialing_places} dialing places, time zones of {tzdata_version()}",
+            )
+
+    def _finish(self, ticks: BackgroundScheduler) -> int:
+        self.stop()
+        in_flight = self._places_in_use()
+        if in_flight:
+            self.reporter.daemon(self._host_now(), f"stopping: nothing new is taken, {in_flight} dials are finishing")
+        is_clean = self.dispatcher.drain(self._longest_dial())
+        ticks.shutdown(wait=True)
+        if is_clean:
+            self._say_goodbye()
+        else:
+            self.reporter.daemon(
+                self._host_now(),
+                "stopped with answers that could not be written; the next daemon looks them up", level="warning",
+            )
+        self.dispatcher.close()
+        return 0
+
+    def _say_goodbye(self) -> None:
+        try:
+            now = self.runtime.clock.now()
+            self.runtime.database.transact(
+                lambda connection: journal.beat(connection, self.owner, ticks=self._ticks, status="stopped", now=now)
+            )
+            self.reporter.daemon(now, "stopped; nothing is left unknown")
+        except DatabaseUnavailable as error:
+            self.reporter.daemon(self._host_now(), f"stopped; the table could not be told: {error}", level="warning")
+
+    def _longest_dial(self) -> float:
+        return self.runtime.settings.dial_budget + self.runtime.settings.request_timeout + 2
+
+    def _places_in_use(self) -> int:
+        return self.runtime.settings.dialing_places - self.dispatcher.free_places
+
+    # --- ticks -----------------------------------------------------------------------------------
+
+    def _start_ticks(self) -> BackgroundScheduler:
+        settings = self.runtime.settings
+        logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # skipped ticks are counted below instead
+        ticks = BackgroundScheduler(
+            timezone=UTC,
+            # Without a grace a busy machine would drop ticks; without coalescing it would make up for them.
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        for name, interval, work in (
+            ("dispatch", settings.dispatch_interval, self._dispatch),
+            ("follow", settings.follow_interval, self.follower.run_once),
+            ("upkeep", settings.upkeep_interval, self._keep_up),
+        ):
+            ticks.add_job(
+                self._guarded(name, work), IntervalTrigger(seconds=interval, timezone=UTC), id=name,
+                next_run_time=datetime.now(UTC),
+            )
+        ticks.add_listener(self._note_skip, EVENT_JOB_MAX_INSTANCES)
+        ticks.add_listener(self._note_error, EVENT_JOB_ERROR)
+        ticks.start()
+        return ticks
+
+    def _dispatch(self) -> None:
+        if self._held_back is None and not self._is_skewed:
+            self.dispatcher.run_once()
+
+    def _keep_up(self) -> None:
+        self._beat()
+        self._watch_clock()
+        self.upkeep.run_once()
+
+    def _guarded(self, name: str, work: Callable[[], object]) -> Callable[[], None]:
+        """A tick that never raises: what goes wrong is said, and the next tick tries again."""
+
+        def tick() -> None:
+            if self._stop.is_set() and name != "follow":
+                return
+            if self._is_away() and not self._is_back():
+                return
+            try:
+                work()
+                self.reporter.ticked(name, self._host_now())
+            except DatabaseUnavailable as error:
+                self._went_away(error)
+            except SchemaMismatch as error:
+                self.reporter.daemon(self._host_now(), str(error), level="error")
+                self.stop()
+            except Exception as error:  # the loop must not end for one bad turn
+                self.reporter.tick_failed(self._host_now(), name, error)
+
+        return tick
+
+    def _beat(self) -> None:
+        """Write the heartbeat; notice a database that is older than what this process did."""
+        self._ticks += 1
+        now = self.runtime.clock.now()
+        before = self.runtime.database.transact(
+            lambda connection: journal.beat(connection, self.owner, ticks=self._ticks, status="running", now=now)
+        )
+        if self._held_back is None and (before is None or before < self._ticks - 1):
+            self._held_back = (
+                "the database is older than what this process has done (a restore, or a failover to a lagging copy); "
+                "calls that were made may be missing from it, so nothing is dialed. Compare with the provider, then "
+                "restart the daemon"
+            )
+        if self._held_back is not None:
+            self.reporter.daemon(now, self._held_back, level="error")
+
+    def _watch_clock(self) -> None:
+        """This host's clock decides nothing, but one that is far off says that something is wrong here."""
+        off = abs(skew(self.runtime.database))
+        self._is_skewed = off > SKEW_STOP
+        if off > SKEW_WARNING:
+            self.reporter.daemon(
+                self._host_now(),
+                f"this host's clock is {off.total_seconds():.1f} s off the database's; set it right (NTP)"
+                + (": nothing is dialed from here until then" if self._is_skewed else ""),
+                level="error" if self._is_skewed else "warning",
+            )
+
+    # --- the database away -----------------------------------------------------------------------
+
+    def _is_away(self) -> bool:
+        return self._away_since is not None
+
+    def _went_away(self, error: BaseException) -> None:
+        with self._away_lock:
+            if self._away_since is None:
+                self._away_since = boottime()
+                self.reporter.database_away(self._host_now(), error, self.runtime.settings.dispatch_interval)
+
+    def _is_back(self) -> bool:
+        """Asked at each tick while away: one writes once it answers, because a read-only copy answers reads."""
+        if not self._away_lock.acquire(blocking=False):
+            return False
+        try:
+            if self._away_since is None:
+                return True
+            try:
+                now = self.runtime.clock.now()
+                self.runtime.database.transact(
+                    lambda connection: journal.touch(connection, self.owner, now=now)
+                )
+            except DatabaseUnavailable:
+                return False
+            self.reporter.database_back(self._host_now(), boottime() - self._away_since)
+            self._away_since = None
+            return True
+        finally:
+            self._away_lock.release()
+
+    # --- waiting and stopping --------------------------------------------------------------------
+
+    def _wait(self, until_idle: bool, idle_after: timedelta) -> None:
+        # The first turn of everything comes before the first question whether all is done.
+        self._stop.wait(self.runtime.settings.dispatch_interval + 0.2 if until_idle else None)
+        while until_idle and not self._stop.is_set():
+            try:
+                idle = self.is_idle(idle_after) if not self._places_in_use() else None
+            except DatabaseUnavailable as error:
+                self._went_away(error)
+                idle = None
+            if idle is not None:
+                self.reporter.daemon(self._host_now(), _say_idle(idle))
+                return
+            self._stop.wait(0.5)
+
+    @contextmanager
+    def _signal_handlers(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may set handlers; a caller's own thread stops us by stop()
+            return
+        before = {one: signal.signal(one, self._on_signal) for one in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(128 + number)  # asked twice: as a kill; leases expire and calls are looked up
+        self.stop()
+
+    def _note_skip(self, event: JobEvent) -> None:
+        self.reporter.skipped(event.job_id)
+
+    def _note_error(self, event: Any) -> None:
+        self.reporter.tick_failed(self._host_now(), event.job_id, event.exception)
+
+    def _host_now(self) -> datetime:
+        return SystemClock().now()
+
+
+def _say_idle(idle: Idle) -> str:
+    if idle.next_at is not None:
+        waiting = f"{idle.waiting} calls wait, the next for {idle.next_at:%Y-%m-%d %H:%M:%S} UTC"
+    else:
+        waiting = "no call is waiting"
+    return f"nothing is left to do: {waiting}" + (f"; {idle.held} leads are held" if idle.held else "")

@@ -1,0 +1,665 @@
+"""Find what is due, claim it, dial it, write down the answer.
+
+Order at a dial: (1) one transaction takes rows, asks the gate and writes the intent; (2) whether anything
+changed since is asked once more; (3) one request to the provider, outside any transaction, never
+repeated; (4) one transaction writes what it answered. What must stay true: no commit of (1), no dial; no
+dial after the dial budget, by a clock that counts suspended time; never more rows in `placing` than there
+are places to dial from, because a crash turns each of them into `unknown`.
+
+A newcomer would dial inside the transaction, or repeat a request that timed out. Both ring people twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import random
+import threading
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from scheduler.clock import boottime
+from scheduler.errors import DatabaseUnavailable
+from scheduler.events import Reporter
+from scheduler.model import CallStatus, Campaign, Happening, Hold, Lead, Outcome, ScheduledCall
+from scheduler.providers.base import Accepted, DialAnswer, DialRequest, Phase, RefusalKind, Refused, Unanswered
+from scheduler.rules.eligibility import (
+    RECHECK_HELD,
+    Case,
+    Closed,
+    Dropped,
+    Held,
+    Later,
+    Yes,
+    judge,
+    phones_of,
+)
+from scheduler.rules.pacing import Breaker, Claim, share_out
+from scheduler.rules.policy import Policy
+from scheduler.rules.retry import after_refusal
+from scheduler.service.fault_points import reach
+from scheduler.service.outcomes import Applied, End, apply_ends, spoken, without_phone
+from scheduler.service.rulebook import RuleBook, Rules
+from scheduler.service.runtime import Runtime
+from scheduler.store import calls, campaigns, journal, leads
+from scheduler.store.calls import Intent, Move
+from scheduler.store.database import CommitUnclear, Connection
+
+LARGEST_TAKE = 500
+FIRST_LOOK = timedelta(seconds=1)
+"""How soon after a call went live it is first asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialJob:
+    """A committed intent, and what is needed to carry it out."""
+
+    attempt_id: int
+    schedule_id: int
+    lead_id: int
+    token: str
+    provider: str
+    request: DialRequest
+    send_before: float
+    """On the clock of `boottime()`: after it nothing may be sent."""
+    dial_before: datetime
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dialed:
+    """A job and its answer. `asked` is when the request began, on the clock of `boottime()`."""
+
+    job: DialJob
+    answer: DialAnswer
+    asked: float
+    was_frozen: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What one turn did, in rows."""
+
+    taken: int = 0
+    dialed: int = 0
+    moved: int = 0
+    held: int = 0
+    closed: int = 0
+    dropped: int = 0
+
+    @property
+    def judged(self) -> int:
+        return self.taken
+
+    def add(self, other: Report) -> None:
+        for name in ("taken", "dialed", "moved", "held", "closed", "dropped"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Dispatcher:
+    """Claims and dials for one process. `run_once` is one tick; `drain` waits for the dials in flight."""
+
+    def __init__(
+        self, runtime: Runtime, *, owner: str, rulebook: RuleBook | None = None, reporter: Reporter | None = None,
+        places: int | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.owner = owner
+        self.rulebook = rulebook or RuleBook()
+        self.reporter = reporter or Reporter()
+        self.breakers: dict[str, Breaker] = {}
+        self._places = places or runtime.settings.dialing_places
+        self._pool = ThreadPoolExecutor(max_workers=self._places, thread_name_prefix="dial")
+        self._results: queue.SimpleQueue[Dialed] = queue.SimpleQueue()
+        self._unrecorded: list[Dialed] = []
+        self._recording = threading.Lock()
+        self._busy = 0
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._budget = timedelta(seconds=runtime.settings.dial_budget)
+
+    # --- one tick --------------------------------------------------------------------------------
+
+    @property
+    def free_places(self) -> int:
+        with self._changed:
+            return self._places - self._busy
+
+    def run_once(self) -> Report:
+        """Take and dial until nothing is due, no place is free, or no rule lets more through."""
+        total = Report()
+        self.record_answers()
+        while not self._stopping.is_set():
+            free = self.free_places
+            if free <= 0:
+                break
+            report = self._turn(min(free, LARGEST_TAKE))
+            total.add(report)
+            if report.taken == 0:
+                break
+        return total
+
+    def stop(self) -> None:
+        """Take nothing new. Dials in flight finish; see `drain`."""
+        self._stopping.set()
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until every dial in flight is answered and written. False: some were not in `timeout` seconds."""
+        until = None if timeout is None else boottime() + timeout
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):  # kept, and asked again until the time is over
+                self.record_answers()
+            with self._changed:
+                if not self._busy:
+                    return True
+                if until is not None and boottime() >= until:
+                    return False
+                self._changed.wait(0.05)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # --- (1) the take ----------------------------------------------------------------------------
+
+    def _turn(self, places: int) -> Report:
+        started = boottime()  # before the statement that grants the budget, so that it never looks longer
+        now = self.runtime.clock.now()
+        if not self.runtime.database.read(lambda connection: calls.list_due_campaigns(connection, now)):
+            return Report()
+        report = Report()
+        told = Applied()
+
+        def take(connection: Connection) -> list[DialJob]:
+            nonlocal report, told
+            report, told = Report(), Applied()
+            jobs = _Take(self, connection, now, started, places, report, told).run()
+            reach("take.before_commit")
+            return jobs
+
+        try:
+            jobs = self.runtime.database.transact(take)
+        except CommitUnclear:
+            # Nobody knows whether the intents exist. Nothing is dialed; if they do, their lease runs out
+            # and they are looked up by their refs like those of a process that died.
+            raise
+        reach("take.after_commit")
+        told.tell(self.reporter, now)
+        self._dial_all(jobs)
+        return report
+
+    # --- (2) and (3) the dial --------------------------------------------------------------------
+
+    def _dial_all(self, jobs: Sequence[DialJob]) -> None:
+        if not jobs:
+            return
+        with self._changed:
+            self._busy += len(jobs)
+        try:
+            allowed = self._ask_again(jobs)
+        except DatabaseUnavailable as error:
+            # Committed, but not confirmed: nothing was sent, and that can be proven.
+            allowed = set()
+            reason = f"the database went away before dialing ({error})"
+        else:
+            reason = "it was changed while it was being claimed"
+        for job in jobs:
+            if job.schedule_id in allowed:
+                self._pool.submit(self._dial, job)
+            else:
+                self._results.put(Dialed(job, Refused(RefusalKind.NEVER_SENT, reason, timedelta(0)), boottime()))
+        if len(allowed) < len(jobs):
+            self._try_recording()
+
+    def _ask_again(self, jobs: Sequence[DialJob]) -> set[int]:
+        token = jobs[0].token
+        now = self.runtime.clock.now()
+        return self.runtime.database.read(
+            lambda connection: calls.list_still_callable(connection, [job.schedule_id for job in jobs], token, now)
+        )
+
+    def _dial(self, job: DialJob) -> None:
+        try:
+            answer, asked = self._place(job)
+            took = boottime() - asked
+            frozen = took > self.runtime.settings.request_timeout + 2 and asked + took > job.send_before
+            reach("dial.after_answer")
+            self._results.put(Dialed(job, answer, asked, was_frozen=frozen))
+        except BaseException as error:  # the place must be given back whatever happens
+            self._results.put(Dialed(job, Unanswered(f"{type(error).__name__}: {error}"), boottime()))
+        self._try_recording()
+
+    def _place(self, job: DialJob) -> tuple[DialAnswer, float]:
+        provider = self.runtime.providers.get(job.provider)
+        reach("dial.before_request")
+        asked = boottime()
+        if asked >= job.send_before:
+            late = "its dial budget was over before it could be sent"
+            return Refused(RefusalKind.NEVER_SENT, late, timedelta(0)), asked
+        return provider.place(job.request), asked
+
+    # --- (4) what was answered -------------------------------------------------------------------
+
+    def _try_recording(self) -> None:
+        try:
+            self.record_answers()
+        except DatabaseUnavailable as error:
+            self.reporter.daemon(
+                self._host_now(), f"answers of the provider cannot be written yet and are kept: {error}", level="error"
+            )
+        except Exception as error:  # reported here, kept, and tried again at the next tick
+            self.reporter.tick_failed(self._host_now(), "recording answers", error)
+
+    def record_answers(self) -> int:
+        """Write the answers that have come, many in one transaction. Raises DatabaseUnavailable: they are kept.
+
+        Whichever thread comes first writes for all; the others go on, because it looks again before it
+        leaves. So one commit serves as many dials as were answered while the last one was under way.
+        """
+        written = 0
+        while (self._unrecorded or not self._results.empty()) and self._recording.acquire(blocking=False):
+            try:
+                while len(self._unrecorded) < LARGEST_TAKE:
+                    try:
+                        self._unrecorded.append(self._results.get_nowait())
+                    except queue.Empty:
+                        break
+                batch = self._unrecorded[:LARGEST_TAKE]
+                if batch:
+                    self._write_answers(batch)
+                    self._unrecorded = self._unrecorded[len(batch) :]
+                    written += len(batch)
+                    with self._changed:
+                        self._busy -= len(batch)
+                        self._changed.notify_all()
+            finally:
+                self._recording.release()
+        return written
+
+    def _write_answers(self, batch: Sequence[Dialed]) -> None:
+        told = Applied()
+        now = self.runtime.clock.now()
+        here = boottime()
+
+        def work(connection: Connection) -> None:
+            nonlocal told
+            told = Applied()
+            reach("answer.before_write")
+            _Answers(self, connection, now, here, told).write(batch)
+            reach("answer.before_commit")
+
+        self.runtime.database.transact(work)
+        reach("answer.after_commit")
+        self._judge_providers(batch, now)
+        told.tell(self.reporter, now)
+        self._hang_up_late(batch, now)
+
+    def _judge_providers(self, batch: Sequence[Dialed], now: datetime) -> None:
+        for one in batch:
+            name, answer = one.job.provider, one.answer
+            before = self.breakers.get(name, Breaker())
+            if isinstance(answer, Refused) and answer.kind is RefusalKind.NEVER_SENT:
+                # A wait of zero marks our own reasons, which say nothing about the provider.
+                after = before if answer.retry_after == timedelta(0) else before.failed(now)
+            elif isinstance(answer, Unanswered):
+                after = before.failed(now)
+            elif isinstance(answer, Refused) and answer.kind in (RefusalKind.HOLD, RefusalKind.THROTTLED):
+                after = before.failed(now, at_once=True, rest=answer.retry_after)
+            else:
+                after = before.succeeded()
+            self.breakers[name] = after
+            if after.is_open(now) and not before.is_open(now):
+                rest = (after.open_until - now).total_seconds() if after.open_until else 0
+                self.reporter.breaker(
+                    now, provider=name, is_open=True,
+                    reason=f"left alone for {rest:g} s, then asked once: {getattr(answer, 'reason', '')}",
+                )
+            elif before.pace is not None and after.pace is None:
+                self.reporter.breaker(now, provider=name, is_open=False, reason="answers again; full pace")
+
+    def _hang_up_late(self, batch: Sequence[Dialed], now: datetime) -> None:
+        for one in batch:
+            if one.was_frozen and isinstance(one.answer, Accepted):
+                provider = self.runtime.providers.get(one.job.provider)
+                try:
+                    provider.hang_up(one.answer.call_id)
+                except Exception as error:  # it ends by itself; the event is written
+                    self.reporter.tick_failed(now, f"hanging up the late call of attempt {one.job.attempt_id}", error)
+
+    def _host_now(self) -> datetime:
+        from scheduler.clock import SystemClock  # the database's clock is what is missing here
+
+        return SystemClock().now()
+
+
+class _Take:
+    """One take: rows of several campaigns, judged and written as sets, in the caller's transaction."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, connection: Connection, now: datetime, started: float, places: int,
+        report: Report, told: Applied,
+    ) -> None:
+        self.dispatcher, self.connection, self.now = dispatcher, connection, now
+        self.started, self.places, self.report, self.told = started, places, report, told
+        self.moves: list[Move] = []
+        self.cancelled: dict[int, str] = {}
+        self.closed: dict[int, str] = {}
+        self.readdressed: dict[int, int | None] = {}
+        self.chosen: list[tuple[ScheduledCall, Lead, Yes, Policy, str]] = []
+
+    def run(self) -> list[DialJob]:
+        connection = self.connection
+        calls.lock_capacity(connection)
+        due = calls.list_due_campaigns(connection, self.now)
+        rules = self.dispatcher.rulebook.read(connection, [one.campaign for one in due if one.campaign])
+        shares = self._share(due, rules)
+        locked = calls.lock_campaigns(connection, [key for key in shares if key is not None])
+        rows: list[ScheduledCall] = []
+        for key, share in shares.items():
+            if key is None or (key in locked and locked[key].status == "active"):
+                rows += calls.take_due(connection, key, self.now, share)
+        if not rows:
+            return []
+        self.report.taken = len(rows)
+        self._judge_all(rows, locked, rules)
+        return self._write(rules)
+
+    def _share(self, due: Sequence[calls.DueCampaign], rules: Rules) -> dict[int | None, int]:
+        in_flight = calls.count_in_flight(self.connection)
+        places = min(self.places, max(0, rules.config.get("max_concurrent_calls", 20) - in_flight.total))
+        rooms: dict[str, int | None] = {}
+        claims = []
+        for one in due:
+            if not rules.may_dial(one.id):
+                continue
+            provider = self._provider_of(one.campaign)
+            if provider not in rooms:
+                rooms[provider] = self._room_at(provider, in_flight.by_provider.get(provider, 0))
+            room = places if rooms[provider] is None else min(places, rooms[provider] or 0)
+            most = rules.policy(one.id).settings.max_concurrent_calls
+            if most is not None:
+                room = min(room, most - in_flight.by_campaign.get(one.id, 0))
+            claims.append(Claim(one.id, one.campaign.priority if one.campaign else 0, max(0, room)))
+        shares = share_out(places, claims)
+        return self._within_providers(shares, {one.id: self._provider_of(one.campaign) for one in due}, rooms)
+
+    def _within_providers(
+        self, shares: dict[int | None, int], provider_of: dict[int | None, str], rooms: dict[str, int | None]
+    ) -> dict[int | None, int]:
+        left = dict(rooms)
+        fitting: dict[int | None, int] = {}
+        for key, share in shares.items():
+            room = left[provider_of[key]]
+            given = share if room is None else min(share, room)
+            if room is not None:
+                left[provider_of[key]] = room - given
+            if given:
+                fitting[key] = given
+        return fitting
+
+    def _room_at(self, provider: str, in_flight: int) -> int | None:
+        if self.dispatcher.runtime.providers.find(provider) is None:
+            self.told.note("settings_refused", where=f"provider {provider}",
+                           problem=self.dispatcher.runtime.providers.problem(provider), kept=False)
+            return 0
+        return self.dispatcher.breakers.get(provider, Breaker()).room(self.now, in_flight)
+
+    def _provider_of(self, campaign: Campaign | None) -> str:
+        return (campaign.provider if campaign else None) or self.dispatcher.runtime.default_provider
+
+    def _judge_all(self, rows: Sequence[ScheduledCall], locked: dict[int, Campaign], rules: Rules) -> None:
+        people = leads.read_leads(self.connection, {row.lead_id for row in rows})
+        numbers = {phone.number for lead in people.values() for phone in phones_of(lead)}
+        barred = leads.read_barred(self.connection, numbers, self.now)
+        engaged = calls.list_engaged(self.connection, numbers)
+        for row in rows:
+            lead = people.get(row.lead_id)
+            if lead is not None and lead.campaign_id != row.campaign_id:
+                # Written by hand without a campaign, or the lead was moved: it waits in the right queue.
+                self.readdressed[row.id] = lead.campaign_id
+                continue
+            campaign = locked.get(row.campaign_id) if row.campaign_id is not None else None
+            policy = rules.policy(row.campaign_id)
+            case = Case(
+                now=self.now, call=row, lead=lead, campaign=campaign, policy=policy, barred=barred,
+                engaged=frozenset(engaged), dial_budget=self.dispatcher._budget,
+            )
+            try:
+                self._sort(row, lead, judge(case), policy, self._provider_of(campaign))
+            except Exception as error:  # one bad row must not stop the others, nor come straight back
+                self.told.note("row_failed", schedule_id=row.id, error=error)
+                self.moves.append(Move(row.id, self.now + RECHECK_HELD, f"held: {type(error).__name__}: {error}",
+                                       row.wanted_at or row.scheduled_at, Hold.ERROR))
+                self.report.held += 1
+                continue
+            if self.chosen and self.chosen[-1][0] is row:
+                engaged.add(self.chosen[-1][2].phone.number)
+
+    def _sort(self, row: ScheduledCall, lead: Lead | None, verdict: Any, policy: Policy, provider: str) -> None:
+        match verdict:
+            case Yes() if lead is not None:
+                self.chosen.append((row, lead, verdict, policy, provider))
+                self.report.dialed += 1
+            case Later(at, reason):
+                self.moves.append(Move(row.id, at, reason, row.wanted_at or row.scheduled_at))
+                self.report.moved += 1
+                self.told.note("moved", who=spoken(lead), reason=reason, until=at)
+            case Held(hold, at, reason):
+                self.moves.append(Move(row.id, at, f"held: {reason}", row.wanted_at or row.scheduled_at, hold))
+                self.report.held += 1
+                if row.hold != hold:
+                    self.told.note("held", who=spoken(lead), reason=reason)
+            case Dropped(reason):
+                self.cancelled[row.id] = reason
+                self.report.dropped += 1
+                self.told.note("dropped", lead_id=row.lead_id, reason=reason)
+            case Closed(word, reason):
+                self.closed[row.lead_id] = word
+                self.cancelled[row.id] = reason
+                self.report.closed += 1
+                self.told.note("closed", who=spoken(lead), reason=reason)
+
+    def _write(self, rules: Rules) -> list[DialJob]:
+        connection, now, dispatcher = self.connection, self.now, self.dispatcher
+        calls.move_pending(connection, self.moves, now)
+        calls.cancel_rows(connection, self.cancelled, now)
+        leads.close_leads(connection, self.closed, now)
+        calls.set_campaign(connection, self.readdressed, now)
+        if not self.chosen:
+            return []
+        token = str(uuid.uuid4())
+        dial_before = now + dispatcher._budget
+        intents = [
+            Intent(
+                attempt_ref=str(uuid.uuid4()), schedule_id=row.id, lead_id=lead.id, campaign_id=lead.campaign_id,
+                attempt_number=row.attempt_number, phone=verdict.phone.number, provider=provider,
+                claimed_at=now, dial_before=dial_before,
+                open_from=verdict.span.open_from, open_until=verdict.span.open_until,
+            )
+            for row, lead, verdict, _, provider in self.chosen
+        ]
+        reach("take.before_write")
+        lease = dispatcher.runtime.settings.lease(
+            timedelta(seconds=rules.config.get("lease_seconds", 60))
+        )
+        calls.mark_in_progress(
+            connection, [row.id for row, *_ in self.chosen], owner=dispatcher.owner, token=token,
+            expires_at=now + lease, now=now,
+        )
+        by_position = {}
+        for row, _, verdict, _, _ in self.chosen:
+            if row.phone_position != verdict.phone.position:
+                by_position[row.id] = verdict.phone.position
+        calls.set_phone_positions(connection, by_position)
+        ids = calls.insert_intents(connection, intents)
+        leads.set_call_status(connection, [lead.id for _, lead, *_ in self.chosen], CallStatus.SELECTED, now)
+        campaigns.start_campaigns(connection, {row.campaign_id for row, *_ in self.chosen if row.campaign_id}, now)
+        jobs = []
+        for intent, (row, lead, _verdict, policy, provider) in zip(intents, self.chosen, strict=True):
+            jobs.append(DialJob(
+                attempt_id=ids[intent.attempt_ref], schedule_id=row.id, lead_id=lead.id, token=token,
+                provider=provider, send_before=self.started + dispatcher._budget.total_seconds(),
+                dial_before=dial_before, who=spoken(lead),
+                request=DialRequest(
+                    attempt_ref=intent.attempt_ref, number=intent.phone, ring_timeout=policy.ring_timeout,
+                    max_duration=policy.max_call_duration,
+                    variables={"first_name": lead.first_name or "", "last_name": lead.last_name or "",
+                               **(lead.variables or {})},
+                ),
+            ))
+            self.told.note("dialing", who=spoken(lead), number=intent.phone, attempt=row.attempt_number)
+        return jobs
+
+
+class _Answers:
+    """The answers to a batch of dials, written as sets in the caller's transaction."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, connection: Connection, now: datetime, here: float, told: Applied
+    ) -> None:
+        self.dispatcher, self.connection, self.now, self.here, self.told = dispatcher, connection, now, here, told
+
+    def write(self, batch: Sequence[Dialed]) -> None:
+        live, ends, unknown, refused = [], [], [], []
+        for one in batch:
+            match one.answer:
+                case Accepted(call_id, report) if report is not None and report.phase is Phase.ENDED:
+                    ends.append(End(one.job.attempt_id, replace(report, call_id=call_id), self._placed_at(one)))
+                case Accepted():
+                    live.append(one)
+                case Unanswered():
+                    unknown.append(one)
+                case Refused():
+                    refused.append(one)
+        if ends:
+            applied = apply_ends(self.connection, ends, now=self.now, rulebook=self.dispatcher.rulebook)
+            self.told.notes += applied.notes
+        self._write_live(live)
+        self._write_unknown(unknown)
+        self._write_refused(refused)
+        self._write_late([one for one in batch if isinstance(one.answer, Accepted) and self._is_late(one)])
+
+    def _placed_at(self, one: Dialed) -> datetime:
+        """When the request began, by the database's clock: now, less the time elapsed since, here."""
+        if one.was_frozen:
+            return self.now
+        return self.now - timedelta(seconds=self.here - one.asked)
+
+    def _is_late(self, one: Dialed) -> bool:
+        return self._placed_at(one) > one.job.dial_before
+
+    def _write_live(self, live: Sequence[Dialed]) -> None:
+        if not live:
+            return
+        changed = calls.mark_live(self.connection, [
+            {
+                "id": one.job.attempt_id,
+                "provider_call_id": one.answer.call_id,  # type: ignore[union-attr]
+                "placed_at": self._placed_at(one),
+                "next_poll_at": self.now + FIRST_LOOK,
+            }
+            for one in live
+        ])
+        leads.set_call_status(self.connection, [one.job.lead_id for one in live], CallStatus.CALLING, self.now)
+        if changed < len(live):
+            # A webhook or a look-up was first: it has the same facts, or later ones.
+            self.told.note("daemon", text=f"{len(live) - changed} answers came after the report of the same call")
+
+    def _write_unknown(self, unknown: Sequence[Dialed]) -> None:
+        if not unknown:
+            return
+        look = timedelta(seconds=min(self.dispatcher.runtime.settings.poll_every, 5))
+        calls.mark_unknown(self.connection, [
+            {
+                "id": one.job.attempt_id, "placed_at": self._placed_at(one), "next_poll_at": self.now + look,
+                "error": calls.cut(one.answer.reason),  # type: ignore[union-attr]
+            }
+            for one in unknown
+        ])
+        calls.release_leases(self.connection, [one.job.schedule_id for one in unknown])
+        for one in unknown:
+            self.told.note("unknown", who=one.job.who, reason=one.answer.reason)  # type: ignore[union-attr]
+
+    def _write_refused(self, refused: Sequence[Dialed]) -> None:
+        """Proven not to have been calls: the rows wait again, unless the number itself is at fault.
+
+        Fenced by the token: a process that was frozen past its lease finds its attempt `unknown` and its
+        rows in other hands, and then writes nothing.
+        """
+        if not refused:
+            return
+        mine = calls.lock_placing(
+            self.connection, [(one.job.attempt_id, one.job.schedule_id, one.job.token) for one in refused]
+        )
+        refused = [one for one in refused if one.job.attempt_id in mine]
+        answers: dict[int, Refused] = {
+            one.job.attempt_id: one.answer for one in refused if isinstance(one.answer, Refused)
+        }
+        counts = calls.count_refusals(self.connection, [one.job.schedule_id for one in refused])
+        calls.mark_refused(self.connection, {one: answer.reason for one, answer in answers.items()})
+        moves: list[Move] = []
+        for one in refused:
+            answer = answers[one.job.attempt_id]
+            if answer.kind in (RefusalKind.INVALID_NUMBER, RefusalKind.DO_NOT_CALL):
+                moves += self._at_fault(one, answer)
+                continue
+            moves.append(self._give_back(one, answer, counts.get(one.job.schedule_id, 0)))
+        calls.give_back(self.connection, moves, self.now)
+
+    def _give_back(self, one: Dialed, answer: Refused, refusals: int) -> Move:
+        wait = {
+            RefusalKind.NEVER_SENT: timedelta(seconds=10),
+            RefusalKind.REFUSED: timedelta(seconds=60),
+            RefusalKind.THROTTLED: timedelta(seconds=10),
+            RefusalKind.HOLD: timedelta(seconds=60),
+        }[answer.kind]
+        if answer.retry_after is not None:
+            wait = answer.retry_after
+        back = after_refusal(
+            answer.reason, wait, self.now, refusals=refusals, jitter=random.random(),
+            counts=answer.kind is RefusalKind.REFUSED,
+        )
+        self.told.note("refused", who=one.job.who, reason=answer.reason)
+        return Move(one.job.schedule_id, back.at, back.reason, hold=back.hold)
+
+    def _at_fault(self, one: Dialed, answer: Refused) -> list[Move]:
+        """The provider will not dial this number at all: the next number of the lead, or none."""
+        lead = leads.find_lead(self.connection, one.job.lead_id, lock=True)
+        if lead is None:
+            calls.cancel_rows(self.connection, {one.job.schedule_id: "its lead does not exist any more"}, self.now)
+            return []
+        number = one.job.request.number
+        if answer.kind is RefusalKind.DO_NOT_CALL:
+            leads.bar_number(self.connection, number, reason=answer.reason, source=one.job.provider, now=self.now)
+            closed_reason, left = Outcome.DO_NOT_CALL.value, []
+        else:
+            position = next((phone.position for phone in phones_of(lead) if phone.number == number), 1)
+            leads.mark_invalid(self.connection, lead, position, number)
+            left = [phone for phone in phones_of(without_phone(lead, position, number)) if phone.status == "active"]
+            closed_reason = Outcome.INVALID_NUMBER.value
+        if left:
+            return [Move(one.job.schedule_id, self.now, f"next phone, the last one was refused: {answer.reason}",
+                         phone_position=left[0].position)]
+        leads.close_leads(self.connection, {lead.id: closed_reason}, self.now)
+        calls.cancel_rows(self.connection, {one.job.schedule_id: f"{closed_reason}: {answer.reason}"}, self.now)
+        self.told.note("closed", who=one.job.who, reason=f"{closed_reason}: {answer.reason}")
+        return []
+
+    def _write_late(self, late: Sequence[Dialed]) -> None:
+        if not late:
+            return
+        journal.add_events(self.connection, [
+            Happening(
+                kind="late_dial", actor=self.dispatcher.owner, lead_id=one.job.lead_id,
+                schedule_id=one.job.schedule_id, attempt_id=one.job.attempt_id,
+                reason=f"dialed after {one.job.dial_before:%Y-%m-%d %H:%M:%S} UTC",
+            )
+            for one in late
+        ], self.now)
+        for one in late:
+            by = (self._placed_at(one) - one.job.dial_before).total_seconds()
+            self.told.note("late_dial", attempt_id=one.job.attempt_id, by=by)
+

@@ -1,0 +1,222 @@
+"""Learn what became of calls: ask the provider about live ones, look up unknown ones.
+
+What must stay true: "not found" concludes nothing before the settle time, nor on fewer than three looks,
+nor when the provider could not be asked; a live call has its next look set before it is asked about, so
+that a provider that hangs or a process that dies loses nothing but time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from scheduler.errors import ProviderError
+from scheduler.events import Reporter
+from scheduler.model import Attempt, AttemptState, CallStatus, Outcome
+from scheduler.providers.base import CallKey, CallReport, Phase, Provider
+from scheduler.service.fault_points import reach
+from scheduler.service.outcomes import Applied, End, apply_ends
+from scheduler.service.rulebook import RuleBook, Rules
+from scheduler.service.runtime import Runtime
+from scheduler.store import calls, leads
+from scheduler.store.calls import Move
+from scheduler.store.database import Connection
+
+MANY = 500
+LOOKS_NEEDED = 3
+GRACE = timedelta(seconds=30)
+"""What a call may last beyond its ring time-out and maximum before it is hung up."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What one turn learnt: calls asked about, ended, found again, proven never made."""
+
+    asked: int = 0
+    ended: int = 0
+    found: int = 0
+    never_made: int = 0
+    given_up: int = 0
+
+
+@dataclass(slots=True)
+class _Learnt:
+    """Facts and conclusions of one round of asking, before they are written."""
+
+    ends: list[End] = field(default_factory=list)
+    answered: dict[int, datetime] = field(default_factory=dict)
+    talking: list[int] = field(default_factory=list)
+    found: list[tuple[Attempt, CallReport]] = field(default_factory=list)
+    looked: list[int] = field(default_factory=list)
+    never_made: list[Attempt] = field(default_factory=list)
+
+
+class Follower:
+    """Follows calls for one process. Any process may follow any call: no lease is needed from `live` on."""
+
+    def __init__(self, runtime: Runtime, *, rulebook: RuleBook | None = None, reporter: Reporter | None = None) -> None:
+        self.runtime = runtime
+        self.rulebook = rulebook or RuleBook()
+        self.reporter = reporter or Reporter()
+
+    def run_once(self) -> Report:
+        """Ask about every call whose look is due, and write what was learnt."""
+        report = Report()
+        while True:
+            now = self.runtime.clock.now()
+            again_at = now + timedelta(seconds=self.runtime.settings.poll_every)
+            due: list[Attempt] = []
+            if self.runtime.database.read(lambda connection: calls.is_poll_due(connection, now)):  # noqa: B023
+                due = self.runtime.database.transact(
+                    lambda connection: calls.take_polls(connection, now, again_at, MANY)  # noqa: B023
+                )
+            if not due:
+                return report
+            report.asked += len(due)
+            rules = self.runtime.database.read(
+                lambda connection: self.rulebook.read_for(connection, {one.campaign_id for one in due})  # noqa: B023
+            )
+            learnt = self._ask(due, rules, now)
+            self._write(learnt, report)
+            if len(due) < MANY:
+                return report
+
+    def _ask(self, due: Sequence[Attempt], rules: Rules, now: datetime) -> _Learnt:
+        learnt = _Learnt()
+        for name in sorted({one.provider for one in due}):
+            of_it = [one for one in due if one.provider == name]
+            provider = self.runtime.providers.find(name)
+            if provider is None:  # open attempts are followed at their own provider, or not at all
+                self.reporter.settings_refused(
+                    now, where=f"provider {name}", problem=self.runtime.providers.problem(name), kept=False
+                )
+                continue
+            live = [one for one in of_it if one.state is AttemptState.LIVE]
+            try:
+                if live:
+                    self._ask_live(provider, live, rules, now, learnt)
+                for one in of_it:
+                    if one.state is AttemptState.UNKNOWN:
+                        self._look_up(provider, one, rules, now, learnt)
+            except ProviderError as error:  # an error concludes nothing; the next look is already set
+                self.reporter.tick_failed(now, f"asking {name} about calls", error)
+        return learnt
+
+    def _ask_live(
+        self, provider: Provider, live: Sequence[Attempt], rules: Rules, now: datetime, learnt: _Learnt
+    ) -> None:
+        reports = provider.poll([_key(one) for one in live], now)
+        for one in live:
+            assert one.provider_call_id is not None, "live means known to the provider"
+            if one.provider_call_id not in reports:
+                continue
+            report = reports[one.provider_call_id]
+            if report is not None and report.phase is Phase.ENDED:
+                learnt.ends.append(End(one.id, report))
+            elif _horizon(one, rules) < now:
+                self._stop(provider, one, report, rules, now, learnt)
+            elif report is not None and report.phase is Phase.ANSWERED:
+                learnt.answered[one.id] = report.answered_at or now
+                learnt.talking.append(one.lead_id)
+
+    def _stop(
+        self, provider: Provider, one: Attempt, report: CallReport | None, rules: Rules, now: datetime, learnt: _Learnt
+    ) -> None:
+        """A call past its maximum is hung up; what the provider knows nothing about any more is over."""
+        if report is None:
+            gone = CallReport(
+                call_id=one.provider_call_id or "", phase=Phase.ENDED, outcome=Outcome.FAILED, provider_status="gone"
+            )
+            learnt.ends.append(End(one.id, gone, error="the provider knows nothing of it and its maximum has passed"))
+            return
+        provider.hang_up(report.call_id)
+        self.reporter.settled(now, attempt_id=one.id, how="hung up: past its maximum duration")
+
+    def _look_up(self, provider: Provider, one: Attempt, rules: Rules, now: datetime, learnt: _Learnt) -> None:
+        if one.provider_call_id is None and not provider.finds_by_ref:
+            if _horizon(one, rules) < now:
+                lost = CallReport(call_id="", phase=Phase.ENDED, outcome=Outcome.FAILED, provider_status="unknown")
+                learnt.ends.append(End(one.id, lost, error="never answered for; its longest possible time is over"))
+            return
+        report = provider.find(_key(one), now)
+        if report is not None and report.phase is Phase.ENDED:
+            learnt.ends.append(End(one.id, report, placed_at=one.placed_at or one.claimed_at))
+        elif report is not None:
+            learnt.found.append((one, report))
+        else:
+            settled = (one.claimed_at or now) + timedelta(seconds=self.runtime.settings.settle_seconds)
+            learnt.looked.append(one.id)
+            if now >= settled and one.lookups + 1 >= LOOKS_NEEDED:
+                learnt.never_made.append(one)
+
+    def _write(self, learnt: _Learnt, report: Report) -> None:
+        now = self.runtime.clock.now()
+        told = Applied()
+
+        def work(connection: Connection) -> None:
+            nonlocal told
+            told = Applied()
+            reach("outcome.before_write")
+            if learnt.ends:
+                applied = apply_ends(connection, learnt.ends, now=now, rulebook=self.rulebook)
+                told.notes += applied.notes
+            self._write_found(connection, learnt, now, told)
+            self._write_never_made(connection, learnt, now, told)
+            reach("outcome.before_commit")
+
+        if learnt.ends or learnt.answered or learnt.found or learnt.looked:
+            self.runtime.database.transact(work)
+            reach("outcome.after_commit")
+        told.tell(self.reporter, now)
+        report.ended += len(learnt.ends)
+        report.found += len(learnt.found)
+        report.never_made += len(learnt.never_made)
+
+    def _write_found(self, connection: Connection, learnt: _Learnt, now: datetime, told: Applied) -> None:
+        calls.note_answered(connection, learnt.answered)
+        if not learnt.found:
+            return
+        calls.mark_live(connection, [
+            {
+                "id": one.id, "provider_call_id": report.call_id, "placed_at": one.placed_at or one.claimed_at,
+                "next_poll_at": now + timedelta(seconds=1),
+            }
+            for one, report in learnt.found
+        ])
+        leads.set_call_status(connection, [one.lead_id for one, _ in learnt.found], CallStatus.CALLING, now)
+        for one, _ in learnt.found:
+            told.note("settled", attempt_id=one.id, how="found at the provider: it is a call")
+
+    def _write_never_made(self, connection: Connection, learnt: _Learnt, now: datetime, told: Applied) -> None:
+        calls.count_look(connection, learnt.looked)
+        if not learnt.never_made:
+            return
+        # Locked first: a webhook may have shown the call while we were asking.
+        attempts = calls.lock_attempts(connection, [one.id for one in learnt.never_made])
+        gone = [one for one in attempts.values() if one.state is AttemptState.UNKNOWN]
+        calls.mark_refused(connection, {one.id: "looked up by its ref: no such call was made" for one in gone})
+        rows = calls.read_calls(connection, {one.schedule_id for one in gone if one.schedule_id}, lock=True)
+        calls.give_back(
+            connection,
+            [
+                Move(row.id, now, "looked up: no call was made, attempt not spent", phone_position=row.phone_position)
+                for row in rows.values()
+                if row.status == "in_progress"
+            ],
+            now,
+        )
+        for one in gone:
+            told.note("settled", attempt_id=one.id, how="looked up: no call was made; the lead waits again")
+
+
+def _key(one: Attempt) -> CallKey:
+    return CallKey(one.attempt_ref, one.provider_call_id, one.phone, one.placed_at or one.claimed_at)
+
+
+def _horizon(one: Attempt, rules: Rules) -> datetime:
+    """When the call must be over, whatever happened: ring time-out, maximum duration and some grace."""
+    policy = rules.policy(one.campaign_id)
+    begun = one.placed_at or one.claimed_at
+    assert begun is not None, "every attempt of ours has the instant of its claim"
+    return begun + policy.ring_timeout + policy.max_call_duration + GRACE

@@ -1,0 +1,444 @@
+"""What people ask for: leads, plans and campaigns changed by hand, each in one transaction.
+
+The same functions serve the command line and Python callers; a caller that brings no `runtime` works on
+the database that the environment names. Each refuses in one sentence what cannot be done, writes who did
+what into `events`, and leaves nothing half-written.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from scheduler.clock import to_utc
+from scheduler.errors import Conflict, InvalidValue, NotFound, ProviderError
+from scheduler.model import AttemptState, Campaign, CampaignStatus, Happening, Lead, LeadStatus, Outcome, ScheduleStatus
+from scheduler.providers.base import CallReport, Phase
+from scheduler.rules.eligibility import zones_of
+from scheduler.rules.hours import wall_to_utc, zone_info
+from scheduler.rules.phones import to_e164
+from scheduler.rules.policy import read_call_settings, read_config, read_config_value
+from scheduler.rules.retry import Ended, Reschedule
+from scheduler.rules.zones import normal_region
+from scheduler.service.outcomes import End, apply_ends, carry_out, next_step, process_call_result, read_outcome
+from scheduler.service.rulebook import RuleBook
+from scheduler.service.runtime import Runtime, shared_runtime
+from scheduler.service.upkeep import first_call
+from scheduler.store import calls, campaigns, journal, leads, settings
+from scheduler.store.database import Connection
+
+ACTOR = "cli"
+
+
+# --- leads --------------------------------------------------------------------------------------
+
+
+def add_lead(
+    first_name: str | None,
+    last_name: str | None,
+    phones: Sequence[str],
+    *,
+    default_country: str | None = None,
+    campaign: str | None = None,
+    email: str | None = None,
+    time_zone: str | None = None,
+    region: str | None = None,
+    priority: int = 0,
+    call_until: date | None = None,
+    variables: Mapping[str, Any] | None = None,
+    at: datetime | None = None,
+    runtime: Runtime | None = None,
+) -> int:
+    """Add a lead and plan its first call, now or at `at` (an instant, or a naive wall time where the lead is).
+
+    Returns its id. Raises InvalidValue for a number, zone or region that cannot be used.
+    """
+    runtime = runtime or shared_runtime()
+    country = default_country or runtime.settings.default_country
+    if not phones:
+        raise InvalidValue("telefono", "", "a lead needs at least one number")
+    numbers = list(dict.fromkeys(to_e164(text, country) for text in phones))
+    if time_zone:
+        zone_info(time_zone, "time_zone")
+    values = {
+        "nombre": first_name, "apellidos": last_name, "email": email, "time_zone": time_zone,
+        "region": normal_region(region) if region else None, "priority": priority, "fecha_limite": call_until,
+        "variables": dict(variables) if variables else None,
+    }
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> int:
+        found = _campaign_to_fill(connection, campaign) if campaign else None
+        lead_id = leads.insert_lead(
+            connection, {**values, "campaign_id": found.id if found else None, "created_at": now, "updated_at": now},
+            numbers,
+        )
+        lead = _get_lead(connection, lead_id)
+        _plan(connection, lead, _instant(connection, lead, at, now), "added", now)
+        return lead_id
+
+    return runtime.database.transact(work)
+
+
+def close_lead(lead_id: int, *, reason: str = "by_hand", runtime: Runtime | None = None) -> None:
+    """Close a lead and cancel what was planned for it. A call in flight ends, and nothing follows it."""
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+    word = reason.strip()[:64] or "by_hand"
+
+    def work(connection: Connection) -> None:
+        lead = _get_lead(connection, lead_id)
+        if lead.status is LeadStatus.CLOSED:
+            raise Conflict(f"lead {lead_id} is closed already ({lead.closed_reason or 'by hand'})")
+        leads.close_leads(connection, {lead_id: word}, now)
+        _cancel_pending(connection, lead_id, f"the lead was closed: {word}", now)
+        _record(connection, "lead_closed", now, lead_id=lead_id, reason=word)
+
+    runtime.database.transact(work)
+
+
+def reopen_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | None = None) -> None:
+    """Open a closed or suspended lead again. A closed one gets a new first round; its history stays."""
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> None:
+        lead = _get_lead(connection, lead_id)
+        if lead.status is LeadStatus.OPEN:
+            raise Conflict(f"lead {lead_id} is open already")
+        barred = leads.read_barred(connection, {phone.number for phone in lead.phones} | {lead.phone or ""}, now)
+        if barred:
+            raise Conflict(
+                f"lead {lead_id} has a number on the do-not-call list; take it out of do_not_call before reopening"
+            )
+        leads.set_lead_status(
+            connection, lead_id, LeadStatus.OPEN, reason=None, closed_at=None, now=now, leaving=[lead.status]
+        )
+        opened = _get_lead(connection, lead_id)
+        row = calls.find_open_call(connection, lead_id)
+        if row is None:
+            carry_out(connection, opened, first_call(opened, now, "reopened by hand"), now)
+        elif row.hold is not None:
+            calls.move_pending(
+                connection, [calls.Move(row.id, row.wanted_at or row.scheduled_at, "reopened by hand")], now
+            )
+        _record(connection, "lead_reopened", now, lead_id=lead_id, reason=reason or f"was {lead.status}")
+
+    runtime.database.transact(work)
+
+
+def suspend_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | None = None) -> None:
+    """Stop calling a lead until it is reopened. Its plan is kept and held."""
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> None:
+        lead = _get_lead(connection, lead_id)
+        if lead.status is not LeadStatus.OPEN:
+            raise Conflict(f"lead {lead_id} is {lead.status}, so it cannot be suspended")
+        leads.set_lead_status(
+            connection, lead_id, LeadStatus.SUSPENDED, reason=None, closed_at=None, now=now, leaving=[LeadStatus.OPEN]
+        )
+        _record(connection, "lead_suspended", now, lead_id=lead_id, reason=reason)
+
+    runtime.database.transact(work)
+
+
+# --- plans --------------------------------------------------------------------------------------
+
+
+def schedule_call(lead_id: int, *, at: datetime | None = None, runtime: Runtime | None = None) -> int:
+    """Plan a call now or at `at` (an instant, or a naive wall time where the lead is). Returns the row's id.
+
+    What was planned before is cancelled: a lead has one next step. The attempt keeps its number.
+    """
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> int:
+        lead = _get_lead(connection, lead_id)
+        if lead.status is LeadStatus.CLOSED:
+            raise Conflict(f"lead {lead_id} is closed ({lead.closed_reason or 'by hand'}); reopen it first")
+        row = calls.find_open_call(connection, lead_id)
+        if row is not None and row.status is ScheduleStatus.IN_PROGRESS:
+            raise Conflict(f"lead {lead_id} is being called right now (scheduled call {row.id})")
+        last = row or calls.find_last_call(connection, lead_id)
+        if row is not None:
+            calls.cancel_rows(connection, {row.id: "planned anew by hand"}, now)
+        number = last.attempt_number + (0 if row or last.last_outcome is None else 1) if last else 1
+        return _plan(connection, lead, _instant(connection, lead, at, now), "planned by hand", now, number)
+
+    return runtime.database.transact(work)
+
+
+def cancel_scheduled_calls_for_lead(lead_id: int, reason: str, *, runtime: Runtime | None = None) -> int:
+    """Cancel what is planned for a lead. Returns how many rows. A call in flight goes on."""
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> int:
+        _get_lead(connection, lead_id)
+        cancelled = _cancel_pending(connection, lead_id, reason, now)
+        if cancelled:
+            _record(connection, "schedule_cancelled", now, lead_id=lead_id, reason=reason)
+        return cancelled
+
+    return runtime.database.transact(work)
+
+
+def reschedule_failed_call(lead_id: int, outcome: str, *, runtime: Runtime | None = None) -> bool:
+    """Plan what follows a call that failed with `outcome`. True: planned again; False: the lead is closed.
+
+    For systems that write calls themselves: no attempt is added, the lead's last scheduled call tells
+    which round it was.
+    """
+    runtime = runtime or shared_runtime()
+    kind = read_outcome(outcome)
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> bool:
+        lead = _get_lead(connection, lead_id)
+        if lead.status is LeadStatus.CLOSED:
+            return False
+        row = calls.find_open_call(connection, lead_id)
+        if row is not None and row.status is ScheduleStatus.IN_PROGRESS:
+            raise Conflict(f"lead {lead_id} is being called right now (scheduled call {row.id}); its end decides")
+        last = row or calls.find_last_call(connection, lead_id)
+        if row is not None:
+            calls.cancel_rows(connection, {row.id: f"a call ended {kind}"}, now)
+        rules = RuleBook().read_for(connection, {lead.campaign_id})
+        ended = Ended(kind, last.attempt_number if last else 1, (last.phone_position if last else None) or 1)
+        step = next_step(ended, lead, rules.policy(lead.campaign_id), now)
+        carry_out(connection, lead, step, now)
+        return isinstance(step, Reschedule)
+
+    return runtime.database.transact(work)
+
+
+# --- calls --------------------------------------------------------------------------------------
+
+
+def record_call(
+    lead_id: int, outcome: str, *, callback_at: datetime | None = None, callback_zone: str | None = None,
+    runtime: Runtime | None = None,
+) -> str:
+    """Record a call that was made by hand. Returns what follows. See `outcomes.process_call_result`."""
+    return process_call_result(
+        lead_id, outcome, callback_at=callback_at, callback_zone=callback_zone, runtime=runtime, actor=ACTOR
+    )
+
+
+def hang_up_call(attempt_id: int, *, runtime: Runtime | None = None) -> str:
+    """Ask the provider to end a live call; its report ends the attempt. Returns what happened, as a sentence."""
+    runtime = runtime or shared_runtime()
+    attempt = runtime.database.read(lambda connection: calls.find_attempt(connection, attempt_id))
+    if attempt is None:
+        raise NotFound("attempt", attempt_id)
+    if attempt.state is not AttemptState.LIVE or attempt.provider_call_id is None:
+        raise Conflict(f"attempt {attempt_id} is {attempt.state}, so there is no live call to hang up")
+    try:
+        was_there = runtime.providers.get(attempt.provider).hang_up(attempt.provider_call_id)
+    except ProviderError as error:
+        raise Conflict(f"{attempt.provider} could not hang up attempt {attempt_id}: {error}") from error
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> None:
+        _record(connection, "call_hung_up", now, lead_id=attempt.lead_id, attempt_id=attempt_id)
+        calls.poll_soon(connection, attempt_id, now)
+
+    runtime.database.transact(work)
+    if was_there:
+        return f"attempt {attempt_id} was hung up; the daemon records its end at its next look"
+    return f"{attempt.provider} has no such call any more; the daemon records its end at its next look"
+
+
+def resolve_call(attempt_id: int, outcome: str, *, runtime: Runtime | None = None) -> str:
+    """End a live or unknown attempt by hand, when a person knows what became of it. Returns what follows."""
+    runtime = runtime or shared_runtime()
+    kind = read_outcome(outcome)
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> str:
+        attempt = calls.lock_attempts(connection, [attempt_id]).get(attempt_id)
+        if attempt is None:
+            raise NotFound("attempt", attempt_id)
+        if attempt.state not in (AttemptState.LIVE, AttemptState.UNKNOWN):
+            raise Conflict(f"attempt {attempt_id} is {attempt.state}; only live and unknown ones can be resolved")
+        report = CallReport(
+            call_id=attempt.provider_call_id or "", phase=Phase.ENDED, outcome=kind, provider_status="resolved by hand",
+            ended_at=now,
+        )
+        applied = apply_ends(connection, [End(attempt_id, report)], now=now, rulebook=RuleBook(), actor=ACTOR)
+        _record(connection, "call_resolved", now, lead_id=attempt.lead_id, attempt_id=attempt_id, reason=kind.value)
+        return next((str(details["follows"]) for what, details in applied.notes if what == "ended"), "recorded")
+
+    return runtime.database.transact(work)
+
+
+# --- campaigns and settings ---------------------------------------------------------------------
+
+
+def create_campaign(
+    name: str, *, code: str | None = None, description: str | None = None, priority: int = 0,
+    provider: str | None = None, call_settings: str | Mapping[str, Any] | None = None, runtime: Runtime | None = None,
+) -> str:
+    """Create an active campaign. Returns its code. Raises InvalidSettings for `call_settings` that cannot be used."""
+    runtime = runtime or shared_runtime()
+    if not name.strip():
+        raise InvalidValue("name", name, "a campaign needs a name")
+    document = read_call_settings(call_settings).model_dump(mode="json", exclude_unset=True) if call_settings else None
+    if provider:
+        runtime.providers.get(provider)
+    now = runtime.clock.now()
+    public = code or f"batch-{now:%Y%m%d}-{uuid.uuid4().hex[:6]}"
+
+    def work(connection: Connection) -> str:
+        if campaigns.find_campaign(connection, public) is not None:
+            raise Conflict(f"there is a campaign {public} already")
+        campaign_id = campaigns.insert_campaign(connection, {
+            "code": public, "name": name.strip(), "description": description, "priority": priority,
+            "provider": provider, "call_settings": document, "created_at": now,
+        })
+        _record(connection, "campaign_created", now, campaign_id=campaign_id, reason=name)
+        return public
+
+    return runtime.database.transact(work)
+
+
+def set_config(key: str, value: str, *, runtime: Runtime | None = None) -> None:
+    """Change one row of `scheduler_config`. Raises InvalidValue for a value that could not be used."""
+    runtime = runtime or shared_runtime()
+    read_config_value(key, value)
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> None:
+        rows = settings.read_config_rows(connection)
+        problem = read_config({**rows, key: value}).problems.get(key)
+        if problem is not None:  # fine by itself, but not beside the other rows
+            raise InvalidValue(key, value, problem.partition("; ")[2] or problem)
+        settings.write_config(connection, key, value, now)
+        _record(connection, "config_set", now, reason=f"{key}: {rows.get(key)!r} -> {value!r}")
+
+    runtime.database.transact(work)
+
+
+# --- tidying ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupReport:
+    """Rows of closed leads cancelled, old cancelled rows deleted, orphans found (never touched)."""
+
+    closed_lead_rows: int
+    deleted_rows: int
+    orphan_rows: int
+    orphan_examples: tuple[int, ...]
+
+
+def cleanup(*, dry_run: bool = False, runtime: Runtime | None = None) -> CleanupReport:
+    """Cancel pending rows of closed leads, delete cancelled rows older than `cleanup_after_days`, count orphans."""
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+    rules = runtime.database.read(lambda connection: RuleBook().read(connection))
+    before = now - timedelta(days=rules.config.get("cleanup_after_days", 30))
+    orphans, examples = runtime.database.read(calls.count_orphans)
+    if dry_run:
+        closed, old = runtime.database.read(
+            lambda connection: (calls.count_rows_of_closed(connection), calls.count_cancelled(connection, before))
+        )
+        return CleanupReport(closed, old, orphans, examples)
+    return CleanupReport(
+        cleanup_closed_leads_schedules(runtime=runtime), _delete_cancelled(runtime, before), orphans, examples
+    )
+
+
+def cleanup_closed_leads_schedules(*, runtime: Runtime | None = None) -> int:
+    """Cancel every pending row of a closed lead. Returns how many."""
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+    total = 0
+    while True:
+        cancelled = runtime.database.transact(lambda connection: calls.cancel_rows(
+            connection,
+            dict.fromkeys(calls.list_rows_of_closed(connection, 500), "the lead was closed"),
+            now,
+        ))
+        total += cancelled
+        if not cancelled:
+            return total
+
+
+def _delete_cancelled(runtime: Runtime, before: datetime) -> int:
+    total = 0
+    while True:
+        deleted = runtime.database.transact(lambda connection: calls.delete_cancelled(connection, before, 1000))
+        total += deleted
+        if not deleted:
+            return total
+
+
+# --- steps --------------------------------------------------------------------------------------
+
+
+def _get_lead(connection: Connection, lead_id: int) -> Lead:
+    lead = leads.find_lead(connection, lead_id, lock=True)
+    if lead is None:
+        raise NotFound("lead", lead_id)
+    return lead
+
+
+def _campaign_to_fill(connection: Connection, key: str) -> Campaign:
+    found = campaigns.find_campaign(connection, key)
+    if found is None:
+        raise NotFound("campaign", key)
+    if found.status is CampaignStatus.CANCELLED:
+        raise Conflict(f"campaign {found.code} is cancelled, so no lead can be added to it")
+    return found
+
+
+def _plan(connection: Connection, lead: Lead, at: datetime, reason: str, now: datetime, number: int = 1) -> int:
+    first = first_call(lead, now, reason)
+    calls.insert_scheduled(connection, [{
+        "lead_id": lead.id, "campaign_id": lead.campaign_id, "scheduled_at": at, "attempt_number": number,
+        "phone_position": first.phone_position, "status": ScheduleStatus.PENDING.value, "reason": reason,
+        "created_at": now, "updated_at": now,
+    }])
+    planned = calls.find_open_call(connection, lead.id)
+    assert planned is not None, "it was written in this transaction"
+    return planned.id
+
+
+def _instant(connection: Connection, lead: Lead, at: datetime | None, now: datetime) -> datetime:
+    """`at` as an instant: a wall time is read on the lead's own clock. Nothing: now."""
+    if at is None:
+        return now
+    if at.tzinfo is not None:
+        return to_utc(at)
+    policy = RuleBook().read_for(connection, {lead.campaign_id}).policy(lead.campaign_id)
+    return wall_to_utc(at, zone_info(zones_of(lead, lead.phone, policy).zones[0]))
+
+
+def _cancel_pending(connection: Connection, lead_id: int, reason: str, now: datetime) -> int:
+    row = calls.find_open_call(connection, lead_id)
+    if row is None or row.status is not ScheduleStatus.PENDING:
+        return 0
+    return calls.cancel_rows(connection, {row.id: reason}, now)
+
+
+def _record(
+    connection: Connection, kind: str, now: datetime, *, lead_id: int | None = None, campaign_id: int | None = None,
+    attempt_id: int | None = None, reason: str | None = None,
+) -> None:
+    journal.add_events(connection, [Happening(
+        kind=kind, actor=ACTOR, lead_id=lead_id, campaign_id=campaign_id, attempt_id=attempt_id, reason=reason,
+    )], now)
+
+
+__all__ = [
+    "CleanupReport", "Outcome", "add_lead", "cancel_scheduled_calls_for_lead", "cleanup",
+    "cleanup_closed_leads_schedules", "close_lead", "create_campaign", "hang_up_call", "record_call", "reopen_lead",
+    "reschedule_failed_call", "resolve_call", "schedule_call", "set_config", "suspend_lead",
+]

@@ -1,0 +1,415 @@
+"""What happened on a call, applied once: from a provider's answer, a poll, a webhook, the CLI.
+
+One transaction holds all of it: the attempt ended, its row completed, the lead's counters, and the next
+row or the closed lead. Batches are written as sets, a handful of statements for hundreds of calls. What
+must stay true: an end is applied only from an open state, so a report that comes twice changes nothing;
+a call whose row was cancelled meanwhile is recorded but plans nothing; a truth that comes after we had
+given an attempt up is recorded and alarmed, and never makes a second open row.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from scheduler.errors import Conflict, InvalidValue, NotFound
+from scheduler.events import Reporter
+from scheduler.model import (
+    CALL_STATUS_AFTER,
+    OPEN_STATES,
+    Attempt,
+    AttemptState,
+    Happening,
+    Hold,
+    Lead,
+    LeadStatus,
+    Outcome,
+    PhoneStatus,
+    ScheduledCall,
+    ScheduleStatus,
+)
+from scheduler.providers.base import CallReport, Phase
+from scheduler.rules.eligibility import RECHECK_HELD, latest_date, phones_of, zones_of
+from scheduler.rules.hours import zone_info
+from scheduler.rules.policy import Policy
+from scheduler.rules.retry import Ended, Finish, NextStep, Reschedule, decide_next
+from scheduler.service.rulebook import RuleBook
+from scheduler.service.runtime import Runtime, shared_runtime
+from scheduler.store import calls, journal, leads
+from scheduler.store.database import Connection
+
+ACTOR = "daemon"
+BY_HAND = "by_hand"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An attempt that is over, and what is known of it."""
+
+    attempt_id: int
+    report: CallReport
+    placed_at: datetime | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Applied:
+    """What one application did, to be told after its commit: (reporter method, arguments)."""
+
+    changed: int = 0
+    notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def note(self, what: str, **details: Any) -> None:
+        self.notes.append((what, details))
+
+    def tell(self, reporter: Reporter, at: datetime) -> None:
+        for what, details in self.notes:
+            getattr(reporter, what)(at, **details)
+
+
+def apply_ends(
+    connection: Connection, ends: Sequence[End], *, now: datetime, rulebook: RuleBook, actor: str = ACTOR
+) -> Applied:
+    """Apply finished attempts, as a step of the caller's transaction. Those that ended before are left alone."""
+    applied = Applied()
+    by_id = {end.attempt_id: end for end in ends}
+    attempts = calls.lock_attempts(connection, by_id)
+    open_ones = [one for one in attempts.values() if one.state in OPEN_STATES]
+    _record_late_truths(connection, [one for one in attempts.values() if _may_be_late(one)], by_id, now, actor, applied)
+    if not open_ones:
+        return applied
+    rows = calls.read_calls(connection, {one.schedule_id for one in open_ones if one.schedule_id}, lock=True)
+    people = leads.read_leads(connection, {one.lead_id for one in open_ones}, lock=True)
+    rules = rulebook.read_for(connection, {person.campaign_id for person in people.values()})
+
+    work = _Batch(connection, now, actor, applied)
+    for attempt in open_ones:
+        lead = people.get(attempt.lead_id)
+        policy = rules.policy(lead.campaign_id if lead else None)
+        work.add(attempt, by_id[attempt.id], rows.get(attempt.schedule_id or 0), lead, policy)
+    work.write()
+    return applied
+
+
+class _Batch:
+    """Ends of one transaction, decided one by one and written as sets."""
+
+    def __init__(self, connection: Connection, now: datetime, actor: str, applied: Applied) -> None:
+        self.connection, self.now, self.actor, self.applied = connection, now, actor, applied
+        self.ended: list[Mapping[str, Any]] = []
+        self.completed: dict[int, Outcome] = {}
+        self.statuses: dict[int, Any] = {}
+        self.closed: dict[int, str] = {}
+        self.appointments: dict[int, datetime] = {}
+        self.planned: list[dict[str, Any]] = []
+        self.barred: dict[str, int] = {}
+        self.invalid: list[tuple[Lead, int, str]] = []
+        self.strays: set[int] = set()
+        self.happenings: list[Happening] = []
+
+    def add(
+        self, attempt: Attempt, end: End, row: ScheduledCall | None, lead: Lead | None, policy: Policy
+    ) -> None:
+        report = end.report
+        outcome = report.outcome or Outcome.FAILED
+        self.ended.append(end_columns(end, outcome, self.now))
+        in_work = row is not None and row.status is ScheduleStatus.IN_PROGRESS
+        if row is not None and in_work:
+            self.completed[row.id] = outcome
+        if outcome is Outcome.DO_NOT_CALL:
+            self.barred[attempt.phone] = attempt.lead_id
+        if not report.known_word:
+            self.applied.note("unknown_word", provider=attempt.provider, word=report.provider_status)
+        if lead is None:
+            return
+        self.statuses[lead.id] = CALL_STATUS_AFTER[outcome]
+        position = row.phone_position if row and row.phone_position else _position_of(lead, attempt.phone)
+        if outcome is Outcome.INVALID_NUMBER:
+            self.invalid.append((lead, position, attempt.phone))
+            lead = without_phone(lead, position, attempt.phone)
+        step = next_step(
+            Ended(
+                outcome=outcome, attempt_number=attempt.attempt_number, phone_position=position,
+                has_appointment=report.appointment_at is not None, callback_at=report.callback_at,
+                callback_zone=report.callback_zone,
+            ),
+            lead, policy, self.now,
+        )
+        if report.appointment_at is not None:
+            self.appointments[lead.id] = report.appointment_at
+        if lead.status is LeadStatus.CLOSED:
+            follows = f"the lead was closed already ({lead.closed_reason or 'by hand'})"
+        elif isinstance(step, Finish) and (in_work or step.closed_reason != "max_attempts"):
+            self.closed[lead.id] = step.closed_reason
+            follows = f"closed: {step.reason}"
+            if not in_work:
+                self.strays.add(lead.id)
+        elif isinstance(step, Finish) or not in_work:
+            follows = "its plan was cancelled meanwhile, so nothing follows"
+        else:
+            self.planned.append(planned_row(lead, step, self.now))
+            follows = f"{step.reason} ({step.at:%Y-%m-%d %H:%M:%S} UTC)"
+        self.applied.note("ended", who=spoken(lead), number=attempt.phone, outcome=outcome.value, follows=follows)
+
+    def write(self) -> None:
+        connection, now = self.connection, self.now
+        changed = calls.mark_ended(connection, self.ended)
+        must_be(changed, len(self.ended), "attempts that were locked while open")
+        must_be(calls.complete_rows(connection, self.completed, now), len(self.completed), "rows locked in work")
+        leads.record_calls(connection, self.statuses, now)
+        leads.close_leads(connection, self.closed, now)
+        leads.set_appointment(connection, self.appointments)
+        for number, lead_id in self.barred.items():
+            leads.bar_number(connection, number, reason="asked not to be called", source=f"call to lead {lead_id}",
+                             now=now)
+        for lead, position, number in self.invalid:
+            leads.mark_invalid(connection, lead, position, number)
+        if self.strays:
+            # Their own row was cancelled, but somebody may have planned another one since.
+            others = calls.list_open_calls(connection, self.strays, lock=True)
+            calls.cancel_rows(
+                connection,
+                {one.id: "the lead was closed by an earlier call" for one in others
+                 if one.status is ScheduleStatus.PENDING},
+                now,
+            )
+        calls.insert_scheduled(connection, self.planned)
+        journal.add_events(connection, self.happenings, now)
+        self.applied.changed += changed
+
+
+def next_step(ended: Ended, lead: Lead, policy: Policy, now: datetime) -> NextStep:
+    """What follows for this lead; a lead whose rules cannot be read is held with the reason, never lost."""
+    try:
+        step = decide_next(
+            ended, phones_of(lead), policy, lambda number: policy.hours(zones_of(lead, number, policy)), now
+        )
+        if isinstance(step, Reschedule) and lead.call_until is not None:
+            zones = zones_of(lead, None, policy).zones
+            if latest_date(zones, step.at) > lead.call_until:
+                return Finish("deadline", f"the last date to call is {lead.call_until}")
+        return step
+    except InvalidValue as error:
+        return Reschedule(
+            at=now + RECHECK_HELD, wanted_at=now, reason=f"held: {error}", attempt_number=ended.attempt_number + 1,
+            phone_position=1, hold=Hold.ERROR,
+        )
+
+
+def planned_row(lead: Lead, step: Reschedule, now: datetime) -> dict[str, Any]:
+    """The columns of the row that carries out `step`."""
+    held = step.hold is not None
+    return {
+        "lead_id": lead.id,
+        "campaign_id": lead.campaign_id,
+        "scheduled_at": max(step.at, now + RECHECK_HELD) if held else step.at,
+        "wanted_at": step.wanted_at or (step.at if held else None),
+        "attempt_number": step.attempt_number,
+        "phone_position": step.phone_position,
+        "status": ScheduleStatus.PENDING.value,
+        "reason": step.reason,
+        "promise": step.promise,
+        "hold": step.hold.value if step.hold else None,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def end_columns(end: End, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    """A report as columns of `call_attempts` (see store.calls.END_COLUMNS)."""
+    report = end.report
+    details = dict(report.details)
+    if not report.known_word:
+        details["known_word"] = False
+    return {
+        "id": end.attempt_id,
+        "outcome": outcome.value,
+        "provider_call_id": report.call_id or None,
+        "provider_status": calls.cut(report.provider_status, 128),
+        "placed_at": end.placed_at,
+        "answered_at": report.answered_at,
+        "ended_at": report.ended_at or now,
+        "talk_seconds": report.talk_seconds,
+        "cost": report.cost,
+        "cost_unit": report.cost_unit,
+        "summary": report.summary,
+        "appointment_at": report.appointment_at,
+        "details": details or None,
+        "error": calls.cut(end.error),
+    }
+
+
+def without_phone(lead: Lead, position: int, number: str) -> Lead:
+    """The lead with that number marked invalid."""
+    return replace(
+        lead,
+        phones=tuple(
+            replace(phone, status=PhoneStatus.INVALID)
+            if phone.position == position or phone.number == number else phone
+            for phone in phones_of(lead)
+        ),
+    )
+
+
+def spoken(lead: Lead | None) -> str:
+    """A lead as logs name it."""
+    if lead is None:
+        return "a lead that does not exist any more"
+    return f"lead {lead.id}" + (f" ({lead.first_name})" if lead.first_name else "")
+
+
+def must_be(changed: int, expected: int, what: str) -> None:
+    """Row counts of rows that this transaction has locked cannot differ; if they do, undo everything."""
+    if changed != expected:
+        raise AssertionError(f"{changed} of {expected} {what} were changed: this is a bug, nothing was written")
+
+
+def _position_of(lead: Lead, number: str) -> int:
+    return next((phone.position for phone in phones_of(lead) if phone.number == number), 1)
+
+
+def _may_be_late(attempt: Attempt) -> bool:
+    given_up = attempt.state is AttemptState.ENDED and attempt.provider_call_id is None
+    return attempt.state is AttemptState.REFUSED or given_up
+
+
+def _record_late_truths(
+    connection: Connection, attempts: Iterable[Attempt], by_id: Mapping[int, End], now: datetime, actor: str,
+    applied: Applied,
+) -> None:
+    """Attempts that we had given up and that were calls after all: recorded, counted, alarmed."""
+    for attempt in attempts:
+        end = by_id[attempt.id]
+        report = end.report
+        if report.phase is not Phase.ENDED or report.outcome is None or not report.call_id:
+            continue
+        states = "state = 'refused'" if attempt.state is AttemptState.REFUSED else "state = 'ended'"
+        changed = calls.record_late_truth(connection, end_columns(end, report.outcome, now), guard=states)
+        if not changed:
+            continue
+        applied.changed += 1
+        lead = leads.find_lead(connection, attempt.lead_id, lock=True)
+        if lead is not None and attempt.state is AttemptState.REFUSED:
+            leads.record_calls(connection, {lead.id: CALL_STATUS_AFTER[report.outcome]}, now)
+        if report.outcome is Outcome.DO_NOT_CALL:
+            leads.bar_number(connection, attempt.phone, reason="asked not to be called", source="late report", now=now)
+        if lead is not None and report.outcome in (Outcome.COMPLETED, Outcome.DO_NOT_CALL):
+            leads.close_leads(connection, {lead.id: report.outcome.value}, now)
+            others = calls.list_open_calls(connection, [lead.id], lock=True)
+            calls.cancel_rows(
+                connection,
+                {one.id: f"an earlier call turned out to be {report.outcome}" for one in others
+                 if one.status is ScheduleStatus.PENDING},
+                now,
+            )
+        journal.add_events(connection, [Happening(
+            kind="late_truth", actor=actor, lead_id=attempt.lead_id, attempt_id=attempt.id,
+            schedule_id=attempt.schedule_id,
+            reason=f"given up as {attempt.state}, but it was a call that ended {report.outcome}",
+        )], now)
+        applied.note("settled", attempt_id=attempt.id, how=f"late: it was a call after all, {report.outcome}")
+
+
+# --- calls recorded by people -------------------------------------------------------------------
+
+
+def read_outcome(text: str) -> Outcome:
+    """Raises InvalidValue naming the outcomes there are."""
+    try:
+        return Outcome(text)
+    except ValueError:
+        raise InvalidValue("outcome", text, f"the outcomes are {', '.join(Outcome)}") from None
+
+
+def process_call_result(
+    lead_id: int, result: str, provider_payload: Mapping[str, Any] | None = None, *,
+    callback_at: datetime | None = None, callback_zone: str | None = None, runtime: Runtime | None = None,
+    actor: str = "api",
+) -> str:
+    """Apply the result of a call to this lead: of the one that is open, or of one made by hand.
+
+    Cancels what was planned, then decides. Returns what follows, as a sentence. Raises NotFound for a
+    lead that does not exist, InvalidValue for an outcome that does not, Conflict for a call being placed.
+    """
+    runtime = runtime or shared_runtime()
+    outcome = read_outcome(result)
+    if callback_zone:
+        zone_info(callback_zone, "callback_zone")
+    if callback_at is not None and outcome is not Outcome.CALLBACK:
+        raise InvalidValue("callback_at", callback_at.isoformat(), "a time belongs to the outcome callback alone")
+    now = runtime.clock.now()
+    payload = dict(provider_payload or {})
+
+    def work(connection: Connection) -> str:
+        attempt = calls.find_open_attempt(connection, lead_id)
+        report = CallReport(
+            call_id="", phase=Phase.ENDED, outcome=outcome, provider_status=BY_HAND, ended_at=now,
+            callback_at=callback_at, callback_zone=callback_zone, details=payload,
+        )
+        if attempt is not None:
+            if attempt.state is AttemptState.PLACING:
+                raise Conflict(
+                    f"lead {lead_id} is being dialed at this moment (attempt {attempt.id}); try again in a few seconds"
+                )
+            rulebook = RuleBook()
+            applied = apply_ends(
+                connection, [End(attempt.id, replace(report, call_id=attempt.provider_call_id or ""))], now=now,
+                rulebook=rulebook, actor=actor,
+            )
+            return next((str(details["follows"]) for what, details in applied.notes if what == "ended"), "recorded")
+        return _record_by_hand(connection, lead_id, report, now, actor)
+
+    return runtime.database.transact(work)
+
+
+def _record_by_hand(connection: Connection, lead_id: int, report: CallReport, now: datetime, actor: str) -> str:
+    outcome = report.outcome or Outcome.FAILED
+    lead = leads.find_lead(connection, lead_id, lock=True)
+    if lead is None:
+        raise NotFound("lead", lead_id)
+    row = calls.find_open_call(connection, lead_id)
+    last = row or calls.find_last_call(connection, lead_id)
+    number = last.attempt_number + (0 if row else 1) if last else 1
+    position = (row.phone_position if row else None) or 1
+    phone = next((one.number for one in phones_of(lead) if one.position == position), lead.phone or "")
+    attempt_id = calls.insert_ended_attempt(connection, {
+        "attempt_ref": str(uuid.uuid4()), "schedule_id": row.id if row else None, "lead_id": lead.id,
+        "campaign_id": lead.campaign_id, "attempt_number": number, "telefono": phone, "provider": BY_HAND,
+        "state": AttemptState.ENDED.value, "outcome": outcome.value, "provider_status": BY_HAND,
+        "ended_at": now, "details": dict(report.details) or None,
+    })
+    if row is not None:
+        calls.cancel_rows(connection, {row.id: f"a call made by hand was recorded: {outcome}"}, now)
+    journal.add_events(connection, [Happening(
+        kind="call_recorded", actor=actor, lead_id=lead.id, attempt_id=attempt_id,
+        schedule_id=row.id if row else None, reason=f"made by hand: {outcome}",
+    )], now)
+    leads.record_calls(connection, {lead.id: CALL_STATUS_AFTER[outcome]}, now)
+    if outcome is Outcome.DO_NOT_CALL and phone:
+        leads.bar_number(connection, phone, reason="asked not to be called", source=f"recorded by {actor}", now=now)
+    if outcome is Outcome.INVALID_NUMBER:
+        leads.mark_invalid(connection, lead, position, phone)
+        lead = without_phone(lead, position, phone)
+    rules = RuleBook().read_for(connection, {lead.campaign_id})
+    step = next_step(
+        Ended(outcome, number, position, callback_at=report.callback_at, callback_zone=report.callback_zone),
+        lead, rules.policy(lead.campaign_id), now,
+    )
+    return carry_out(connection, lead, step, now)
+
+
+def carry_out(connection: Connection, lead: Lead, step: NextStep, now: datetime) -> str:
+    """Plan the next call or close the lead. Returns it as a sentence."""
+    if lead.status is LeadStatus.CLOSED:
+        return f"lead {lead.id} was closed already ({lead.closed_reason or 'by hand'}); nothing follows"
+    if isinstance(step, Finish):
+        leads.close_leads(connection, {lead.id: step.closed_reason}, now)
+        return f"lead {lead.id} is closed ({step.closed_reason}): {step.reason}"
+    calls.insert_scheduled(connection, [planned_row(lead, step, now)])
+    if step.hold is not None:
+        return f"lead {lead.id} is held: {step.reason}"
+    return f"lead {lead.id} is called again at {step.at:%Y-%m-%d %H:%M:%S} UTC: {step.reason}"
+

@@ -1,0 +1,130 @@
+"""The rules in force right now, read from the tables at every step.
+
+Decided here: what happens with a value that does not validate. `scheduler_config`: the last good value of
+that key stays in force (also across a restart, from `rule_versions`); if there is none, nothing is dialed.
+`call_settings`: the last good version of that campaign; if there is none, the campaign is not dialed.
+It is said at every reading until somebody mends it, and never replaced by a default in silence.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from scheduler.errors import InvalidSettings
+from scheduler.model import Campaign
+from scheduler.rules.policy import CallSettings, Config, Policy, read_call_settings, read_config
+from scheduler.store import settings as store
+from scheduler.store.campaigns import read_campaigns
+from scheduler.store.database import Connection
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A settings row that does not validate. `kept`: a last good value is in force in its place."""
+
+    where: str
+    sentence: str
+    kept: bool
+    campaign_id: int | None = None
+
+
+class RuleBook:
+    """Reads rules and remembers the last good version of each row. One per process; safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last_config: dict[str, str] = {}
+        self._is_primed = False
+        self._config_rows: dict[str, str] | None = None
+        self._config = Config()
+        self._settings: dict[int, tuple[object, CallSettings | None, str | None]] = {}
+        self._policies: dict[int | None, Policy] = {}
+
+    def read(self, connection: Connection, campaigns: Iterable[Campaign] = ()) -> Rules:
+        """The rules as the tables have them in this transaction, for these campaigns and for no campaign."""
+        rows = store.read_config_rows(connection)
+        with self._lock:
+            if rows != self._config_rows:
+                self._read_config(connection, rows)
+            for campaign in campaigns:
+                self._read_settings(connection, campaign)
+            return Rules(
+                config=self._config,
+                policies={None: self._policy(None), **{one.id: self._policy(one.id) for one in campaigns}},
+                problems=tuple(self._problems(campaigns)),
+            )
+
+    def read_for(self, connection: Connection, campaign_ids: Iterable[int | None]) -> Rules:
+        """The rules for these campaigns, by id."""
+        found = read_campaigns(connection, {one for one in campaign_ids if one is not None})
+        return self.read(connection, list(found.values()))
+
+    def _read_config(self, connection: Connection, rows: dict[str, str]) -> None:
+        config = read_config(rows, self._last_config)
+        if config.problems and not self._is_primed:
+            # A restart must not turn a value that was good yesterday into none at all.
+            version = store.find_last_version(connection, None)
+            known = version[1].get("config", {}) if version else {}
+            self._last_config = {**known, **self._last_config}
+            config = read_config(rows, self._last_config)
+        self._is_primed = True
+        self._config, self._config_rows = config, rows
+        self._last_config = {**self._last_config, **config.texts}
+        self._policies.clear()
+
+    def _read_settings(self, connection: Connection, campaign: Campaign) -> None:
+        known = self._settings.get(campaign.id)
+        if known is not None and known[0] == campaign.settings:
+            return
+        good: CallSettings | None
+        problem: str | None = None
+        try:
+            good = read_call_settings(campaign.settings)
+        except InvalidSettings as error:
+            problem = str(error)
+            good = known[1] if known else self._last_good(connection, campaign.id)
+        self._settings[campaign.id] = (campaign.settings, good, problem)
+        self._policies.pop(campaign.id, None)
+
+    def _last_good(self, connection: Connection, campaign_id: int) -> CallSettings | None:
+        version = store.find_last_version(connection, campaign_id)
+        try:
+            return read_call_settings(dict(version[1])) if version else None
+        except InvalidSettings:
+            return None  # written by a release that knew other settings
+
+    def _policy(self, campaign_id: int | None) -> Policy:
+        found = self._policies.get(campaign_id)
+        if found is None:
+            settings = self._settings[campaign_id][1] if campaign_id is not None else None
+            found = self._policies[campaign_id] = Policy(self._config, settings or CallSettings())
+        return found
+
+    def _problems(self, campaigns: Iterable[Campaign]) -> Iterable[Problem]:
+        for key, sentence in self._config.problems.items():
+            yield Problem("scheduler_config", sentence, kept=key in self._config.values)
+        for campaign in campaigns:
+            _, good, sentence2 = self._settings[campaign.id]
+            if sentence2 is not None:
+                yield Problem(f"campaign {campaign.code}", sentence2, kept=good is not None, campaign_id=campaign.id)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """One reading. `problems` name what does not validate."""
+
+    config: Config
+    policies: Mapping[int | None, Policy]
+    problems: tuple[Problem, ...]
+
+    def policy(self, campaign_id: int | None) -> Policy:
+        """In force for leads of this campaign; a campaign that does not exist follows `scheduler_config`."""
+        return self.policies.get(campaign_id) or self.policies[None]
+
+    def may_dial(self, campaign_id: int | None) -> bool:
+        """Not while a rule of it is unreadable and no last good version is known."""
+        return self.config.is_usable and not any(
+            one.campaign_id == campaign_id and not one.kept for one in self.problems if one.campaign_id is not None
+        )

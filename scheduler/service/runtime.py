@@ -1,0 +1,91 @@
+"""What one process works with: settings, database, clock, providers.
+
+The one place where real ones are created; everything else is given them. Nothing is connected until it
+is used, so opening a runtime never fails for a database that is away.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from scheduler.clock import Clock
+from scheduler.config import Settings, read_settings
+from scheduler.errors import InvalidValue
+from scheduler.providers.base import Provider
+from scheduler.store.database import Database, DatabaseClock
+
+
+class Providers:
+    """Providers by name, opened when first asked for. Safe for several threads."""
+
+    def __init__(self, open_one: Callable[[str], Provider], ready: Mapping[str, Provider] | None = None) -> None:
+        self._open_one = open_one
+        self._open: dict[str, Provider] = dict(ready or {})
+        self._problems: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Provider:
+        """Raises InvalidValue for a provider that does not exist or lacks its keys."""
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = self._open_one(name)
+            return self._open[name]
+
+    def find(self, name: str) -> Provider | None:
+        """The provider, or None with the reason kept in `problem(name)`."""
+        try:
+            return self.get(name)
+        except InvalidValue as error:
+            self._problems[name] = str(error)
+            return None
+
+    def problem(self, name: str) -> str:
+        return self._problems.get(name, f"provider {name!r} is not available here")
+
+    def close(self) -> None:
+        for provider in self._open.values():
+            provider.close()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    settings: Settings
+    database: Database
+    clock: Clock
+    providers: Providers
+    default_provider: str = field(default="simulator")
+
+    def close(self) -> None:
+        self.providers.close()
+        self.database.close()
+
+
+def open_runtime(settings: Settings | None = None) -> Runtime:
+    """The runtime of this process, from its settings. Raises InvalidValue for settings that cannot be used."""
+    from scheduler.providers.registry import open_provider  # httpx and friends only where calls are made
+
+    settings = settings or read_settings()
+    database = Database(settings.url, pool_size=10)
+    clock = DatabaseClock(database)
+    return Runtime(
+        settings=settings,
+        database=database,
+        clock=clock,
+        providers=Providers(lambda name: open_provider(name, settings, clock)),
+        default_provider=settings.provider,
+    )
+
+
+_shared: Runtime | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_runtime() -> Runtime:
+    """The runtime for Python callers that bring none: opened once per process, from the environment."""
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = open_runtime()
+        return _shared

@@ -1,0 +1,265 @@
+"""Put right what nobody else will: expired leases, what people changed by SQL, changed rules.
+
+Runs every few seconds in every daemon, each step in a short transaction of its own, so that one that
+fails leaves the others done. What must stay true: each step is safe to run twice and by several daemons
+at once, and none looks at more rows than there are to put right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from scheduler.errors import DatabaseUnavailable, InvalidValue
+from scheduler.events import Reporter
+from scheduler.model import Campaign, Happening, Hold, Lead, LeadStatus, ScheduledCall
+from scheduler.rules.eligibility import RECHECK_HELD, phones_of, zones_of
+from scheduler.rules.hours import explain_closed, next_allowed
+from scheduler.rules.policy import Policy
+from scheduler.rules.retry import Reschedule
+from scheduler.service.fault_points import reach
+from scheduler.service.outcomes import carry_out
+from scheduler.service.rulebook import RuleBook, Rules
+from scheduler.service.runtime import Runtime
+from scheduler.store import calls, campaigns, journal, leads, settings
+from scheduler.store.calls import Move
+from scheduler.store.database import Connection
+
+MANY = 500
+SWEEP = timedelta(minutes=10)
+"""How far back leads closed with `closed_at` already set are looked at for rows left waiting."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What one turn put right, in rows."""
+
+    expired: int = 0
+    closed_by_hand: int = 0
+    opened_by_hand: int = 0
+    released: int = 0
+    replanned: int = 0
+    completed_campaigns: int = 0
+
+    @property
+    def total(self) -> int:
+        return (
+            self.expired + self.closed_by_hand + self.opened_by_hand + self.released + self.replanned
+            + self.completed_campaigns
+        )
+
+
+class Upkeep:
+    """Upkeep for one process. `run_once` is one turn."""
+
+    def __init__(
+        self, runtime: Runtime, *, owner: str, rulebook: RuleBook | None = None, reporter: Reporter | None = None
+    ) -> None:
+        self.runtime = runtime
+        self.owner = owner
+        self.rulebook = rulebook or RuleBook()
+        self.reporter = reporter or Reporter()
+        self._known_problems: frozenset[tuple[str, str]] = frozenset()
+
+    def run_once(self) -> Report:
+        """Every step once. Raises DatabaseUnavailable; a step that fails otherwise is reported and passed by."""
+        report = Report()
+        now = self.runtime.clock.now()
+        steps: list[tuple[str, Callable[[Connection, datetime, Report], None]]] = [
+            ("returning expired leases", self._expire_leases),
+            ("completing what was closed by hand", self._follow_hand_closed),
+            ("planning for leads opened by hand", self._follow_hand_opened),
+            ("releasing held rows", self._release_held),
+            ("finishing campaigns", self._finish_campaigns),
+        ]
+        for name, step in steps:
+            try:
+                self.runtime.database.transact(lambda connection, step=step: step(connection, now, report))  # type: ignore[misc]
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:  # one step must not stop the others; it is tried again next time
+                self.reporter.tick_failed(now, name, error)
+        self._follow_rules(now, report)
+        return report
+
+    # --- leases ----------------------------------------------------------------------------------
+
+    def _expire_leases(self, connection: Connection, now: datetime, report: Report) -> None:
+        """A dial whose lease ran out belongs to nobody: unknown, to be looked up, never simply given back."""
+        found = calls.list_expired_leases(connection, now, MANY)
+        orphans = calls.list_placing_without_row(connection, now - timedelta(minutes=2), MANY)
+        attempts = calls.lock_attempts(connection, [attempt_id for attempt_id, _ in found] + orphans)
+        placing = [one for one in attempts.values() if one.state == "placing"]
+        report.expired += calls.mark_unknown(connection, [
+            {
+                "id": one.id, "placed_at": one.placed_at, "next_poll_at": now,
+                "error": "its lease ran out: the process that was dialing is gone or was stopped",
+            }
+            for one in placing
+        ])
+        calls.release_leases(connection, [one.schedule_id for one in placing if one.schedule_id])
+        over = calls.list_leased_but_over(connection)
+        calls.clear_leases(connection, over, now)
+        strays = calls.list_rows_without_attempt(connection, now - timedelta(minutes=2), MANY)
+        calls.give_back(
+            connection, [Move(one, now, "it was in work without an attempt; waiting again") for one in strays], now
+        )
+        reach("upkeep.before_commit")
+        for one in placing:
+            self.reporter.unknown(now, who=f"lead {one.lead_id}", reason="its lease ran out")
+
+    # --- what people changed by SQL --------------------------------------------------------------
+
+    def _follow_hand_closed(self, connection: Connection, now: datetime, report: Report) -> None:
+        closed = leads.list_closed_by_hand(connection, MANY)
+        leads.set_closed_at(connection, closed, now)
+        rows = leads.list_closed_with_open_row(connection, now - SWEEP, MANY)
+        cancelled = calls.cancel_rows(connection, {row_id: "the lead was closed" for row_id, _ in rows}, now)
+        journal.add_events(connection, [
+            Happening(kind="closed_by_hand", actor="sql", lead_id=one, reason="lead_status was set to closed")
+            for one in closed
+        ], now)
+        report.closed_by_hand += len(closed)
+        if closed or cancelled:
+            self.reporter.by_hand(
+                now, text=f"{len(closed)} leads were closed by hand, {cancelled} planned calls cancelled"
+            )
+
+    def _follow_hand_opened(self, connection: Connection, now: datetime, report: Report) -> None:
+        """An open lead that was worked on has a next step: one that was opened again gets a new first round."""
+        opened = leads.list_opened_by_hand(connection, MANY)
+        if not opened:
+            return
+        people = leads.read_leads(connection, opened, lock=True)
+        leads.clear_closed_at(connection, opened)
+        planned = {one.lead_id for one in calls.list_open_calls(connection, opened)}
+        for lead in people.values():
+            if lead.id not in planned and lead.status is LeadStatus.OPEN:
+                carry_out(connection, lead, first_call(lead, now, "opened again by hand"), now)
+        journal.add_events(connection, [
+            Happening(kind="opened_by_hand", actor="sql", lead_id=one, reason="lead_status was set to open")
+            for one in opened
+        ], now)
+        report.opened_by_hand += len(opened)
+        self.reporter.by_hand(now, text=f"{len(opened)} leads were opened again by hand")
+
+    def _release_held(self, connection: Connection, now: datetime, report: Report) -> None:
+        released = leads.list_released(connection, MANY)
+        report.released += calls.move_pending(
+            connection,
+            [Move(row_id, wanted_at or at, "released: the lead is free again") for row_id, at, wanted_at in released],
+            now,
+        )
+
+    def _finish_campaigns(self, connection: Connection, now: datetime, report: Report) -> None:
+        for one in campaigns.resume_completed(connection, now):
+            self.reporter.campaign(now, code=str(one), text="goes on: it has new calls")
+        done = campaigns.complete_campaigns(connection, now)
+        report.completed_campaigns += len(done)
+        for one in done:
+            self.reporter.campaign(now, code=str(one), text="is completed: nothing is left to call")
+
+    # --- changed rules ---------------------------------------------------------------------------
+
+    def _follow_rules(self, now: datetime, report: Report) -> None:
+        """Say what does not validate; plan again what waits by rules that have changed since."""
+        active, rules = self.runtime.database.read(self._read_rules)
+        self._report_problems(rules, now)
+        for campaign in [None, *active]:
+            key = campaign.id if campaign else None
+            if rules.may_dial(key):
+                report.replanned += self._replan_if_changed(campaign, rules.policy(key), now)
+
+    def _read_rules(self, connection: Connection) -> tuple[list[Campaign], Rules]:
+        active = campaigns.list_active(connection)
+        return active, self.rulebook.read(connection, active)
+
+    def _report_problems(self, rules: Rules, now: datetime) -> None:
+        self.reporter.settings_problems(len(rules.problems))
+        for one in rules.problems:
+            self.reporter.settings_refused(now, where=one.where, problem=one.sentence, kept=one.kept)
+        found = frozenset((one.where, one.sentence) for one in rules.problems)
+        new = [one for one in rules.problems if (one.where, one.sentence) not in self._known_problems]
+        if new:
+            self.runtime.database.transact(lambda connection: journal.add_events(connection, [
+                Happening(
+                    kind="settings_refused", actor=self.owner, campaign_id=one.campaign_id,
+                    reason=f"{one.where}: {one.sentence}", details={"last_good_value_kept": one.kept},
+                )
+                for one in new
+            ], now))
+        self._known_problems = found
+
+    def _replan_if_changed(self, campaign: Campaign | None, policy: Policy, now: datetime) -> int:
+        key = campaign.id if campaign else None
+        fingerprint = policy.fingerprint
+        last = self.runtime.database.read(lambda connection: settings.find_last_version(connection, key))
+        if last is not None and last[0] == fingerprint:
+            return 0
+        moved = 0
+        if last is not None:
+            for rows in self._waiting(key):
+                moved += self._replan(rows, policy, now)
+        # Written last: a process that dies before this does it again, which changes nothing.
+        document = policy.settings.model_dump(mode="json", exclude_none=True) if campaign else {
+            "config": dict(policy.config.texts)
+        }
+        self.runtime.database.transact(
+            lambda connection: settings.add_version(connection, key, fingerprint, document, now)
+        )
+        if last is not None:
+            where = f"campaign {campaign.code}" if campaign else "scheduler_config"
+            self.reporter.rules_changed(now, where=where, rows=moved)
+        return moved
+
+    def _waiting(self, campaign_id: int | None) -> Iterator[list[ScheduledCall]]:
+        after = 0
+        while True:
+            rows = self.runtime.database.read(
+                lambda connection: calls.list_moved(connection, campaign_id, after, MANY)  # noqa: B023
+            )
+            if rows:
+                yield rows
+            if len(rows) < MANY:
+                return
+            after = rows[-1].id
+
+    def _replan(self, rows: list[ScheduledCall], policy: Policy, now: datetime) -> int:
+        def work(connection: Connection) -> int:
+            people = leads.read_leads(connection, {row.lead_id for row in rows})
+            moves = [
+                move
+                for row in rows
+                if (lead := people.get(row.lead_id)) is not None
+                and (move := plan_again(row, lead, policy, now)) is not None
+            ]
+            return calls.move_pending(connection, moves, now)
+
+        return self.runtime.database.transact(work)
+
+
+def plan_again(row: ScheduledCall, lead: Lead, policy: Policy, now: datetime) -> Move | None:
+    """The due time of a row that hours had moved, by the rules as they are now. None: it stays."""
+    wanted_at = row.wanted_at or row.scheduled_at
+    position = row.phone_position or 1
+    number = next((phone.number for phone in phones_of(lead) if phone.position == position), lead.phone)
+    try:
+        rules = policy.hours(zones_of(lead, number, policy))
+        at = next_allowed(rules, max(wanted_at, now))
+    except InvalidValue as error:
+        return Move(row.id, now + RECHECK_HELD, f"held: {error}", wanted_at, Hold.ERROR)
+    if at is None:
+        return Move(row.id, now + RECHECK_HELD, f"held: {explain_closed(rules, now)}", wanted_at, Hold.NEVER)
+    if at == row.scheduled_at and row.hold is None:
+        return None
+    if at <= max(wanted_at, now):
+        return Move(row.id, wanted_at, "planned again: the rules were changed")
+    return Move(row.id, at, f"planned again: {explain_closed(rules, max(wanted_at, now))}", wanted_at)
+
+
+def first_call(lead: Lead, now: datetime, reason: str) -> Reschedule:
+    """A first round for this lead, due now: the gate moves it inside hours."""
+    first = next((phone.position for phone in phones_of(lead) if phone.status == "active"), 1)
+    return Reschedule(at=now, reason=reason, attempt_number=1, phone_position=first)
+

@@ -1,0 +1,747 @@
+"""Scheduled calls and attempts: the claim, the intent, and every move of a row.
+
+What must stay true: the take locks rows of `call_schedule` alone (a join under SKIP LOCKED would lock the
+campaign too, and starve the other daemons); every UPDATE names the ids and the state that is left, and
+its row count is read; nothing here dials. Functions that take a `Connection` are steps of a transaction
+that the service composes, so that an outcome and its next step are written together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, Text, and_, delete, func, insert, or_, select, type_coerce
+
+from scheduler.model import (
+    OPEN_STATES,
+    Attempt,
+    AttemptState,
+    Campaign,
+    CampaignStatus,
+    Hold,
+    LeadStatus,
+    Outcome,
+    ScheduledCall,
+    ScheduleStatus,
+)
+from scheduler.rules.lifecycle import states_before, statuses_before
+from scheduler.store.database import Raw, change_rows, insert_row
+from scheduler.store.tables import call_attempts, call_schedule, campaigns, do_not_call, leads, scheduler_config
+
+S, A, C, D, L = call_schedule.c, call_attempts.c, campaigns.c, do_not_call.c, leads.c
+
+SCHEDULE_COLUMNS = (
+    S.id, S.lead_id, S.campaign_id, S.scheduled_at, S.attempt_number, S.phone_position, S.status, S.wanted_at,
+    S.last_outcome, S.reason, S.promise, S.hold, S.lease_owner, S.lease_token, S.lease_expires_at,
+)
+ATTEMPT_COLUMNS = (
+    A.id, A.attempt_ref, A.schedule_id, A.lead_id, A.campaign_id, A.attempt_number, A.telefono, A.provider, A.state,
+    A.provider_call_id, A.outcome, A.claimed_at, A.placed_at, A.lookups,
+)
+CAMPAIGN_COLUMNS = (
+    C.id, C.code, C.name, C.status, C.priority, C.provider, type_coerce(C.call_settings, Text).label("settings"),
+    C.account_id,
+)
+NO_LEASE: Mapping[str, Any] = {"lease_owner": None, "lease_token": None, "lease_expires_at": None}
+CAPACITY_KEY = "max_concurrent_calls"
+
+
+def in_states(states: Iterable[str]) -> Raw:
+    return Raw("(" + ", ".join(f"'{state}'" for state in states) + ")")
+
+
+# --- what is due --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DueCampaign:
+    """An active campaign (None: leads without one) whose oldest pending row is due since `oldest`."""
+
+    campaign: Campaign | None
+    oldest: datetime
+
+    @property
+    def id(self) -> int | None:
+        return self.campaign.id if self.campaign else None
+
+
+def list_due_campaigns(connection: Connection, now: datetime) -> list[DueCampaign]:
+    """Active campaigns with due rows, best first: by priority, then by how long their oldest has waited.
+
+    One seek in the index of due rows per active campaign; a paused one costs nothing, however many rows
+    of it are due.
+    """
+    oldest = _oldest_pending(S.campaign_id == C.id).scalar_subquery()
+    found = connection.execute(
+        select(*CAMPAIGN_COLUMNS, oldest.label("oldest")).where(C.status == CampaignStatus.ACTIVE)
+    )
+    due = []
+    for row in found:
+        since: Any = row.oldest  # a scalar subquery: typed as the row that it selects
+        if since is not None and since <= now:
+            due.append(DueCampaign(to_campaign(row), since))
+    without: Any = connection.execute(_oldest_pending(S.campaign_id.is_(None))).scalar()
+    if without is not None and without <= now:
+        due.append(DueCampaign(None, without))
+    return sorted(due, key=lambda one: (-(one.campaign.priority if one.campaign else 0), one.oldest, one.id or 0))
+
+
+def find_next_due_at(connection: Connection) -> datetime | None:
+    """When the next pending row of an active campaign (or of none) is due."""
+    return min(
+        (one.oldest for one in list_due_campaigns(connection, datetime.max.replace(tzinfo=UTC))), default=None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Open attempts, rows waiting for their time (the next at `next_at`), rows held for people."""
+
+    in_flight: int
+    waiting: int
+    held: int
+    next_at: datetime | None
+
+
+def read_workload(connection: Connection) -> Workload:
+    """What active campaigns, and leads without one, have left to do."""
+    of_active = or_(S.campaign_id.is_(None), C.status == CampaignStatus.ACTIVE)
+    waiting = (
+        select(func.count(), func.min(S.scheduled_at))
+        .select_from(call_schedule)
+        .outerjoin(campaigns, C.id == S.campaign_id)
+        .where(S.status == ScheduleStatus.PENDING, of_active)
+    )
+    count, next_at = connection.execute(waiting.where(S.hold.is_(None))).one()
+    held = connection.execute(waiting.where(S.hold.is_not(None))).one()[0]
+    in_work = connection.execute(
+        select(func.count()).where(S.status == ScheduleStatus.IN_PROGRESS)
+    ).scalar_one()
+    return Workload(max(count_in_flight(connection).total, in_work), count, held, next_at)
+
+
+def _oldest_pending(of: Any) -> Select[tuple[datetime]]:
+    return (
+        select(S.scheduled_at)
+        .where(S.status == ScheduleStatus.PENDING, of)
+        .order_by(S.scheduled_at)
+        .limit(1)
+    )
+
+
+# --- the take -----------------------------------------------------------------------------------
+
+
+def lock_capacity(connection: Connection) -> None:
+    """Make takes of all daemons follow one another, so that two never both find the last line free.
+
+    The row that limits the calls is the lock on them. If somebody deleted it, it is written again.
+    """
+    c = scheduler_config.c
+    found = connection.execute(
+        select(c.config_key).where(c.config_key == CAPACITY_KEY).with_for_update()
+    ).scalar()
+    if found is None:
+        connection.execute(insert(scheduler_config).values(
+            config_key=CAPACITY_KEY, config_value="20", description="Calls at once, over all campaigns and daemons",
+        ))
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Open attempts per campaign and provider."""
+
+    by_campaign: Mapping[int | None, int]
+    by_provider: Mapping[str, int]
+    total: int
+
+
+def count_in_flight(connection: Connection) -> InFlight:
+    rows = connection.execute(
+        select(A.campaign_id, A.provider, func.count())
+        .where(A.state.in_(OPEN_STATES))
+        .group_by(A.campaign_id, A.provider)
+    ).all()
+    by_campaign: dict[int | None, int] = {}
+    by_provider: dict[str, int] = {}
+    for campaign_id, provider, count in rows:
+        by_campaign[campaign_id] = by_campaign.get(campaign_id, 0) + count
+        by_provider[provider] = by_provider.get(provider, 0) + count
+    return InFlight(by_campaign, by_provider, sum(by_provider.values()))
+
+
+def lock_campaigns(connection: Connection, ids: Collection[int]) -> dict[int, Campaign]:
+    """Lock these campaigns, in a statement of their own, and read them as they are now.
+
+    While it is held, a pause waits: no take follows once the pause has returned. One that somebody else
+    holds (an operator's open transaction) is passed by.
+    """
+    if not ids:
+        return {}
+    rows = connection.execute(
+        select(*CAMPAIGN_COLUMNS)
+        .where(C.id.in_(sorted(ids)))
+        .order_by(C.id)
+        .with_for_update(skip_locked=True)
+    )
+    return {row.id: to_campaign(row) for row in rows}
+
+
+def take_due(connection: Connection, campaign_id: int | None, now: datetime, limit: int) -> list[ScheduledCall]:
+    """Lock and read the oldest due rows of one campaign, passing by those that others hold."""
+    of = S.campaign_id.is_(None) if campaign_id is None else S.campaign_id == campaign_id
+    rows = connection.execute(
+        select(*SCHEDULE_COLUMNS)
+        .where(S.status == ScheduleStatus.PENDING, of, S.scheduled_at <= now)
+        .order_by(S.scheduled_at, S.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [_scheduled_call(row) for row in rows]
+
+
+def mark_in_progress(
+    connection: Connection, ids: Sequence[int], *, owner: str, token: str, expires_at: datetime, now: datetime
+) -> int:
+    """Lease rows that this transaction has locked."""
+    return change_rows(
+        connection, call_schedule, [{"id": one} for one in ids],
+        same={
+            "status": ScheduleStatus.IN_PROGRESS.value, "lease_owner": owner, "lease_token": token,
+            "lease_expires_at": expires_at, "hold": None, "updated_at": now,
+        },
+        guard=f"status IN {in_states(statuses_before(ScheduleStatus.IN_PROGRESS))}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The permission to dial, with the evidence that it was right: becomes the `placing` row."""
+
+    attempt_ref: str
+    schedule_id: int
+    lead_id: int
+    campaign_id: int | None
+    attempt_number: int
+    phone: str
+    provider: str
+    claimed_at: datetime
+    dial_before: datetime
+    open_from: datetime
+    open_until: datetime
+    not_again_before: datetime | None = None
+
+
+def insert_intents(connection: Connection, intents: Sequence[Intent]) -> dict[str, int]:
+    """Write the attempts in `placing`. Returns their ids by `attempt_ref`."""
+    if not intents:
+        return {}
+    connection.execute(
+        insert(call_attempts),
+        [
+            {
+                "attempt_ref": one.attempt_ref,
+                "schedule_id": one.schedule_id,
+                "lead_id": one.lead_id,
+                "campaign_id": one.campaign_id,
+                "attempt_number": one.attempt_number,
+                "telefono": one.phone,
+                "provider": one.provider,
+                "state": AttemptState.PLACING.value,
+                "claimed_at": one.claimed_at,
+                "dial_before": one.dial_before,
+                "open_from": one.open_from,
+                "open_until": one.open_until,
+                "not_again_before": one.not_again_before,
+            }
+            for one in intents
+        ],
+    )
+    rows = connection.execute(
+        select(A.attempt_ref, A.id).where(A.attempt_ref.in_([one.attempt_ref for one in intents]))
+    )
+    return {row.attempt_ref: row.id for row in rows}
+
+
+def list_still_callable(
+    connection: Connection, schedule_ids: Collection[int], token: str, now: datetime
+) -> set[int]:
+    """Which of these rows are still ours, of an open lead, of an active campaign, to a number not barred.
+
+    Asked once more just before dialing, of the whole batch: a person may have acted since the take.
+    """
+    if not schedule_ids:
+        return set()
+    return set(connection.execute(
+        select(S.id)
+        .join(leads, L.id == S.lead_id)
+        .join(call_attempts, and_(A.schedule_id == S.id, A.open_mark == 1))
+        .outerjoin(campaigns, C.id == S.campaign_id)
+        .outerjoin(do_not_call, and_(D.telefono == A.telefono, or_(D.expires_at.is_(None), D.expires_at > now)))
+        .where(
+            S.id.in_(schedule_ids), S.status == ScheduleStatus.IN_PROGRESS, S.lease_token == token,
+            A.state == AttemptState.PLACING,
+            or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN),
+            or_(L.manual_management.is_(None), L.manual_management.is_(False)),
+            or_(S.campaign_id.is_(None), C.status == CampaignStatus.ACTIVE),
+            D.id.is_(None),
+        )
+    ).scalars())
+
+
+def set_phone_positions(connection: Connection, positions: Mapping[int, int]) -> int:
+    """Which number of the lead is dialed, where that was left open or the planned one is out."""
+    return change_rows(
+        connection, call_schedule, [{"id": one, "phone_position": at} for one, at in positions.items()],
+        per_row=("phone_position",), guard="status = 'in_progress'",
+    )
+
+
+def list_engaged(connection: Connection, numbers: Collection[str]) -> set[str]:
+    """Those of these numbers that have an open attempt, for whatever lead."""
+    if not numbers:
+        return set()
+    return set(connection.execute(
+        select(A.telefono).where(A.telefono.in_(sorted(numbers)), A.open_mark == 1)
+    ).scalars())
+
+
+def lock_placing(connection: Connection, keys: Sequence[tuple[int, int, str]]) -> set[int]:
+    """Of (attempt, schedule row, token): the attempts still `placing` whose row is still held by that token."""
+    if not keys:
+        return set()
+    attempts = lock_attempts(connection, [attempt_id for attempt_id, _, _ in keys])
+    rows = read_calls(connection, [schedule_id for _, schedule_id, _ in keys], lock=True)
+    return {
+        attempt_id
+        for attempt_id, schedule_id, token in keys
+        if attempt_id in attempts
+        and attempts[attempt_id].state is AttemptState.PLACING
+        and (row := rows.get(schedule_id)) is not None
+        and row.lease_token == token
+    }
+
+
+def release_leases(connection: Connection, ids: Sequence[int]) -> int:
+    """From here on no lease is needed: anybody may ask the provider about these rows' attempts."""
+    return change_rows(
+        connection, call_schedule, [{"id": one} for one in ids], same=NO_LEASE, guard="status = 'in_progress'"
+    )
+
+
+# --- moves of a scheduled call ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A pending row's new due time, and why."""
+
+    id: int
+    at: datetime
+    reason: str
+    wanted_at: datetime | None = None
+    hold: Hold | None = None
+    phone_position: int | None = None
+
+
+def move_pending(connection: Connection, moves: Sequence[Move], now: datetime) -> int:
+    """Give pending rows another due time. Rows that stopped waiting meanwhile are left alone."""
+    return change_rows(
+        connection, call_schedule,
+        [
+            {
+                "id": one.id, "scheduled_at": one.at, "wanted_at": one.wanted_at, "reason": cut(one.reason),
+                "hold": one.hold.value if one.hold else None,
+            }
+            for one in moves
+        ],
+        per_row=("scheduled_at", "wanted_at", "reason", "hold"),
+        same={"updated_at": now},
+        guard="status = 'pending'",
+    )
+
+
+def give_back(connection: Connection, moves: Sequence[Move], now: datetime) -> int:
+    """Rows in work wait again: no call was made, so the attempt is not spent."""
+    return change_rows(
+        connection, call_schedule,
+        [
+            {
+                "id": one.id, "scheduled_at": one.at, "reason": cut(one.reason),
+                "hold": one.hold.value if one.hold else None, "phone_position": one.phone_position,
+            }
+            for one in moves
+        ],
+        per_row=("scheduled_at", "reason", "hold", "phone_position"),
+        same={"status": ScheduleStatus.PENDING.value, "wanted_at": None, "updated_at": now, **NO_LEASE},
+        guard="status = 'in_progress'",
+    )
+
+
+def set_campaign(connection: Connection, campaign_of: Mapping[int, int | None], now: datetime) -> int:
+    """Copy the campaign of their leads to rows that were written by hand or moved between campaigns."""
+    return change_rows(
+        connection, call_schedule,
+        [{"id": one, "campaign_id": campaign_id} for one, campaign_id in campaign_of.items()],
+        per_row=("campaign_id",), same={"updated_at": now}, guard="status = 'pending'",
+    )
+
+
+def cancel_rows(connection: Connection, reasons: Mapping[int, str], now: datetime) -> int:
+    """Cancel open rows by id. An open attempt of theirs stays until it ends."""
+    return change_rows(
+        connection, call_schedule,
+        [{"id": one, "reason": cut(reason)} for one, reason in reasons.items()],
+        per_row=("reason",),
+        same={"status": ScheduleStatus.CANCELLED.value, "hold": None, "updated_at": now, **NO_LEASE},
+        guard=f"status IN {in_states(statuses_before(ScheduleStatus.CANCELLED))}",
+    )
+
+
+def complete_rows(connection: Connection, outcomes: Mapping[int, Outcome], now: datetime) -> int:
+    """Rows in work are done, each with its outcome."""
+    return change_rows(
+        connection, call_schedule,
+        [{"id": one, "last_outcome": outcome.value} for one, outcome in outcomes.items()],
+        per_row=("last_outcome",),
+        same={"status": ScheduleStatus.COMPLETED.value, "hold": None, "updated_at": now, **NO_LEASE},
+        guard=f"status IN {in_states(statuses_before(ScheduleStatus.COMPLETED))}",
+    )
+
+
+def clear_leases(connection: Connection, ids: Sequence[int], now: datetime) -> int:
+    """Take the lease off rows that are not in work any more (cancelled by hand while dialing)."""
+    return change_rows(
+        connection, call_schedule, [{"id": one} for one in ids],
+        same={"updated_at": now, **NO_LEASE}, guard="status <> 'in_progress'",
+    )
+
+
+def insert_scheduled(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Plan calls. Each mapping holds columns of `call_schedule`; all must hold the same ones."""
+    if rows:
+        connection.execute(insert(call_schedule), [{**row, "reason": cut(row.get("reason"))} for row in rows])
+
+
+def find_open_call(connection: Connection, lead_id: int) -> ScheduledCall | None:
+    """The lead's open row, locked."""
+    row = connection.execute(
+        select(*SCHEDULE_COLUMNS).where(S.open_lead_id == lead_id).with_for_update()
+    ).first()
+    return _scheduled_call(row) if row else None
+
+
+def find_last_call(connection: Connection, lead_id: int) -> ScheduledCall | None:
+    row = connection.execute(
+        select(*SCHEDULE_COLUMNS).where(S.lead_id == lead_id).order_by(S.id.desc()).limit(1)
+    ).first()
+    return _scheduled_call(row) if row else None
+
+
+def read_calls(connection: Connection, ids: Collection[int], *, lock: bool = False) -> dict[int, ScheduledCall]:
+    if not ids:
+        return {}
+    query = select(*SCHEDULE_COLUMNS).where(S.id.in_(sorted(ids))).order_by(S.id)
+    rows = connection.execute(query.with_for_update() if lock else query)
+    return {row.id: _scheduled_call(row) for row in rows}
+
+
+def list_open_calls(connection: Connection, lead_ids: Collection[int], *, lock: bool = False) -> list[ScheduledCall]:
+    if not lead_ids:
+        return []
+    query = select(*SCHEDULE_COLUMNS).where(S.open_lead_id.in_(sorted(lead_ids))).order_by(S.id)
+    return [_scheduled_call(row) for row in connection.execute(query.with_for_update() if lock else query)]
+
+
+def list_moved(connection: Connection, campaign_id: int | None, after: int, limit: int) -> list[ScheduledCall]:
+    """Pending rows that hours or a rule moved away from when they were wished, by id."""
+    of = S.campaign_id.is_(None) if campaign_id is None else S.campaign_id == campaign_id
+    rows = connection.execute(
+        select(*SCHEDULE_COLUMNS)
+        .where(
+            S.status == ScheduleStatus.PENDING, of, S.id > after, S.wanted_at.is_not(None),
+            or_(S.hold.is_(None), S.hold.in_((Hold.NEVER, Hold.ERROR))),
+        )
+        .order_by(S.id)
+        .limit(limit)
+    )
+    return [_scheduled_call(row) for row in rows]
+
+
+# --- attempts -----------------------------------------------------------------------------------
+
+
+def lock_attempts(connection: Connection, ids: Collection[int]) -> dict[int, Attempt]:
+    """Lock attempts, in the order of their ids, so that two batches never wait for each other."""
+    if not ids:
+        return {}
+    rows = connection.execute(
+        select(*ATTEMPT_COLUMNS).where(A.id.in_(sorted(ids))).order_by(A.id).with_for_update()
+    )
+    return {row.id: _attempt(row) for row in rows}
+
+
+def find_open_attempt(connection: Connection, lead_id: int) -> Attempt | None:
+    row = connection.execute(
+        select(*ATTEMPT_COLUMNS).where(A.lead_id == lead_id, A.state.in_(OPEN_STATES)).order_by(A.id).limit(1)
+    ).first()
+    return _attempt(row) if row else None
+
+
+def find_attempt(connection: Connection, attempt_id: int) -> Attempt | None:
+    row = connection.execute(select(*ATTEMPT_COLUMNS).where(A.id == attempt_id)).first()
+    return _attempt(row) if row else None
+
+
+def mark_live(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Attempts known to the provider: `id`, `provider_call_id`, `placed_at`, `next_poll_at` each."""
+    return change_rows(
+        connection, call_attempts, rows,
+        per_row=("provider_call_id", "placed_at", "next_poll_at"),
+        same={"state": AttemptState.LIVE.value, "error": None},
+        guard=f"state IN {in_states(states_before(AttemptState.LIVE))}",
+    )
+
+
+def mark_unknown(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Attempts of which nobody can say whether a call was made: `id`, `placed_at`, `next_poll_at`, `error`."""
+    return change_rows(
+        connection, call_attempts, rows,
+        per_row=("placed_at", "next_poll_at", "error"),
+        same={"state": AttemptState.UNKNOWN.value},
+        guard=f"state IN {in_states(states_before(AttemptState.UNKNOWN))}",
+    )
+
+
+def mark_refused(connection: Connection, errors: Mapping[int, str]) -> int:
+    """Attempts proven to have made no call."""
+    return change_rows(
+        connection, call_attempts, [{"id": one, "error": cut(error)} for one, error in errors.items()],
+        per_row=("error",),
+        same={"state": AttemptState.REFUSED.value, "next_poll_at": None},
+        guard=f"state IN {in_states(states_before(AttemptState.REFUSED))}",
+    )
+
+
+END_COLUMNS = (
+    "outcome", "provider_call_id", "provider_status", "placed_at", "answered_at", "ended_at", "talk_seconds", "cost",
+    "cost_unit", "summary", "appointment_at", "details", "error",
+)
+
+
+def mark_ended(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Attempts that are over: `id` and the columns of END_COLUMNS that any of them has a value for."""
+    return _end(connection, rows, f"state IN {in_states(states_before(AttemptState.ENDED))}")
+
+
+def record_late_truth(connection: Connection, row: Mapping[str, Any], *, guard: str) -> bool:
+    """What really happened on an attempt that we had given up. False: somebody recorded it already."""
+    return _end(connection, [row], f"{guard} AND provider_call_id IS NULL") == 1
+
+
+def _end(connection: Connection, rows: Sequence[Mapping[str, Any]], guard: str) -> int:
+    # Columns that no row has a value for keep theirs, and values that all rows share are written once.
+    used = tuple(name for name in END_COLUMNS if any(row.get(name) is not None for row in rows))
+    changed = tuple(name for name in used if any(row.get(name) != rows[0].get(name) for row in rows))
+    same = {name: rows[0].get(name) for name in used if name not in changed}
+    return change_rows(
+        connection, call_attempts,
+        [{"id": row["id"], **{name: row.get(name) for name in changed}} for row in rows],
+        per_row=changed,
+        same={"state": AttemptState.ENDED.value, "next_poll_at": None, **same},
+        guard=guard,
+    )
+
+
+def insert_ended_attempt(connection: Connection, values: Mapping[str, Any]) -> int:
+    """A call made by hand: an attempt that is over when it is first written."""
+    return insert_row(connection, call_attempts, values)
+
+
+def take_polls(connection: Connection, now: datetime, again_at: datetime, limit: int) -> list[Attempt]:
+    """Live and unknown attempts whose look is due; the next look is set first, so that no other daemon
+    asks at the same time and one that cannot be answered does not come straight back.
+    """
+    rows = connection.execute(
+        select(*ATTEMPT_COLUMNS)
+        .where(A.state.in_((AttemptState.LIVE, AttemptState.UNKNOWN)), A.next_poll_at <= now)
+        .order_by(A.state, A.next_poll_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    found = [_attempt(row) for row in rows]
+    change_rows(
+        connection, call_attempts, [{"id": one.id} for one in found],
+        same={"next_poll_at": again_at}, guard="state IN ('live', 'unknown')",
+    )
+    return found
+
+
+def is_poll_due(connection: Connection, now: datetime) -> bool:
+    return connection.execute(
+        select(A.id).where(A.state.in_((AttemptState.LIVE, AttemptState.UNKNOWN)), A.next_poll_at <= now).limit(1)
+    ).first() is not None
+
+
+def count_look(connection: Connection, ids: Sequence[int]) -> int:
+    """One more look at the provider found nothing."""
+    return change_rows(
+        connection, call_attempts, [{"id": one} for one in ids],
+        same={"lookups": Raw("lookups + 1")}, guard="state = 'unknown'",
+    )
+
+
+def poll_soon(connection: Connection, attempt_id: int, now: datetime) -> int:
+    return change_rows(
+        connection, call_attempts, [{"id": attempt_id}], same={"next_poll_at": now},
+        guard="state IN ('live', 'unknown')",
+    )
+
+
+def note_answered(connection: Connection, answered: Mapping[int, datetime]) -> int:
+    return change_rows(
+        connection, call_attempts, [{"id": one, "answered_at": at} for one, at in answered.items()],
+        per_row=("answered_at",), guard="state = 'live' AND answered_at IS NULL",
+    )
+
+
+def list_expired_leases(connection: Connection, now: datetime, limit: int) -> list[tuple[int, int]]:
+    """(attempt, schedule row) of dials whose lease ran out: the process that held them is gone or frozen."""
+    rows = connection.execute(
+        select(A.id, S.id)
+        .join(call_schedule, S.id == A.schedule_id)
+        .where(
+            A.state == AttemptState.PLACING,
+            or_(S.lease_expires_at < now, and_(S.status != ScheduleStatus.IN_PROGRESS, A.dial_before < now)),
+        )
+        .limit(limit)
+    )
+    return [(attempt_id, schedule_id) for attempt_id, schedule_id in rows]
+
+
+def list_placing_without_row(connection: Connection, before: datetime, limit: int) -> list[int]:
+    """Attempts still `placing` whose schedule row somebody deleted."""
+    return list(connection.execute(
+        select(A.id)
+        .outerjoin(call_schedule, S.id == A.schedule_id)
+        .where(A.state == AttemptState.PLACING, S.id.is_(None), A.claimed_at < before)
+        .limit(limit)
+    ).scalars())
+
+
+def list_rows_without_attempt(connection: Connection, before: datetime, limit: int) -> list[int]:
+    """Rows in work without an open attempt: only a hand-written UPDATE makes one."""
+    return list(connection.execute(
+        select(S.id)
+        .outerjoin(call_attempts, and_(A.schedule_id == S.id, A.open_mark == 1))
+        .where(S.status == ScheduleStatus.IN_PROGRESS, A.id.is_(None), S.updated_at < before)
+        .limit(limit)
+    ).scalars())
+
+
+def list_leased_but_over(connection: Connection) -> list[int]:
+    """Rows with an open attempt that were cancelled by hand and still carry a lease."""
+    return list(connection.execute(
+        select(S.id)
+        .join(call_attempts, A.schedule_id == S.id)
+        .where(A.state.in_(OPEN_STATES), S.status == ScheduleStatus.CANCELLED, S.lease_token.is_not(None))
+    ).scalars())
+
+
+def count_refusals(connection: Connection, schedule_ids: Collection[int]) -> dict[int, int]:
+    """How often each row was refused by a provider so far."""
+    if not schedule_ids:
+        return {}
+    rows = connection.execute(
+        select(A.schedule_id, func.count())
+        .where(A.schedule_id.in_(schedule_ids), A.state == AttemptState.REFUSED)
+        .group_by(A.schedule_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+# --- tidying ------------------------------------------------------------------------------------
+
+
+def list_rows_of_closed(connection: Connection, limit: int) -> list[int]:
+    """Pending rows whose lead is closed."""
+    return list(connection.execute(_rows_of_closed(S.id).limit(limit)).scalars())
+
+
+def count_rows_of_closed(connection: Connection) -> int:
+    return int(connection.execute(_rows_of_closed(func.count())).scalar_one())
+
+
+def count_cancelled(connection: Connection, before: datetime) -> int:
+    return connection.execute(
+        select(func.count()).where(S.status == ScheduleStatus.CANCELLED, S.created_at < before)
+    ).scalar_one()
+
+
+def delete_cancelled(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete cancelled rows made before then. Their attempts stay: history is never deleted."""
+    found = list(connection.execute(
+        select(S.id).where(S.status == ScheduleStatus.CANCELLED, S.created_at < before).limit(limit)
+    ).scalars())
+    if not found:
+        return 0
+    return connection.execute(
+        delete(call_schedule).where(S.id.in_(found), S.status == ScheduleStatus.CANCELLED)
+    ).rowcount
+
+
+def count_orphans(connection: Connection) -> tuple[int, tuple[int, ...]]:
+    """How many scheduled calls have no lead any more, and the first of them."""
+    orphans = select(S.id).outerjoin(leads, L.id == S.lead_id).where(L.id.is_(None))
+    count = connection.execute(select(func.count()).select_from(orphans.subquery())).scalar_one()
+    return count, tuple(connection.execute(orphans.order_by(S.id).limit(10)).scalars()) if count else ()
+
+
+def _rows_of_closed(what: Any) -> Select[Any]:
+    return (
+        select(what)
+        .select_from(call_schedule)
+        .join(leads, L.id == S.lead_id)
+        .where(S.status == ScheduleStatus.PENDING, L.lead_status == LeadStatus.CLOSED)
+    )
+
+
+# --- rows as values -----------------------------------------------------------------------------
+
+
+def cut(text: str | None, most: int = 255) -> str | None:
+    """A sentence that fits its column: a reason that is too long is shortened, never an error."""
+    return text if text is None or len(text) <= most else text[: most - 1] + "…"
+
+
+def _scheduled_call(row: Any) -> ScheduledCall:
+    return ScheduledCall(
+        id=row.id, lead_id=row.lead_id, campaign_id=row.campaign_id, scheduled_at=row.scheduled_at,
+        attempt_number=row.attempt_number, phone_position=row.phone_position, status=ScheduleStatus(row.status),
+        wanted_at=row.wanted_at, last_outcome=Outcome(row.last_outcome) if row.last_outcome else None,
+        reason=row.reason, promise=bool(row.promise), hold=Hold(row.hold) if row.hold else None,
+        lease_owner=row.lease_owner, lease_token=row.lease_token, lease_expires_at=row.lease_expires_at,
+    )
+
+
+def _attempt(row: Any) -> Attempt:
+    return Attempt(
+        id=row.id, attempt_ref=row.attempt_ref, schedule_id=row.schedule_id, lead_id=row.lead_id,
+        campaign_id=row.campaign_id, attempt_number=row.attempt_number, phone=row.telefono, provider=row.provider,
+        state=AttemptState(row.state), provider_call_id=row.provider_call_id,
+        outcome=Outcome(row.outcome) if row.outcome else None, claimed_at=row.claimed_at, placed_at=row.placed_at,
+        lookups=row.lookups,
+    )
+
+
+def to_campaign(row: Any) -> Campaign:
+    return Campaign(
+        id=row.id, code=row.code, name=row.name, status=CampaignStatus(row.status), priority=row.priority,
+        provider=row.provider, settings=row.settings, account_id=row.account_id,
+    )
+
+
+

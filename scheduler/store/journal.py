@@ -1,0 +1,60 @@
+"""The audit (`events`, append-only) and the heartbeat of each daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from scheduler.model import Happening
+from scheduler.store.calls import cut
+from scheduler.store.tables import daemons, events
+
+N = daemons.c
+
+
+def add_events(connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
+    if happenings:
+        connection.execute(insert(events), [
+            {
+                "at": now, "kind": one.kind, "actor": one.actor, "lead_id": one.lead_id,
+                "campaign_id": one.campaign_id, "schedule_id": one.schedule_id, "attempt_id": one.attempt_id,
+                "reason": cut(one.reason), "details": dict(one.details) or None,
+            }
+            for one in happenings
+        ])
+
+
+def add_daemon(
+    connection: Connection, *, owner: str, host: str, pid: int, provider: str, version: str, now: datetime
+) -> None:
+    connection.execute(insert(daemons).values(
+        owner=owner, host=host, pid=pid, provider=provider, version=version, started_at=now, last_seen_at=now,
+    ))
+
+
+def beat(connection: Connection, owner: str, *, ticks: int, status: str, now: datetime) -> int | None:
+    """Write the heartbeat. Returns the tick count that the table held before, None if the row is gone.
+
+    A count lower than the one written last means that the database is older than what we did: a restore,
+    or a failover to a lagging copy.
+    """
+    before = connection.execute(select(N.ticks).where(N.owner == owner).with_for_update()).scalar()
+    connection.execute(
+        update(daemons).where(N.owner == owner).values(ticks=ticks, status=status, last_seen_at=now)
+    )
+    return before
+
+
+def touch(connection: Connection, owner: str, *, now: datetime) -> None:
+    """A write that changes nothing but the time: proof that the database takes writes."""
+    connection.execute(update(daemons).where(N.owner == owner).values(last_seen_at=now))
+
+
+def forget_daemons(connection: Connection, silent_since: datetime) -> int:
+    """Delete the rows of daemons that have said nothing for long; their leases expired long before."""
+    return connection.execute(delete(daemons).where(N.last_seen_at < silent_since)).rowcount
+
+
+FORGET_AFTER = timedelta(days=30)

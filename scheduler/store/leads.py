@@ -1,0 +1,236 @@
+"""Leads, their phones and the do-not-call list.
+
+What a newcomer would get wrong: rows come from people too. `lead_status` NULL is open,
+`manual_management` NULL is false, `lead_phones` may be missing (then `telefono` is the only number), and
+a lead closed by an UPDATE has no `closed_at` yet: that is how upkeep finds it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Text, and_, func, insert, or_, select, type_coerce, update
+
+from scheduler.model import CallStatus, Hold, Lead, LeadStatus, Phone, PhoneStatus, ScheduleStatus
+from scheduler.store.calls import in_states
+from scheduler.store.database import Raw, change_rows, insert_row
+from scheduler.store.tables import call_schedule, do_not_call, lead_phones, leads
+
+L, P, D, S = leads.c, lead_phones.c, do_not_call.c, call_schedule.c
+
+LEAD_COLUMNS = (
+    L.id, L.campaign_id, L.nombre, L.apellidos, L.telefono, L.email, L.lead_status, L.closed_reason, L.closed_at,
+    L.manual_management, L.call_status, L.call_attempts_count, L.time_zone, L.region, L.priority, L.fecha_limite,
+    type_coerce(L.variables, Text).label("variables"),
+)
+
+
+def read_leads(connection: Connection, ids: Collection[int], *, lock: bool = False) -> dict[int, Lead]:
+    """Leads with their phones, by id; ids without a row are missing."""
+    if not ids:
+        return {}
+    wanted = sorted(set(ids))
+    query = select(*LEAD_COLUMNS).where(L.id.in_(wanted)).order_by(L.id)
+    rows = connection.execute(query.with_for_update() if lock else query).all()
+    phones: dict[int, list[Phone]] = {}
+    for lead_id, position, number, status in connection.execute(
+        select(P.lead_id, P.position, P.telefono, P.status)
+        .where(P.lead_id.in_(wanted))
+        .order_by(P.lead_id, P.position)
+    ):
+        phones.setdefault(lead_id, []).append(Phone(lead_id, position, number, PhoneStatus(status)))
+    return {row.id: _lead(row, tuple(phones.get(row.id, ()))) for row in rows}
+
+
+def find_lead(connection: Connection, lead_id: int, *, lock: bool = False) -> Lead | None:
+    return read_leads(connection, [lead_id], lock=lock).get(lead_id)
+
+
+def set_call_status(connection: Connection, ids: Sequence[int], status: CallStatus, now: datetime) -> int:
+    return change_rows(
+        connection, leads, [{"id": one} for one in ids], same={"call_status": status.value, "updated_at": now}
+    )
+
+
+def record_calls(connection: Connection, statuses: Mapping[int, CallStatus], now: datetime) -> int:
+    """One more call was made to each of these leads, with this as what an operator sees."""
+    return change_rows(
+        connection, leads, [{"id": one, "call_status": status.value} for one, status in statuses.items()],
+        per_row=("call_status",),
+        same={"call_attempts_count": Raw("call_attempts_count + 1"), "updated_at": now},
+    )
+
+
+def close_leads(connection: Connection, reasons: Mapping[int, str], now: datetime) -> int:
+    """Close leads, each with its word. One that somebody closed already keeps its own reason and time."""
+    return change_rows(
+        connection, leads, [{"id": one, "closed_reason": reason} for one, reason in reasons.items()],
+        per_row=("closed_reason",),
+        same={"lead_status": LeadStatus.CLOSED.value, "closed_at": now, "updated_at": now},
+        guard=f"(lead_status IS NULL OR lead_status IN {in_states((LeadStatus.OPEN, LeadStatus.SUSPENDED))})",
+    )
+
+
+def set_appointment(connection: Connection, appointments: Mapping[int, datetime]) -> int:
+    return change_rows(
+        connection, leads, [{"id": one, "appointment_at": at} for one, at in appointments.items()],
+        per_row=("appointment_at",),
+    )
+
+
+def set_lead_status(
+    connection: Connection, lead_id: int, status: LeadStatus, *, reason: str | None, closed_at: datetime | None,
+    now: datetime, leaving: Collection[LeadStatus],
+) -> bool:
+    """Move one lead to `status` if it is in one of `leaving`. False: it was not."""
+    before: ColumnElement[bool] = L.lead_status.in_([one.value for one in leaving])
+    if LeadStatus.OPEN in leaving:
+        before = or_(before, L.lead_status.is_(None))
+    changed = connection.execute(
+        update(leads)
+        .where(L.id == lead_id, before)
+        .values(lead_status=status.value, closed_reason=reason, closed_at=closed_at, updated_at=now)
+    )
+    return changed.rowcount == 1
+
+
+def insert_lead(connection: Connection, values: Mapping[str, Any], phones: Sequence[str]) -> int:
+    """One lead and its numbers; the first number is `telefono` too."""
+    lead_id = insert_row(connection, leads, {**values, "telefono": phones[0] if phones else None})
+    insert_phones(connection, [(lead_id, position, number) for position, number in enumerate(phones, 1)])
+    return lead_id
+
+
+def insert_phones(connection: Connection, phones: Sequence[tuple[int, int, str]]) -> None:
+    if phones:
+        connection.execute(
+            insert(lead_phones),
+            [{"lead_id": lead_id, "position": position, "telefono": number} for lead_id, position, number in phones],
+        )
+
+
+def mark_invalid(connection: Connection, lead: Lead, position: int, number: str) -> None:
+    """A number that cannot be dialed, for this lead; one that had no row of its own gets it now."""
+    changed = connection.execute(
+        update(lead_phones)
+        .where(P.lead_id == lead.id, P.position == position)
+        .values(status=PhoneStatus.INVALID.value, telefono=number)
+    )
+    if changed.rowcount == 0:
+        connection.execute(insert(lead_phones).values(
+            lead_id=lead.id, position=position, telefono=number, status=PhoneStatus.INVALID.value,
+        ))
+
+
+# --- the do-not-call list -----------------------------------------------------------------------
+
+
+def read_barred(connection: Connection, numbers: Collection[str], now: datetime) -> dict[str, str]:
+    """Those of these numbers that may not be dialed at `now`, with the reason."""
+    if not numbers:
+        return {}
+    rows = connection.execute(
+        select(D.telefono, D.reason).where(
+            D.telefono.in_(sorted(numbers)), or_(D.expires_at.is_(None), D.expires_at > now)
+        )
+    )
+    return {number: reason or "on the do-not-call list" for number, reason in rows}
+
+
+def bar_number(connection: Connection, number: str, *, reason: str, source: str, now: datetime) -> None:
+    """Never dial this number again. One that is listed already stays as it is, but does not expire."""
+    listed = connection.execute(select(D.id).where(D.telefono == number).with_for_update()).scalar()
+    if listed is None:
+        connection.execute(insert(do_not_call).values(
+            telefono=number, reason=reason, source=source, created_at=now,
+        ))
+    else:
+        connection.execute(update(do_not_call).where(D.id == listed).values(expires_at=None))
+
+
+# --- what people changed by SQL -----------------------------------------------------------------
+
+
+def list_closed_by_hand(connection: Connection, limit: int) -> list[int]:
+    """Leads that an UPDATE closed: they have no `closed_at` yet."""
+    return list(connection.execute(
+        select(L.id).where(L.lead_status == LeadStatus.CLOSED, L.closed_at.is_(None)).limit(limit)
+    ).scalars())
+
+
+def list_opened_by_hand(connection: Connection, limit: int) -> list[int]:
+    """Leads that an UPDATE opened again: their `closed_at` is still there."""
+    found = [
+        list(connection.execute(select(L.id).where(of, L.closed_at.is_not(None)).limit(limit)).scalars())
+        for of in (L.lead_status == LeadStatus.OPEN, L.lead_status.is_(None))
+    ]
+    return found[0] + found[1]
+
+
+def list_closed_with_open_row(connection: Connection, since: datetime, limit: int) -> list[tuple[int, int]]:
+    """(schedule row, lead) of leads closed since then that still have a pending row."""
+    rows = connection.execute(
+        select(S.id, S.lead_id)
+        .join(leads, L.id == S.lead_id)
+        .where(
+            L.lead_status == LeadStatus.CLOSED, L.closed_at >= since, S.status == ScheduleStatus.PENDING,
+        )
+        .limit(limit)
+    )
+    return [(row_id, lead_id) for row_id, lead_id in rows]
+
+
+def list_released(connection: Connection, limit: int) -> list[tuple[int, datetime, datetime | None]]:
+    """(row, scheduled_at, wanted_at) of rows held for people whose lead is free again."""
+    open_lead = or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN)
+    rows = connection.execute(
+        select(S.id, S.scheduled_at, S.wanted_at)
+        .join(leads, L.id == S.lead_id)
+        .where(
+            S.hold.in_((Hold.MANUAL, Hold.SUSPENDED)),
+            S.status == ScheduleStatus.PENDING,
+            and_(open_lead, func.coalesce(L.manual_management, False).is_(False)),
+        )
+        .limit(limit)
+    )
+    return [(row_id, at, wanted_at) for row_id, at, wanted_at in rows]
+
+
+def set_closed_at(connection: Connection, ids: Sequence[int], now: datetime) -> int:
+    """Complete what an UPDATE by hand left out."""
+    return change_rows(
+        connection, leads, [{"id": one} for one in ids],
+        same={"closed_at": now, "closed_reason": Raw("COALESCE(closed_reason, 'by_hand')")},
+        guard="lead_status = 'closed' AND closed_at IS NULL",
+    )
+
+
+def clear_closed_at(connection: Connection, ids: Sequence[int]) -> int:
+    return change_rows(
+        connection, leads, [{"id": one} for one in ids], same={"closed_at": None, "closed_reason": None},
+        guard="(lead_status IS NULL OR lead_status = 'open') AND closed_at IS NOT NULL",
+    )
+
+
+def _lead(row: Any, phones: tuple[Phone, ...]) -> Lead:
+    return Lead(
+        id=row.id, campaign_id=row.campaign_id, first_name=row.nombre, last_name=row.apellidos, phone=row.telefono,
+        email=row.email, status=LeadStatus(row.lead_status or "open"), closed_reason=row.closed_reason,
+        closed_at=row.closed_at, manual_management=bool(row.manual_management),
+        call_status=CallStatus(row.call_status or "no_selected"), call_attempts_count=row.call_attempts_count,
+        time_zone=row.time_zone, region=row.region, priority=row.priority, call_until=row.fecha_limite,
+        variables=_variables(row.variables), phones=phones,
+    )
+
+
+def _variables(text: str | None) -> Mapping[str, Any]:
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

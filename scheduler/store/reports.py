@@ -1,0 +1,573 @@
+"""Every read for people: lists, figures, and the promises as queries.
+
+A row is a mapping with the names of the columns, because those are the words that operators know from
+their own SQL (`nombre`, `lead_status`); NULLs that have a meaning are read as what they mean. Nothing is
+changed or decided here. Lists come newest first, or soonest first where they are a plan, and never longer
+than asked. The invariants must return no row in any committed state, whatever was killed before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, or_, select, text, type_coerce
+
+from scheduler.model import (
+    OPEN_STATES,
+    OPEN_STATUSES,
+    AttemptState,
+    Campaign,
+    CampaignStatus,
+    LeadStatus,
+    ScheduleStatus,
+)
+from scheduler.store.calls import CAMPAIGN_COLUMNS, find_next_due_at, to_campaign
+from scheduler.store.tables import (
+    call_attempts,
+    call_schedule,
+    campaigns,
+    daemons,
+    events,
+    lead_phones,
+    leads,
+    provider_events,
+    scheduler_config,
+)
+
+ReportRow = dict[str, Any]
+
+A, C, E, L, P, S = call_attempts.c, campaigns.c, events.c, leads.c, lead_phones.c, call_schedule.c
+EXAMPLES = 100
+"""Rows of one broken promise that are worth listing."""
+
+LEAD_STATUS = func.coalesce(L.lead_status, LeadStatus.OPEN.value)
+IS_MANUAL = func.coalesce(L.manual_management, False)
+IS_CALLABLE = and_(or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN), IS_MANUAL.is_(False))
+
+
+# --- lists --------------------------------------------------------------------------------------
+
+
+def list_leads(
+    connection: Connection,
+    *,
+    status: str | None = None,
+    campaign_id: int | None = None,
+    telefono: str | None = None,
+    limit: int,
+) -> list[ReportRow]:
+    """Leads, newest first."""
+    query = _lead_query()
+    if status is not None:
+        query = query.where(_lead_status_is(status))
+    if campaign_id is not None:
+        query = query.where(L.campaign_id == campaign_id)
+    if telefono is not None:
+        with_number = select(P.lead_id).where(P.telefono == telefono)
+        query = query.where(or_(L.telefono == telefono, L.id.in_(with_number)))
+    return _rows(connection, query.order_by(L.id.desc()).limit(limit))
+
+
+def find_lead(connection: Connection, lead_id: int, *, limit: int) -> ReportRow | None:
+    """One lead with its phones, its plan, its attempts (newest first) and what happened to it."""
+    found = _rows(
+        connection,
+        _lead_query(
+            L.email, L.time_zone, L.region, L.priority, L.fecha_limite, L.appointment_at,
+            type_coerce(L.variables, Text).label("variables"), L.created_at, L.updated_at,
+        ).where(L.id == lead_id),
+    )  # fmt: skip
+    if not found:
+        return None
+    phones = select(P.position, P.telefono, P.status).where(P.lead_id == lead_id).order_by(P.position)
+    history = select(E.at, E.kind, E.actor, E.reason).where(E.lead_id == lead_id).order_by(E.id.desc()).limit(limit)
+    return {
+        **found[0],
+        "phones": _rows(connection, phones),
+        "schedule": list_schedule(connection, lead_id=lead_id, limit=limit),
+        "attempts": list_attempts(connection, lead_id=lead_id, limit=limit),
+        "events": _rows(connection, history),
+    }
+
+
+def list_schedule(
+    connection: Connection,
+    *,
+    due_at: datetime | None = None,
+    status: str | None = None,
+    lead_id: int | None = None,
+    campaign_id: int | None = None,
+    limit: int,
+) -> list[ReportRow]:
+    """Scheduled calls. With `due_at` those that may be dialed then, oldest first, as operators ask for them by SQL.
+
+    Otherwise open rows by when they are due, and the rest newest first.
+    """
+    query = select(
+        S.id, S.lead_id, S.campaign_id, S.scheduled_at, S.attempt_number, S.phone_position, S.status,
+        L.nombre, L.apellidos, L.telefono, S.promise, S.hold, S.last_outcome, S.reason, S.wanted_at,
+        S.lease_owner, S.lease_expires_at,
+    ).outerjoin_from(call_schedule, leads, L.id == S.lead_id)  # fmt: skip
+    if due_at is not None:
+        is_due = and_(S.status == ScheduleStatus.PENDING, S.scheduled_at <= due_at)
+        query = query.where(is_due, L.id.is_not(None), IS_CALLABLE)
+        status = ScheduleStatus.PENDING
+    elif status is not None:
+        query = query.where(S.status == status)
+    if lead_id is not None:
+        query = query.where(S.lead_id == lead_id)
+    if campaign_id is not None:
+        query = query.where(S.campaign_id == campaign_id)
+    soonest_first = status in OPEN_STATUSES
+    order = (S.scheduled_at, S.attempt_number, S.id) if soonest_first else (S.id.desc(),)
+    return _rows(connection, query.order_by(*order).limit(limit))
+
+
+def list_attempts(
+    connection: Connection,
+    *,
+    state: str | None = None,
+    outcome: str | None = None,
+    lead_id: int | None = None,
+    is_open: bool = False,
+    limit: int,
+) -> list[ReportRow]:
+    """Attempts, newest first."""
+    query = select(
+        A.id, A.lead_id, A.schedule_id, A.campaign_id, A.attempt_number, A.telefono, A.provider, A.state, A.outcome,
+        A.provider_status, A.provider_call_id, A.attempt_ref, A.claimed_at, A.placed_at, A.answered_at, A.ended_at,
+        A.talk_seconds, A.cost, A.cost_unit, A.summary, A.appointment_at, A.error,
+    )  # fmt: skip
+    if state is not None:
+        query = query.where(A.state == state)
+    if is_open:
+        query = query.where(A.state.in_(OPEN_STATES))
+    if outcome is not None:
+        query = query.where(A.outcome == outcome)
+    if lead_id is not None:
+        query = query.where(A.lead_id == lead_id)
+    return _rows(connection, query.order_by(A.id.desc()).limit(limit))
+
+
+def list_campaigns(connection: Connection, *, status: str | None = None, limit: int) -> list[ReportRow]:
+    """Campaigns, newest first."""
+    query = _campaign_query()
+    if status is not None:
+        query = query.where(C.status == status)
+    return _rows(connection, query.order_by(C.id.desc()).limit(limit))
+
+
+def find_campaign(connection: Connection, campaign_id: int) -> ReportRow | None:
+    """One campaign with its settings as they are written, its leads and its rows by status."""
+    found = _rows(
+        connection,
+        _campaign_query(C.description, type_coerce(C.call_settings, Text).label("call_settings"), C.account_id).where(
+            C.id == campaign_id
+        ),
+    )
+    if not found:
+        return None
+    return {
+        **found[0],
+        "leads": _counts(connection, LEAD_STATUS, L.campaign_id == campaign_id),
+        "schedule": _counts(connection, S.status, S.campaign_id == campaign_id),
+    }
+
+
+def read_campaigns(connection: Connection) -> tuple[Campaign, ...]:
+    """Every campaign with its settings as they are written."""
+    return tuple(to_campaign(row) for row in connection.execute(select(*CAMPAIGN_COLUMNS).order_by(C.id)))
+
+
+def list_config(connection: Connection) -> list[ReportRow]:
+    """Every row of `scheduler_config`."""
+    g = scheduler_config.c
+    query = select(g.config_key, g.config_value, g.description, g.updated_at).order_by(g.config_key)
+    return _rows(connection, query)
+
+
+# --- figures ------------------------------------------------------------------------------------
+
+
+def read_progress(connection: Connection, now: datetime) -> ReportRow:
+    """Where everything stands, cheaply: what a screen shows every second."""
+    by_state = _counts(connection, A.state, A.state.in_(OPEN_STATES))
+    return {
+        "at": now,
+        "schedule": {one.value: 0 for one in ScheduleStatus} | _counts(connection, S.status),
+        "in_flight": sum(by_state.values()),
+        "in_flight_by_state": {one.value: 0 for one in OPEN_STATES} | by_state,
+        "leads": {one.value: 0 for one in LeadStatus} | _counts(connection, LEAD_STATUS),
+        "next_due_at": find_next_due_at(connection),
+    }
+
+
+def read_stats(connection: Connection, now: datetime, day_start: datetime) -> ReportRow:
+    """All the figures of `ringback stats`; `day_start` is when today began where the installation is."""
+    return {
+        **read_progress(connection, now),
+        "due_now": _count_due(connection, now),
+        "due_in_stopped_campaigns": _count_due(connection, now, C.status != CampaignStatus.ACTIVE),
+        "closed_reasons": _counts(
+            connection, func.coalesce(L.closed_reason, "by_hand"), L.lead_status == LeadStatus.CLOSED
+        ),
+        **_read_attempts(connection, day_start),
+        "success_by_outcome": _read_success(connection),
+    }
+
+
+def _read_attempts(connection: Connection, day_start: datetime) -> ReportRow:
+    """Attempts and outcomes in one pass over the table. A refused attempt made no call and is not spent."""
+    is_today = func.coalesce(A.ended_at, A.placed_at, A.claimed_at) >= day_start
+    today = func.sum(type_coerce(is_today, S.attempt_number.type))
+    found = connection.execute(
+        select(A.state, A.outcome, func.count(), func.coalesce(today, 0)).group_by(A.state, A.outcome)
+    ).all()
+    attempts, refused, outcomes = ({"today": 0, "total": 0} for _ in range(3))
+    by_outcome: dict[str, dict[str, int]] = {"today": {}, "total": {}}
+    for state, outcome, total, of_today in found:
+        for when, count in (("today", int(of_today)), ("total", int(total))):
+            (refused if state == AttemptState.REFUSED else attempts)[when] += count
+            if outcome is not None:
+                outcomes[when] += count
+                by_outcome[when][outcome] = by_outcome[when].get(outcome, 0) + count
+    return {
+        "attempts": attempts,
+        "refused": refused,
+        "ended": outcomes,
+        "outcomes": {when: dict(sorted(counts.items())) for when, counts in by_outcome.items()},
+        "success_rate": {
+            when: _share(by_outcome[when].get("completed", 0), outcomes[when]) for when in ("today", "total")
+        },
+    }
+
+
+def _read_success(connection: Connection) -> dict[str, ReportRow]:
+    """By outcome: how many leads had it, and how many of those were reached by that call or a later one."""
+    last = (
+        select(A.lead_id, func.max(A.id).label("id")).where(A.outcome == "completed").group_by(A.lead_id).subquery()
+    )
+    found = connection.execute(
+        select(A.outcome, func.count(), func.count(A.lead_id.distinct()), func.count(last.c.lead_id.distinct()))
+        .outerjoin_from(call_attempts, last, and_(last.c.lead_id == A.lead_id, last.c.id >= A.id))
+        .where(A.outcome.is_not(None))
+        .group_by(A.outcome)
+        .order_by(A.outcome)
+    )
+    return {
+        outcome: {"attempts": attempts, "leads": people, "reached": reached, "success_rate": _share(reached, people)}
+        for outcome, attempts, people, reached in found
+    }
+
+
+def _count_due(connection: Connection, now: datetime, of: ColumnElement[bool] | None = None) -> int:
+    query = (
+        select(func.count())
+        .select_from(call_schedule)
+        .join(leads, L.id == S.lead_id)
+        .where(S.status == ScheduleStatus.PENDING, S.scheduled_at <= now, IS_CALLABLE)
+    )
+    if of is not None:
+        query = query.join(campaigns, C.id == S.campaign_id).where(of)
+    return int(connection.execute(query).scalar_one())
+
+
+# --- promises -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A query that finds what breaks a promise: no row in any committed state."""
+
+    key: str
+    sentence: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What a promise's query found: up to `EXAMPLES` ids, and whether there are more."""
+
+    promise: Promise
+    examples: tuple[Any, ...]
+    has_more: bool
+
+
+INVARIANTS: Sequence[Promise] = (
+    Promise(
+        "R1", "one open attempt per scheduled call",
+        "SELECT schedule_id FROM call_attempts WHERE state IN ('placing','live','unknown')"
+        " GROUP BY schedule_id HAVING COUNT(*) > 1",
+    ),
+    Promise(
+        "R2", "one open attempt per phone, across campaigns",
+        "SELECT telefono FROM call_attempts WHERE state IN ('placing','live','unknown')"
+        " GROUP BY telefono HAVING COUNT(*) > 1",
+    ),
+    Promise(
+        "R3", "one open scheduled call per lead",
+        "SELECT lead_id FROM call_schedule WHERE status IN ('pending','in_progress')"
+        " GROUP BY lead_id HAVING COUNT(*) > 1",
+    ),
+    Promise(
+        "R4", "a scheduled call in work has exactly one open attempt",
+        "SELECT s.id FROM call_schedule s LEFT JOIN call_attempts a ON a.schedule_id = s.id"
+        " AND a.state IN ('placing','live','unknown')"
+        " WHERE s.status = 'in_progress' GROUP BY s.id HAVING COUNT(a.id) <> 1",
+    ),
+    Promise(
+        "R5", "an open attempt never belongs to a scheduled call that is waiting or done",
+        "SELECT a.id FROM call_attempts a JOIN call_schedule s ON s.id = a.schedule_id"
+        " WHERE a.state IN ('placing','live','unknown') AND s.status IN ('pending','completed')",
+    ),
+    Promise(
+        "R6", "no lease outside work",
+        "SELECT id FROM call_schedule WHERE status <> 'in_progress'"
+        " AND (lease_owner IS NOT NULL OR lease_token IS NOT NULL OR lease_expires_at IS NOT NULL)",
+    ),
+    Promise(
+        "R7", "what is being placed is leased",
+        "SELECT s.id FROM call_schedule s JOIN call_attempts a ON a.schedule_id = s.id AND a.state = 'placing'"
+        " WHERE s.status = 'in_progress'"
+        " AND (s.lease_owner IS NULL OR s.lease_token IS NULL OR s.lease_expires_at IS NULL)",
+    ),
+    Promise(
+        "R8", "a live attempt is known to the provider",
+        "SELECT id FROM call_attempts WHERE state = 'live' AND provider_call_id IS NULL",
+    ),
+    Promise(
+        "R9", "one attempt per call of the provider",
+        "SELECT provider, provider_call_id FROM call_attempts WHERE provider_call_id IS NOT NULL"
+        " GROUP BY provider, provider_call_id HAVING COUNT(*) > 1",
+    ),
+    Promise(
+        "R10", "an end has an outcome and a time; what is open has neither; a refusal has no outcome",
+        "SELECT id FROM call_attempts WHERE (state = 'ended' AND (outcome IS NULL OR ended_at IS NULL))"
+        " OR (state IN ('placing','live','unknown') AND (outcome IS NOT NULL OR ended_at IS NOT NULL))"
+        " OR (state = 'refused' AND outcome IS NOT NULL)",
+    ),
+    Promise(
+        "R11", "every scheduled call says enough about itself",
+        "SELECT id FROM call_schedule WHERE (status = 'pending' AND scheduled_at IS NULL)"
+        " OR (status = 'completed' AND last_outcome IS NULL)",
+    ),
+    Promise(
+        "R12", "no lead that was worked on and is still open is without a next step",
+        "SELECT l.id FROM leads l JOIN call_schedule d ON d.lead_id = l.id AND d.status = 'completed'"
+        " LEFT JOIN call_schedule n ON n.lead_id = l.id AND (n.status IN ('pending','in_progress')"
+        " OR (n.status = 'cancelled' AND n.id > d.id))"
+        " LEFT JOIN call_attempts x ON x.lead_id = l.id AND x.state IN ('placing','live','unknown')"
+        " WHERE COALESCE(l.lead_status,'open') = 'open' AND COALESCE(l.manual_management, FALSE) = FALSE"
+        " AND n.id IS NULL AND x.id IS NULL",
+    ),
+    Promise(
+        "R13", "every dial was inside hours",
+        "SELECT id FROM call_attempts WHERE claimed_at < open_from OR dial_before > open_until",
+    ),
+    Promise(
+        "R14", "every dial was in time, or an event says that it was late",
+        "SELECT id FROM call_attempts WHERE placed_at > dial_before AND id NOT IN"
+        " (SELECT attempt_id FROM events WHERE kind = 'late_dial' AND attempt_id IS NOT NULL)",
+    ),
+    Promise(
+        "R15", "no phone was dialed again too soon",
+        "SELECT b.id FROM call_attempts a JOIN call_attempts b ON b.telefono = a.telefono AND b.id > a.id"
+        " WHERE a.state <> 'refused' AND b.claimed_at < a.not_again_before",
+    ),
+    Promise(
+        "R16", "no number on the do-not-call list was dialed",
+        "SELECT a.id FROM call_attempts a JOIN do_not_call d ON d.telefono = a.telefono"
+        " WHERE a.state <> 'refused' AND a.claimed_at > d.created_at"
+        " AND (d.expires_at IS NULL OR a.claimed_at < d.expires_at)",
+    ),
+    Promise(
+        "R17", "no closed lead was dialed",
+        "SELECT a.id FROM call_attempts a JOIN leads l ON l.id = a.lead_id"
+        " WHERE a.state <> 'refused' AND l.lead_status = 'closed' AND a.claimed_at > l.closed_at",
+    ),
+)  # fmt: skip
+
+
+def find_broken(connection: Connection, promise: Promise) -> Broken | None:
+    """What breaks this promise now; None: nothing does."""
+    found = connection.execute(text(f"{promise.sql} LIMIT {EXAMPLES + 1}")).all()
+    if not found:
+        return None
+    examples = tuple(" ".join(map(str, row)) if len(row) > 1 else row[0] for row in found[:EXAMPLES])
+    return Broken(promise, examples, has_more=len(found) > EXAMPLES)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that should have moved on by now. `kind` says what, `ids` of which rows."""
+
+    sentence: str
+    key: str
+    ids: tuple[int, ...]
+
+
+def list_alarms(
+    connection: Connection, now: datetime, *, upkeeps_ago: datetime, minute_ago: datetime, horizon: datetime
+) -> list[Alarm]:
+    """What stands still: nothing of this stays true for long while a daemon runs.
+
+    `upkeeps_ago` is when two upkeeps fit since, `horizon` when the oldest unknown attempt should be settled.
+    """
+    inbox = provider_events.c
+    closed_at = func.coalesce(L.closed_at, L.updated_at)
+    questions: tuple[tuple[str, str, Select[Any]], ...] = (
+        (
+            "placing_past_lease", "attempts are being placed by a process whose lease ran out",
+            select(A.id)
+            .join(call_schedule, S.id == A.schedule_id)
+            .where(A.state == AttemptState.PLACING, S.lease_expires_at < upkeeps_ago),
+        ),
+        (
+            "live_not_polled", "live calls have not been asked about in time",
+            select(A.id).where(
+                A.state == AttemptState.LIVE, or_(A.next_poll_at < minute_ago, A.next_poll_at.is_(None))
+            ),
+        ),
+        (
+            "unknown_not_settled", "attempts are still unknown after the time in which they should be settled",
+            select(A.id).where(A.state == AttemptState.UNKNOWN, A.claimed_at < horizon),
+        ),
+        (
+            "closed_but_planned", "closed leads still have a call planned",
+            select(L.id)
+            .join(call_schedule, S.open_lead_id == L.id)
+            .where(L.lead_status == LeadStatus.CLOSED, S.status == ScheduleStatus.PENDING, closed_at < upkeeps_ago),
+        ),
+        (
+            "inbox_waiting", "reports of a provider have not been applied",
+            select(inbox.id).where(inbox.processed_at.is_(None), inbox.received_at < minute_ago),
+        ),
+    )  # fmt: skip
+    found = []
+    for key, sentence, query in questions:
+        ids = tuple(int(one) for one in connection.execute(query.limit(EXAMPLES)).scalars())
+        if ids:
+            found.append(Alarm(sentence, key, ids))
+    return found
+
+
+def list_unknown_words(connection: Connection) -> list[ReportRow]:
+    """Words of providers that were not understood and were read as failed, most frequent first."""
+    details = type_coerce(A.details, Text)
+    total = func.count()
+    query = (
+        select(A.provider, A.provider_status, total.label("attempts"), func.max(A.id).label("last_attempt_id"))
+        .where(or_(details.like('%"known_word": false%'), details.like('%"known_word":false%')))
+        .group_by(A.provider, A.provider_status)
+        .order_by(total.desc())
+        .limit(EXAMPLES)
+    )
+    return _rows(connection, query)
+
+
+def list_held(connection: Connection) -> list[ReportRow]:
+    """Why pending rows wait for people, most frequent first."""
+    total = func.count()
+    query = (
+        select(S.hold, S.reason, total.label("calls"))
+        .where(S.hold.is_not(None), S.status == ScheduleStatus.PENDING)
+        .group_by(S.hold, S.reason)
+        .order_by(total.desc())
+        .limit(EXAMPLES)
+    )
+    return _rows(connection, query)
+
+
+def list_daemons(connection: Connection, seen_since: datetime) -> list[ReportRow]:
+    """Daemons that have given a sign of life since then and did not say goodbye."""
+    n = daemons.c
+    query = (
+        select(n.owner, n.host, n.pid, n.status, n.provider, n.version, n.started_at, n.last_seen_at)
+        .where(n.last_seen_at >= seen_since, n.status != "stopped")
+        .order_by(n.id)
+    )
+    return _rows(connection, query)
+
+
+def list_providers_in_use(connection: Connection) -> list[str]:
+    """Names of providers that campaigns which may still dial have chosen."""
+    found = connection.execute(
+        select(C.provider)
+        .where(C.provider.is_not(None), C.status.in_((CampaignStatus.ACTIVE, CampaignStatus.PAUSED)))
+        .distinct()
+        .order_by(C.provider)
+    )
+    return [name for name in found.scalars() if name]
+
+
+# --- the server ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a database is and how safely it keeps what it was told."""
+
+    name: str
+    version: str
+    isolation: str
+    is_durable: bool
+    durability: str
+
+
+def read_server(connection: Connection) -> Server:
+    isolation = str(connection.get_isolation_level())
+    if connection.dialect.name == "sqlite":
+        version = str(connection.exec_driver_sql("SELECT sqlite_version()").scalar())
+        level = connection.exec_driver_sql("PRAGMA synchronous").scalar() or 0
+        journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+        return Server("SQLite", version, isolation, level >= 2, f"synchronous = {level}, journal_mode = {journal}")
+    version = str(connection.exec_driver_sql("SELECT VERSION()").scalar())
+    flush = connection.exec_driver_sql("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit").scalar()
+    name = "MariaDB" if "mariadb" in version.lower() else "MySQL"
+    return Server(name, version, isolation, flush == 1, f"innodb_flush_log_at_trx_commit = {flush}")
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def _lead_query(*more: ColumnElement[Any]) -> Select[Any]:
+    return select(
+        L.id, L.campaign_id, L.nombre, L.apellidos, L.telefono, LEAD_STATUS.label("lead_status"), L.closed_reason,
+        IS_MANUAL.label("manual_management"), func.coalesce(L.call_status, "no_selected").label("call_status"),
+        L.call_attempts_count, L.closed_at, S.scheduled_at.label("next_call_at"), S.reason.label("next_call_reason"),
+        *more,
+    ).outerjoin_from(leads, call_schedule, S.open_lead_id == L.id)  # fmt: skip
+
+
+def _lead_status_is(status: str) -> ColumnElement[bool]:
+    is_it = L.lead_status == status
+    return or_(is_it, L.lead_status.is_(None)) if status == LeadStatus.OPEN else is_it
+
+
+def _campaign_query(*more: ColumnElement[Any]) -> Select[Any]:
+    return select(
+        C.id, C.code, C.name, C.status, C.status_reason, C.priority, C.provider, C.dial_mode, C.started_at,
+        C.completed_at, C.created_at, *more,
+    )  # fmt: skip
+
+
+def _counts(connection: Connection, of: ColumnElement[Any], where: ColumnElement[bool] | None = None) -> dict[str, int]:
+    query = select(of, func.count()).group_by(of).order_by(of)
+    if where is not None:
+        query = query.where(where)
+    return {str(word): count for word, count in connection.execute(query)}
+
+
+def _rows(connection: Connection, query: Select[Any]) -> list[ReportRow]:
+    return [_row(found) for found in connection.execute(query).mappings()]
+
+
+def _row(found: Mapping[Any, Any]) -> ReportRow:
+    return {str(name): value for name, value in found.items()}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None

@@ -1,0 +1,44 @@
+"""`scheduler_config` and the versions of the rules that were seen in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from scheduler.store.tables import rule_versions, scheduler_config
+
+G, V = scheduler_config.c, rule_versions.c
+
+
+def read_config_rows(connection: Connection) -> dict[str, str]:
+    rows = connection.execute(select(G.config_key, G.config_value))
+    return {row.config_key: row.config_value for row in rows}
+
+
+def write_config(connection: Connection, key: str, value: str, now: datetime) -> None:
+    """Set one row; a key without a row gets one."""
+    changed = connection.execute(
+        update(scheduler_config).where(G.config_key == key).values(config_value=value, updated_at=now)
+    )
+    if changed.rowcount == 0:
+        connection.execute(insert(scheduler_config).values(config_key=key, config_value=value))
+
+
+def find_last_version(connection: Connection, campaign_id: int | None) -> tuple[str, Mapping[str, Any]] | None:
+    """(fingerprint, settings) that were last seen in force, for a campaign or (None) for everybody."""
+    of = V.campaign_id.is_(None) if campaign_id is None else V.campaign_id == campaign_id
+    row = connection.execute(
+        select(V.fingerprint, V.settings).where(of).order_by(V.id.desc()).limit(1)
+    ).first()
+    return (row.fingerprint, row.settings or {}) if row else None
+
+
+def add_version(
+    connection: Connection, campaign_id: int | None, fingerprint: str, settings: Mapping[str, Any], now: datetime
+) -> None:
+    connection.execute(insert(rule_versions).values(
+        campaign_id=campaign_id, fingerprint=fingerprint, settings=dict(settings), first_seen_at=now,
+    ))

@@ -1,0 +1,159 @@
+"""Real databases for tests: an SQLite file and a private MariaDB, each with the migrated schema.
+
+The MariaDB is the one that RINGBACK_TEST_MYSQL_URL names, or one started here as a plain process. Under
+CI it must be there; elsewhere its tests are skipped with the reason when it cannot be started.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from scheduler.clock import ManualClock
+from scheduler.config import Settings, read_settings
+from scheduler.providers.registry import open_provider
+from scheduler.service.runtime import Providers, Runtime
+from scheduler.store import schema, tables
+from scheduler.store.database import Database
+from tests.mariadb import PrivateMariaDB, Unavailable
+
+NOON = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+"""A Friday: 12:00 in Santiago, 16:00 in Madrid, 10:00 in New York. Open nearly everywhere."""
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[str]:
+    """URL of a server on which databases may be made and dropped."""
+    given = os.environ.get("RINGBACK_TEST_MYSQL_URL")
+    if given:
+        yield given
+        return
+    try:
+        with PrivateMariaDB() as server:
+            yield server.url
+    except Unavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"MariaDB is needed here: {error}")
+        pytest.skip(f"no MariaDB: {error}")
+
+
+@pytest.fixture(scope="session")
+def mariadb_url(mariadb_server: str, worker_id: str) -> Iterator[str]:
+    """A database of this worker alone, dropped at the end."""
+    with fresh_database(mariadb_server, f"ringback_test_{worker_id}_{os.getpid()}") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _migrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Database]:
+    return {}
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """URL of a migrated database with nothing in it but the seeds of `scheduler_config`."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('db') / 'ringback.db'}"
+    url: str = request.getfixturevalue("mariadb_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str, _migrated: dict[str, Database]) -> Iterator[Database]:
+    known = _migrated.get(database_url)
+    if known is None:
+        known = _prepare(database_url, _migrated)
+    else:
+        _empty(known)
+    yield known
+    if known.is_sqlite:
+        known.close()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOON)
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return read_settings(
+        database_url=database_url, host="test", simulator_ring_seconds=0, simulator_talk_seconds=0, _env_file=None
+    )
+
+
+@pytest.fixture
+def runtime(database: Database, settings: Settings, clock: ManualClock) -> Iterator[Runtime]:
+    """A runtime on a clock that stands still, with the simulator in process."""
+    made = Runtime(settings, database, clock, Providers(lambda name: open_provider(name, settings, clock)))
+    yield made
+    made.providers.close()
+
+
+class fresh_database:  # noqa: N801  reads as what it is in a with statement
+    """A database of its own on a server; the URL is its value."""
+
+    def __init__(self, server_url: str, name: str) -> None:
+        self.server, self.name = Database(server_url), name
+
+    def __enter__(self) -> str:
+        with self.server.engine.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {self.name}"))
+            connection.execute(text(f"CREATE DATABASE {self.name} CHARACTER SET utf8mb4"))
+        return self.server.url.set(database=self.name).render_as_string(hide_password=False)
+
+    def __exit__(self, *_: object) -> None:
+        with self.server.engine.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {self.name}"))
+        self.server.close()
+
+
+_SEEDED: list[dict[str, str]] = []
+
+
+def _prepare(url: str, migrated: dict[str, Database]) -> Database:
+    """SQLite files are copied from one that was migrated once; a MariaDB database is kept and emptied."""
+    database = Database(url)
+    if database.is_sqlite:
+        template = _sqlite_template()
+        Path(str(database.url.database)).write_bytes(template)
+    else:
+        schema.upgrade(database)
+        migrated[url] = database
+    if not _SEEDED:
+        with database.engine.connect() as connection:
+            _SEEDED.extend(
+                dict(row._mapping)
+                for row in connection.execute(text("SELECT config_key, config_value, description FROM scheduler_config"))
+            )
+    return database
+
+
+_TEMPLATE: list[bytes] = []
+
+
+def _sqlite_template() -> bytes:
+    if not _TEMPLATE:
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "template.db"
+            template = Database(f"sqlite:///{path}")
+            schema.upgrade(template)
+            with template.engine.connect() as connection:
+                connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+            template.close()
+            _TEMPLATE.append(path.read_bytes())
+    return _TEMPLATE[0]
+
+
+def _empty(database: Database) -> None:
+    with database.engine.connect() as connection, connection.begin():
+        for table in tables.metadata.sorted_tables:
+            connection.execute(table.delete())
+        connection.execute(tables.scheduler_config.insert(), _SEEDED)
