@@ -450,33 +450,35 @@ _NOTHING = "(?!)"
 
 @cache
 def _plan_of_country(country: str) -> _Plan:
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region(country, None)
-    code = metadata.country_code
-    return _Plan(
-        code=str(code),
-        # Several countries share +1 and +7: lengths are those of the main one, as for any such number.
-        lengths=_lengths(code),
-        prefix=re.compile(metadata.national_prefix_for_parsing or _NOTHING),
-        abroad=re.compile(metadata.international_prefix or _NOTHING),
-    )
+    own = phonenumbers.PhoneMetadata.metadata_for_region(country, None)
+    assert own is not None and own.country_code  # every supported country has them
+    # Several countries share +1 and +7: lengths are those of the main one, as for any such number.
+    main = _main_metadata(own.country_code)
+    return _Plan(str(own.country_code), _lengths(main), _prefix(own), re.compile(own.international_prefix or _NOTHING))
 
 
 @cache
 def _plan_of_code(code: str) -> _Plan | None:
-    if not code.isdigit() or int(code) not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE or code[0] == "0":
+    if not code.isdigit() or code[0] == "0" or int(code) not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
         return None
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(
-        int(code), phonenumbers.region_code_for_country_code(int(code))
-    )
-    prefix = re.compile(metadata.national_prefix_for_parsing or _NOTHING)
-    return _Plan(code, _lengths(int(code)), prefix, re.compile(_NOTHING))
+    main = _main_metadata(int(code))
+    return _Plan(code, _lengths(main), _prefix(main), re.compile(_NOTHING))
 
 
-def _lengths(code: int) -> frozenset[int]:
-    main = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(
-        code, phonenumbers.region_code_for_country_code(code)
-    )
-    possible = main.general_desc
+def _main_metadata(code: int) -> phonenumbers.PhoneMetadata:
+    country = phonenumbers.region_code_for_country_code(code)
+    found = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, country)
+    assert found is not None  # as long as COUNTRY_CODE_TO_REGION_CODE knows the code
+    return found
+
+
+def _prefix(metadata: phonenumbers.PhoneMetadata) -> re.Pattern[str]:
+    return re.compile(metadata.national_prefix_for_parsing or _NOTHING)
+
+
+def _lengths(metadata: phonenumbers.PhoneMetadata) -> frozenset[int]:
+    possible = metadata.general_desc
+    assert possible is not None
     return frozenset(possible.possible_length) - frozenset(possible.possible_length_local_only)
 
 

@@ -152,11 +152,11 @@ def _check_server(runtime: Runtime) -> Iterator[Finding]:
             "people twice; set it to 1",
         )  # fmt: skip
     if server.isolation not in ("READ COMMITTED", "SERIALIZABLE"):
-        sentence = f"the isolation level is {server.isolation}, so daemons will block each other; READ COMMITTED is right"
+        sentence = f"the isolation level is {server.isolation}, so daemons block each other; READ COMMITTED is right"
         yield Finding(Level.WARNING, "server", sentence)
     oldest = OLDEST_SERVER.get(server.name)
     if oldest and _numbers(server.version) < oldest:
-        sentence = f"{server.name} {server.version} is too old; {server.name} {oldest[0]}.{oldest[1]} or newer is needed"
+        sentence = f"{server.name} {server.version} is too old; {oldest[0]}.{oldest[1]} or newer is needed"
         yield Finding(Level.PROBLEM, "server", sentence)
 
 
@@ -212,7 +212,7 @@ def _late_campaigns(connection: Connection, rules: _Rules, due: Iterable[calls.D
         most = _own_limit(one.campaign)
         if most is None or in_flight.by_campaign.get(one.id, 0) < most:
             who = f"campaign {one.campaign.code}" if one.campaign else "leads without a campaign"
-            sentence = f"calls of {who} have been due since {one.oldest:%Y-%m-%d %H:%M:%S} UTC and there is room for them"
+            sentence = f"calls of {who} are due since {one.oldest:%Y-%m-%d %H:%M:%S} UTC, and there is room for them"
             yield Finding(Level.WARNING, "in_time", sentence, (one.id,) if one.id else ())
 
 

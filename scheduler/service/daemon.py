@@ -25,6 +25,7 @@ from typing import Any
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
+from prometheus_client import start_http_server
 
 from scheduler import __version__
 from scheduler.clock import SystemClock, boottime
@@ -81,6 +82,8 @@ class Daemon:
         with self._signal_handlers():
             if not self._begin():
                 return 0
+            if self.runtime.settings.metrics_port is not None:
+                start_http_server(self.runtime.settings.metrics_port, "127.0.0.1", self.reporter.registry)
             ticks = self._start_ticks()
             try:
                 self._wait(until_idle, idle_after)

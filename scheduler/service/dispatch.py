@@ -607,7 +607,9 @@ class _Answers:
                 moves += self._at_fault(one, answer)
                 continue
             moves.append(self._give_back(one, answer, counts.get(one.job.schedule_id, 0)))
-        calls.give_back(self.connection, moves, self.now)
+        if calls.give_back(self.connection, moves, self.now) < len(moves):
+            # Cancelled by hand meanwhile: such a row waits for nothing, and keeps no lease.
+            calls.clear_leases(self.connection, [one.id for one in moves], self.now)
 
     def _give_back(self, one: Dialed, answer: Refused, refusals: int) -> Move:
         wait = {

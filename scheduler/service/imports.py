@@ -16,20 +16,17 @@ import codecs
 import csv
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from stat import S_ISREG
-from typing import TextIO
-
-from sqlalchemy import Connection
+from typing import Protocol, TextIO
 
 from scheduler.errors import Conflict, InvalidValue, NotFound, RingbackError
-from scheduler.model import Campaign, CampaignStatus
+from scheduler.model import Campaign
 from scheduler.rules.rows import (
     REJECT_COLUMNS,
     ROW,
@@ -41,13 +38,11 @@ from scheduler.rules.rows import (
     Settled,
     neutralise,
     read_header,
-    settle,
 )
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
 from scheduler.store import imports as store
 from scheduler.store.campaigns import find_campaign
-from scheduler.store.leads import read_barred
 
 CHUNK = 2000
 """Rows per transaction: enough that round trips do not count, few enough that nobody waits for its locks."""
@@ -109,7 +104,10 @@ def import_leads(
                 if on_progress:
                     on_progress(outcome.bytes_read, source.size)
         except RingbackError as error:
-            raise _told_how_far(error, tally, dry_run=dry_run) from error
+            _tell_how_far(error, tally, dry_run=dry_run)
+            raise
+    if on_progress:
+        on_progress(source.size, source.size)
     return tally.report(rejects.published_path, _warnings(columns, target, writer, dry_run=dry_run))
 
 
@@ -163,12 +161,10 @@ class _Tally:
         )
 
 
-def _told_how_far(error: RingbackError, tally: _Tally, *, dry_run: bool) -> RingbackError:
-    """The same error, saying that part of the file is in the table already."""
+def _tell_how_far(error: RingbackError, tally: _Tally, *, dry_run: bool) -> None:
+    """Let the error say that part of the file is in the table already."""
     if tally.added and not dry_run:
-        more = f"{tally.added} leads were added before; import the same file again to add the rest"
-        error.args = (f"{error}; {more}",)
-    return error
+        error.args = (f"{error}; {tally.added} leads were added before: the same file again adds only the rest",)
 
 
 def _warnings(columns: Columns, target: Campaign | None, writer: _Writer, *, dry_run: bool) -> tuple[str, ...]:
@@ -191,13 +187,8 @@ def _find_target(runtime: Runtime, key: str | None) -> Campaign | None:
     found = runtime.database.read(lambda connection: find_campaign(connection, key))
     if found is None:
         raise NotFound("campaign", key)
-    if found.status is CampaignStatus.CANCELLED:
-        raise _cancelled(found)
+    store.check_takes_leads(found.status, found.code)
     return found
-
-
-def _cancelled(campaign: Campaign) -> Conflict:
-    return Conflict(f"campaign {campaign.code} is cancelled and takes no leads; import into another one")
 
 
 def _open_judge(runtime: Runtime, columns: Columns, target: Campaign | None, default_country: str) -> RowJudge:
@@ -228,44 +219,19 @@ class _Writer:
         if not rows:
             return Settled([], [], {})
         if self._dry_run:
-            return self._database.read(lambda connection: self._settle(connection, rows))
+            return self._database.read(
+                lambda connection: store.settle_rows(connection, self._target, rows, self._seen, self._now)
+            )
         for _ in range(MOST_TRIES):
             try:
-                return self._database.transact(lambda connection: self._store(connection, rows))
+                settled, has_reactivated = self._database.transact(
+                    lambda connection: store.add_rows(connection, self._target, rows, self._seen, self._now)
+                )
             except store.Overtaken:
                 continue
+            self.has_reactivated |= has_reactivated
+            return settled
         raise Conflict("other imports bring the same numbers at the same time; wait until they are done")
-
-    def _store(self, connection: Connection, rows: list[NewLead]) -> Settled:
-        settled = self._settle(connection, rows)
-        store.insert_leads(connection, self._id, settled.added, self._now)
-        if settled.added and self._id is not None and store.reactivate_campaign(connection, self._id):
-            self.has_reactivated = True
-        return settled
-
-    def _settle(self, connection: Connection, rows: list[NewLead]) -> Settled:
-        self._check_target(connection)
-        numbers = {one.number for row in rows for one in row.numbers}
-        return settle(
-            rows,
-            seen=self._seen,
-            held=store.find_holders(connection, self._id, numbers),
-            barred=read_barred(connection, numbers, self._now),
-        )
-
-    def _check_target(self, connection: Connection) -> None:
-        """Somebody may cancel or delete the campaign while a large file is being imported."""
-        if self._target is None:
-            return
-        status = store.read_campaign_status(connection, self._target.id)
-        if status is None:
-            raise NotFound("campaign", self._target.code)
-        if status is CampaignStatus.CANCELLED:
-            raise _cancelled(self._target)
-
-    @property
-    def _id(self) -> int | None:
-        return self._target.id if self._target else None
 
 
 # --- the file -----------------------------------------------------------------------------------
@@ -322,6 +288,8 @@ class _Source:
                 return
             except csv.Error as error:
                 yield Reject(line, ROW, "", _quoting_fault(error))
+                continue
+            if line == 1 and cells and _is_delimiter_line(cells):
                 continue
             if any(cell and not cell.isspace() for cell in cells):
                 yield line, cells
@@ -407,8 +375,151 @@ class _Source:
                 text.detach()
 
     def _reader(self, text: TextIO) -> CsvReader:
-        lines = _without_delimiter_line(text)
-        return csv.reader(lines, delimiter=self._delimiter or DELIMITERS[0], strict=True)
+        return csv.reader(text, delimiter=self._delimiter or DELIMITERS[0], strict=True)
 
     def _refuse(self, why: str) -> InvalidValue:
-        return FileRefused(self._path, why)
+        return InvalidValue("file", str(self._path), why)
+
+
+class CsvReader(Protocol):
+    @property
+    def line_num(self) -> int: ...
+
+    def __next__(self) -> list[str]: ...
+
+
+_STRAY_QUOTE = "text follows a closing quote; a quote inside quotes is written twice"
+
+
+def _quoting_fault(error: csv.Error) -> str:
+    if "unexpected end" in str(error):
+        return "a quote is opened here and never closed"
+    if "larger" in str(error):
+        return f"a cell has more than {csv.field_size_limit()} characters; is a quote opened here and never closed?"
+    return _STRAY_QUOTE
+
+
+def _sniff(text: TextIO) -> str:
+    """The delimiter that gives the header most columns; or the one that Excel's own first line names."""
+    line = next((line for line in iter(lambda: text.readline(_BLOCK), "") if line.strip()), "")
+    if _is_delimiter_line(line.split("=")[:1]) and line[4:5] in DELIMITERS:
+        return line[4]
+
+    def count_columns(delimiter: str) -> int:
+        try:
+            return len(next(csv.reader([line], delimiter=delimiter), []))
+        except csv.Error:
+            return 0
+
+    return max(DELIMITERS, key=count_columns)  # of equals the first
+
+
+def _is_delimiter_line(cells: Sequence[str]) -> bool:
+    """Excel writes `sep=;` above the header."""
+    return cells[0].removeprefix("\ufeff").removesuffix("=").lower() == "sep" and not any(cells[1:])
+
+
+def _checked_encoding(name: str) -> str:
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding=name)
+        return codecs.lookup(name).name
+    except (LookupError, ValueError):
+        raise InvalidValue("encoding", name, "write one that Python knows, such as utf-8, cp1252 or utf-16") from None
+
+
+def _checked_delimiter(delimiter: str | None) -> str | None:
+    if delimiter in ("tab", "\\t"):
+        return "\t"
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n \0' or delimiter.isalnum()):
+        raise InvalidValue("delimiter", delimiter, "write one character: , ; | or tab")
+    return delimiter
+
+
+# --- the rejects file ---------------------------------------------------------------------------
+
+
+class _Rejects:
+    """The rejects file: opened before anything is imported, published when there is something in it."""
+
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self._path, self._draft = path, path.with_name(f".{path.name}.{os.getpid()}")
+        self._skipped = len(REJECT_COLUMNS) if columns.is_rejects_file else 0
+        self._headers = columns.headers[self._skipped :]
+        self._has_lines = False
+        self.published_path: Path | None = None
+        if path.is_dir():
+            raise InvalidValue("rejects file", str(path), "it is a directory")
+        try:
+            self._file = self._draft.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self._csv = csv.writer(self._file)
+
+    def write(self, rejects: Sequence[Reject]) -> None:
+        if not rejects:
+            return
+        try:
+            if not self._has_lines:
+                self._csv.writerow([*REJECT_COLUMNS, *map(neutralise, self._headers)])
+                self._has_lines = True
+            for one in rejects:
+                texts = (one.field, one.value, one.reason, *one.cells[self._skipped :])
+                self._csv.writerow([one.line, *(_writable(neutralise(text)) for text in texts)])
+            self._file.flush()
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def close(self) -> None:
+        try:
+            self._file.close()
+            if self._has_lines:
+                self._draft.replace(self._path)
+                self.published_path = self._path
+                return
+            self._draft.unlink()
+            if _is_rejects_file(self._path):  # of an earlier import: it would speak of rows that are mended
+                self._path.unlink()
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> InvalidValue:
+        why = f"it cannot be written ({error.strerror or error}); name another place for it"
+        return InvalidValue("rejects file", str(self._path), why)
+
+
+class _NoRejects:
+    """For a dry run: nothing is written."""
+
+    published_path: Path | None = None
+
+    def write(self, rejects: Sequence[Reject]) -> None:
+        pass
+
+
+@contextmanager
+def _open_rejects(
+    source: Path, asked: Path | None, columns: Columns, *, is_wanted: bool
+) -> Iterator[_Rejects | _NoRejects]:
+    if not is_wanted:
+        yield _NoRejects()
+        return
+    path = asked or source.with_name(source.name + ".rejects.csv")
+    if path.exists() and path.samefile(source):
+        raise InvalidValue("rejects file", str(path), "it is the file that is being imported")
+    rejects = _Rejects(path, columns)
+    try:
+        yield rejects
+    finally:
+        rejects.close()
+
+
+def _is_rejects_file(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.readline(200).startswith(",".join(REJECT_COLUMNS).encode())
+    except OSError:
+        return False
+
+
+def _writable(text: str) -> str:
+    return text.encode(errors="replace").decode()

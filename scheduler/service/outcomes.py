@@ -108,6 +108,7 @@ class _Batch:
         self.barred: dict[str, int] = {}
         self.invalid: list[tuple[Lead, int, str]] = []
         self.strays: set[int] = set()
+        self.leased: list[int] = []
         self.happenings: list[Happening] = []
 
     def add(
@@ -119,6 +120,8 @@ class _Batch:
         in_work = row is not None and row.status is ScheduleStatus.IN_PROGRESS
         if row is not None and in_work:
             self.completed[row.id] = outcome
+        elif row is not None and row.lease_token is not None:
+            self.leased.append(row.id)
         if outcome is Outcome.DO_NOT_CALL:
             self.barred[attempt.phone] = attempt.lead_id
         if not report.known_word:
@@ -159,6 +162,7 @@ class _Batch:
         changed = calls.mark_ended(connection, self.ended)
         must_be(changed, len(self.ended), "attempts that were locked while open")
         must_be(calls.complete_rows(connection, self.completed, now), len(self.completed), "rows locked in work")
+        calls.clear_leases(connection, self.leased, now)  # rows that were cancelled by hand while dialing
         leads.record_calls(connection, self.statuses, now)
         leads.close_leads(connection, self.closed, now)
         leads.set_appointment(connection, self.appointments)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from scheduler.clock import Clock
+from scheduler.clock import Clock, SystemClock
 from scheduler.config import Settings, read_settings
 from scheduler.errors import InvalidValue
 from scheduler.providers.base import Provider
@@ -68,12 +68,12 @@ def open_runtime(settings: Settings | None = None) -> Runtime:
 
     settings = settings or read_settings()
     database = Database(settings.url, pool_size=10)
-    clock = DatabaseClock(database)
     return Runtime(
         settings=settings,
         database=database,
-        clock=clock,
-        providers=Providers(lambda name: open_provider(name, settings, clock)),
+        clock=DatabaseClock(database),
+        # Provider times are stored and never compared with ours, so this host's clock serves them.
+        providers=Providers(lambda name: open_provider(name, settings, SystemClock())),
         default_provider=settings.provider,
     )
 

@@ -27,7 +27,7 @@ from scheduler.store.calls import Move
 from scheduler.store.database import Connection
 
 MANY = 500
-SWEEP = timedelta(minutes=10)
+SWEEP = timedelta(minutes=1)
 """How far back leads closed with `closed_at` already set are looked at for rows left waiting."""
 
 

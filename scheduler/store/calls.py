@@ -416,7 +416,7 @@ def clear_leases(connection: Connection, ids: Sequence[int], now: datetime) -> i
     """Take the lease off rows that are not in work any more (cancelled by hand while dialing)."""
     return change_rows(
         connection, call_schedule, [{"id": one} for one in ids],
-        same={"updated_at": now, **NO_LEASE}, guard="status <> 'in_progress'",
+        same={"updated_at": now, **NO_LEASE}, guard="status <> 'in_progress' AND lease_token IS NOT NULL",
     )
 
 
@@ -553,6 +553,7 @@ def _end(connection: Connection, rows: Sequence[Mapping[str, Any]], guard: str) 
         per_row=changed,
         same={"state": AttemptState.ENDED.value, "next_poll_at": None, **same},
         guard=guard,
+        keep=True,  # a report that leaves something out does not take back what an earlier one said
     )
 
 

@@ -123,12 +123,13 @@ def change_rows(
     per_row: Sequence[str] = (),
     same: Mapping[str, Any] | None = None,
     guard: str = "1 = 1",
+    keep: bool = False,
 ) -> int:
     """UPDATE many rows by id in few statements: `per_row` columns differ, `same` ones do not.
 
     `rows` are mappings with `id` and the `per_row` columns (raw values: text, numbers, None, aware
     datetimes). A value of `same` may be raw SQL, given as `Raw("...")`. `guard` is the state that the
-    rows must be leaving. Returns how many rows matched; fewer than given means that a race was lost.
+    rows must be leaving. `keep`: where a row has None, what the column holds stays. Returns how many rows matched; fewer than given means that a race was lost.
     """
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
     changed = 0
@@ -143,7 +144,8 @@ def change_rows(
                 sets.append(f"{column} = {mark}")
                 values.append(raw(value))
         for column in per_row:
-            sets.append(f"{column} = CASE id " + f"WHEN {mark} THEN {mark} " * len(chunk) + "END")
+            by_id = "CASE id " + f"WHEN {mark} THEN {mark} " * len(chunk) + "END"
+            sets.append(f"{column} = COALESCE({by_id}, {column})" if keep else f"{column} = {by_id}")
             for row in chunk:
                 values += (row["id"], raw(row[column]))
         ids = [row["id"] for row in chunk]

@@ -1,0 +1,34 @@
+"""Points in time as options: ISO 8601 or `now`, never guessed."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+import click
+
+LOOKS_LIKE_ISO = re.compile(r"\d{4}-?\d\d-?\d\d[T ]\d\d")
+FIRST_YEAR, LAST_YEAR = 1971, 2037
+"""What the TIMESTAMP columns of every server can hold, whatever the zone."""
+HELP = (
+    "ISO 8601: with an offset or Z an instant (2027-03-01T15:00:00Z), without one the time on the lead's own clock, "
+    "in its first zone (2027-03-01T12:00); or `now`."
+)
+
+
+def read_instant(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """Callback of an option: aware for an instant, naive for a wall time, None for now and for nothing."""
+    from dateutil.parser import isoparse
+
+    if value is None or value.strip().lower() == "now":
+        return None
+    right = "write it like 2027-03-01T15:00:00Z, or now"
+    if not LOOKS_LIKE_ISO.match(value.strip()):
+        raise click.BadParameter(f"{value!r} is no time; {right}")
+    try:
+        at = isoparse(value.strip())
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no time ({error}); {right}") from None
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise click.BadParameter(f"{value!r} is out of range; years {FIRST_YEAR} to {LAST_YEAR} can be stored")
+    return at
