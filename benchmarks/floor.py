@@ -59,11 +59,14 @@ def measure(url: str, leads: int, *, force: bool = False) -> dict[str, object]:
 
 def connect(url: str) -> pymysql.Connection:
     parsed = make_url(url)
-    return pymysql.connect(
+    connection = pymysql.connect(
         host=parsed.host or "127.0.0.1", port=parsed.port or 3306, user=parsed.username or "",
         password=parsed.password or "", database=parsed.database, charset="utf8mb4",
-        init_command="SET time_zone = '+00:00', SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        init_command="SET time_zone = '+00:00'",
     )
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    return connection
 
 
 def run_batch(connection: pymysql.Connection, campaign_id: int) -> int:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cli import Program, output
+from scheduler.errors import RingbackError
 
 STATUSES = ("active", "paused", "cancelled", "completed")
 
 
 @click.group()
 def campaigns() -> None:
-    """Create and see campaigns: a list of leads with hours, retries and a provider of its own."""
+    """Create and see campaigns.
+
+    A campaign is a list of leads that may have hours, retries, a priority and a provider of its own: what
+    its call_settings say goes before the rules that hold for all.
+    """
 
 
 @campaigns.command()
@@ -24,7 +30,7 @@ def campaigns() -> None:
 @click.option("--priority", type=int, default=0, show_default=True, help="Higher is served first.")
 @click.option("--provider", help="Voice provider; that of the installation when left out.")
 @click.option(
-    "--settings", metavar="JSON|@FILE", help="call_settings: a JSON object, or @ and the name of a file that holds one."
+    "--settings", metavar="FILE|JSON", help="call_settings: a file with a JSON object, or the object itself."
 )
 @output.json_option
 @click.pass_obj
@@ -41,9 +47,9 @@ def create(
     """Create an active campaign and print its code.
 
     \b
-    Example:
-      ringback campaigns create "Autumn survey" --code autumn --settings
-        '{"max_attempts": 4, "allowed_hours": {"start": "10:00", "end": "18:00"}, "days_of_week": [1, 2, 3]}'
+    Examples:
+      ringback campaigns create "Autumn survey" --code autumn --settings autumn.json
+      ringback campaigns create Evening --settings '{"allowed_hours": {"start": "18:00", "end": "21:00"}}'
     """
     from scheduler.service import operations
 
@@ -113,17 +119,17 @@ def show(program: Program, campaign: str, as_json: bool) -> None:
     if as_json:
         output.show({**found, "call_settings": _as_document(written)})
     else:
-        output.show_facts({name: value for name, value in found.items() if value is not None})
+        output.show_facts(found)
 
 
 def _read_settings(text: str | None) -> str | None:
-    if text is None or not text.startswith("@"):
+    """The document itself, or what is in the file of that name."""
+    if text is None or text.lstrip().startswith("{"):
         return text
-    with open(text[1:], encoding="utf-8-sig") as file:  # noqa: PTH123 (the name is the person's own)
-        try:
-            return file.read()
-        except UnicodeDecodeError as error:
-            raise click.BadParameter(f"{text[1:]} is not UTF-8: {error}", param_hint="--settings") from None
+    try:
+        return Path(text).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RingbackError(f"{text} is not UTF-8: {error}") from None
 
 
 def _as_document(text: str | None) -> Any:

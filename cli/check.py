@@ -14,9 +14,10 @@ MANY = 10
 @click.option("--quiet", "-q", is_flag=True, help="Only problems and warnings.")
 @click.pass_context
 def check(ctx: click.Context, as_json: bool, quiet: bool) -> None:
-    """Verify settings, rules, schema, server, clocks, and every promise about the calls made.
+    """Verify that all is as it should be.
 
-    One line per finding. A problem is wrong and must be mended (exit code 1); a warning works, but somebody
+    Settings and their relations, rules, schema, server, clocks, and every promise about the calls made. One
+    line per finding. A problem is wrong and must be mended (exit code 1); a warning works, but somebody
     should look. R1 to R17 are the promises: nobody called twice at once, too soon, out of hours, no lead lost.
 
     \b

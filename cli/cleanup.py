@@ -12,10 +12,11 @@ from cli import Program, output
 @output.json_option
 @click.pass_obj
 def cleanup(program: Program, dry_run: bool, as_json: bool) -> None:
-    """Cancel what is planned for closed leads, delete old cancelled rows, report orphans.
+    """Tidy the plan.
 
-    Old is what cleanup_after_days says. Orphans are scheduled calls whose lead somebody deleted; they are
-    counted and never touched. Attempts are history and are never deleted.
+    Cancels what is planned for closed leads, deletes old cancelled rows, reports orphans. Old is what
+    cleanup_after_days says. Orphans are scheduled calls whose lead somebody deleted; they are counted and
+    never touched. Attempts are history and are never deleted.
 
     \b
     Example:

@@ -10,7 +10,9 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that completes commands, options and keys when you press Tab.
+    """Print a script for the Tab key.
+
+    It completes commands, options and keys.
 
     \b
     Examples:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def config() -> None:
-    """The calling rules that hold for every campaign: hours, delays, maxima.
+    """See and change the calling rules.
 
-    They are rows of the table scheduler_config, and an UPDATE there does the same: a change acts at the
-    daemon's next look. A campaign may have its own, in its call_settings.
+    Hours, delays and maxima that hold for every campaign. They are rows of the table scheduler_config, and
+    an UPDATE there does the same: a change acts at the daemon's next look. A campaign may have its own, in
+    its call_settings.
     """
 
 

@@ -85,6 +85,9 @@ def import_(
         )
     for warning in report.warnings:
         output.tell(warning)
+    if not as_json:
+        for one in report.first_rejects:
+            output.tell(f"line {one.line}, {one.field} {one.value!r}: {one.reason}")
     if report.rejects_path:
         output.tell(f"the rejected rows and why: {report.rejects_path}")
     nothing_usable = report.rejected and not report.added and not report.duplicates
@@ -210,7 +213,7 @@ def show(program: Program, lead_id: int, as_json: bool, limit: int) -> None:
         output.show(lead)
         return
     parts = {name: lead.pop(name) for name in ("phones", "schedule", "attempts", "events")}
-    output.show_facts({name: value for name, value in lead.items() if value is not None})
+    output.show_facts(lead)
     for name, columns in (
         ("phones", ("position", "telefono", "status")),
         ("schedule", ("id", "scheduled_at", "attempt_number", "status", "last_outcome", "hold", "reason")),

@@ -66,16 +66,27 @@ class LiveVoice(Voice):
 
     def draw(self) -> RenderableType:
         """The whole picture."""
-        room = max(3, self._console.height - FRAME)
-        last = list(self._lines)[-room:]
         return Group(
             Rule("ringback: Ctrl-C stops it politely", align="left"),
             self._draw_figures(),
             Rule(),
-            *[self._draw_line(line) for line in last],
+            *self._draw_last(),
         )
 
+    def _draw_last(self) -> list[Text]:
+        """As many of the last happenings as there is room for, oldest first; long ones take several rows."""
+        room = max(3, self._console.height - FRAME)
+        drawn: list[Text] = []
+        for line in reversed(tuple(self._lines)):
+            text = self._draw_line(line)
+            room -= len(text.wrap(self._console, self._console.width))
+            if room < 0 and drawn:
+                break
+            drawn.insert(0, text)
+        return drawn
+
     def _draw_figures(self) -> RenderableType:
+        """Everything counted, or why nothing can be counted now."""
         if self._figures is None:
             return Text(self._away or "looking...")
         figures = self._figures
@@ -90,8 +101,7 @@ class LiveVoice(Voice):
 
     def _draw_line(self, line: Line) -> Text:
         style = STYLES.get(line.level) or STYLES.get(line.kind) or ""
-        text = Text(f"{line.at:%H:%M:%S} ", style="dim", no_wrap=True, overflow="ellipsis")
-        return text.append(output.printable(line.text), style=style)
+        return Text.assemble((f"{line.at:%H:%M:%S} ", "dim"), (output.printable(line.text), style))
 
     def _watch(self) -> None:
         while not self._over.is_set():

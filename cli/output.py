@@ -101,9 +101,11 @@ def show_table(rows: Iterable[Row], columns: Sequence[str], *, title: str | None
 
 
 def show_facts(facts: Row) -> None:
-    """One thing, a line for each of its values."""
+    """One thing, a line for each value that it has."""
     wide = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
+        if value is None or value == {}:
+            continue
         click.echo(f"{name:<{wide}}  {printable(words(value))}".rstrip())
 
 
@@ -138,6 +140,8 @@ def plain(value: Any) -> Any:
         return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, Mapping):
         return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):  # a named one
+        return plain(value._asdict())
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     return value

@@ -55,12 +55,9 @@ def test(ctx: click.Context, cases: Path, as_json: bool) -> None:
 
 
 def _read(path: Path) -> Any:
-    from scheduler.errors import InvalidValue
+    from scheduler.errors import RingbackError
 
-    right = "write a JSON list of cases, in UTF-8"
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InvalidValue(str(path), str(error), right) from None
-    except ValueError as error:
-        raise InvalidValue(str(path), str(error), right) from None
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise RingbackError(f"{path} cannot be read: {error}; write a JSON list of cases, in UTF-8") from None

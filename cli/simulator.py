@@ -12,7 +12,7 @@ from cli import Program
 
 @click.group()
 def simulator() -> None:
-    """A simulated telephone network as a process of its own."""
+    """Serve a simulated telephone network."""
 
 
 @simulator.command()

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 @output.json_option
 @click.pass_obj
 def stats(program: Program, as_json: bool) -> None:
-    """Show where everything stands: rows, leads, calls in flight, outcomes today and in total.
+    """Show where everything stands.
 
-    Today is the date in the zone of scheduler_config.timezone. A success is an attempt that ended
-    `completed`; per outcome it is the share of its leads that were reached by that call or a later one.
+    Scheduled calls and leads by status, what is due and in flight, attempts and outcomes. Today is the date
+    in the zone of scheduler_config.timezone. A success is an attempt that ended `completed`; per outcome it
+    is the share of its leads that were reached by that call or a later one.
 
     \b
     Example:

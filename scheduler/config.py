@@ -7,12 +7,15 @@ precedence. `problems()` lists every complaint at once, relations between settin
 
 from __future__ import annotations
 
+import difflib
 import os
 import socket
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
@@ -30,7 +33,7 @@ class Settings(BaseSettings):
         env_prefix="RINGBACK_",
         env_file=".env",
         env_file_encoding="utf-8",
-        extra="ignore",  # .env is shared with the vendors' own names; problems() reports unknown RINGBACK_*
+        extra="ignore",  # .env is shared with other programs; read_settings() refuses unknown names of ours
         frozen=True,
     )
 
@@ -72,7 +75,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get("RINGBACK_CONFIG", "ringback.toml")))
+        toml = TomlConfigSettingsSource(settings_cls, _toml_path())
         return (init_settings, env_settings, dotenv_settings, toml)
 
     @property
@@ -100,24 +103,66 @@ class Settings(BaseSettings):
                 f"settle_seconds is {self.settle_seconds:g}, but it must exceed the lease "
                 f"({held.total_seconds():g} s), or a call still being placed could be taken for one never made"
             )
-        known = {"RINGBACK_" + name.upper() for name in type(self).model_fields} | KNOWN_ELSEWHERE
-        for name in sorted(os.environ):
-            if name.startswith("RINGBACK_") and name not in known:
-                found.append(f"{name} is set but is no setting of Ringback")
         return found
 
+    def warnings(self) -> list[str]:
+        """Names in the environment that look like settings and are none: most likely typing errors."""
+        return [
+            f"{name} is set but is no setting of Ringback{_closest(name)}"
+            for name in sorted(os.environ)
+            if name.startswith(PREFIX) and name not in _NAMES and not name.startswith(KNOWN_ELSEWHERE)
+        ]
 
-KNOWN_ELSEWHERE = {"RINGBACK_CONFIG", "RINGBACK_TEST_MYSQL_URL", "RINGBACK_FAULT_POINT", "RINGBACK_FAULT_SEED"}
+
+PREFIX = "RINGBACK_"
+_NAMES = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
+KNOWN_ELSEWHERE = (PREFIX + "TEST_", PREFIX + "FAULT_", PREFIX + "BENCH_")
 
 
 def read_settings(**overrides: Any) -> Settings:
     """The settings of this process. Raises InvalidSettings naming each field and what would be right."""
+    problems = [*_unknown_in_toml(), *_unknown_in_dotenv()]
+    if problems:
+        raise InvalidSettings("settings", problems)
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise InvalidSettings("settings", [_sentence(problem) for problem in error.errors()]) from None
     except (OSError, ValueError) as error:  # an unreadable or malformed .env or TOML file
         raise InvalidSettings("settings", [str(error)]) from None
+
+
+def _toml_path() -> Path:
+    return Path(os.environ.get("RINGBACK_CONFIG", "ringback.toml"))
+
+
+def _unknown_in_toml() -> list[str]:
+    path = _toml_path()
+    try:
+        written = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return [f"{path}: RINGBACK_CONFIG names it, but it does not exist"] if "RINGBACK_CONFIG" in os.environ else []
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return [f"{path}: {error}"]
+    return [
+        f"{path}: {name} is no setting{_closest(PREFIX + name.upper())}"
+        for name in written
+        if PREFIX + name.upper() not in _NAMES
+    ]
+
+
+def _unknown_in_dotenv() -> list[str]:
+    # Other programs may share the file, so only names with our prefix are ours to judge.
+    return [
+        f".env: {name} is no setting{_closest(name)}"
+        for name in dotenv_values(".env")
+        if name.startswith(PREFIX) and name not in _NAMES and not name.startswith(KNOWN_ELSEWHERE)
+    ]
+
+
+def _closest(name: str) -> str:
+    found = difflib.get_close_matches(name, _NAMES, n=1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _sentence(problem: Any) -> str:

@@ -159,6 +159,8 @@ class Daemon:
                 provider=self.runtime.default_provider, version=__version__, now=now,
             ))
             self._is_registered = True
+            for sentence in settings.warnings():
+                self.reporter.daemon(now, sentence, level="warning")
             if unsafe:
                 self.reporter.daemon(now, f"{unsafe}: fit for tests, not for calls that matter", level="warning")
             self.reporter.daemon(

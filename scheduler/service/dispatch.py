@@ -377,7 +377,7 @@ class _Take:
                 continue
             provider = self._provider_of(one.campaign)
             if provider not in rooms:
-                rooms[provider] = self._room_at(provider, in_flight.by_provider.get(provider, 0))
+                rooms[provider] = self._room_at(provider, in_flight.placing.get(provider, 0))
             room = places if rooms[provider] is None else min(places, rooms[provider] or 0)
             most = rules.policy(one.id).settings.max_concurrent_calls
             if most is not None:

@@ -152,25 +152,26 @@ def lock_capacity(connection: Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """Open attempts per campaign and provider."""
+    """Open attempts per campaign and in all; `placing` are those that a provider has not answered for yet."""
 
     by_campaign: Mapping[int | None, int]
-    by_provider: Mapping[str, int]
+    placing: Mapping[str, int]
     total: int
 
 
 def count_in_flight(connection: Connection) -> InFlight:
     rows = connection.execute(
-        select(A.campaign_id, A.provider, func.count())
+        select(A.campaign_id, A.provider, A.state, func.count())
         .where(A.state.in_(OPEN_STATES))
-        .group_by(A.campaign_id, A.provider)
+        .group_by(A.campaign_id, A.provider, A.state)
     ).all()
     by_campaign: dict[int | None, int] = {}
-    by_provider: dict[str, int] = {}
-    for campaign_id, provider, count in rows:
+    placing: dict[str, int] = {}
+    for campaign_id, provider, state, count in rows:
         by_campaign[campaign_id] = by_campaign.get(campaign_id, 0) + count
-        by_provider[provider] = by_provider.get(provider, 0) + count
-    return InFlight(by_campaign, by_provider, sum(by_provider.values()))
+        if state == AttemptState.PLACING:
+            placing[provider] = placing.get(provider, 0) + count
+    return InFlight(by_campaign, placing, sum(by_campaign.values()))
 
 
 def lock_campaigns(connection: Connection, ids: Collection[int]) -> dict[int, Campaign]:
@@ -365,17 +366,23 @@ def move_pending(connection: Connection, moves: Sequence[Move], now: datetime) -
 
 
 def give_back(connection: Connection, moves: Sequence[Move], now: datetime) -> int:
-    """Rows in work wait again: no call was made, so the attempt is not spent."""
+    """Rows in work wait again: no call was made, so the attempt is not spent.
+
+    They stay on the phone they were on, unless a move names another.
+    """
+    set_phone_positions(
+        connection, {one.id: one.phone_position for one in moves if one.phone_position is not None}
+    )
     return change_rows(
         connection, call_schedule,
         [
             {
                 "id": one.id, "scheduled_at": one.at, "reason": cut(one.reason),
-                "hold": one.hold.value if one.hold else None, "phone_position": one.phone_position,
+                "hold": one.hold.value if one.hold else None,
             }
             for one in moves
         ],
-        per_row=("scheduled_at", "reason", "hold", "phone_position"),
+        per_row=("scheduled_at", "reason", "hold"),
         same={"status": ScheduleStatus.PENDING.value, "wanted_at": None, "updated_at": now, **NO_LEASE},
         guard="status = 'in_progress'",
     )

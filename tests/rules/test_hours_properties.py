@@ -73,7 +73,7 @@ CHANGES = {
 }
 HOUR, DAY = 3600, 86_400
 MINUTE, TICK = timedelta(minutes=1), timedelta(microseconds=1)
-MARGINS = (0, 0, 1, 30, 60, 90, 600, 5400)
+MARGINS = (0, 0, 30, 60, 600, 5400)
 
 usual = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 thorough = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])

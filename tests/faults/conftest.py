@@ -1,0 +1,90 @@
+"""A house on fire, by request: on an SQLite file or on a durable MariaDB of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from scheduler.store import schema, tables
+from scheduler.store.database import Database
+from tests.conftest import _sqlite_template
+from tests.faults.harness import House, choose_seed
+from tests.mariadb import PrivateMariaDB, Unavailable
+
+BuildHouse = Callable[..., House]
+
+
+@pytest.fixture(scope="session")
+def durable_server() -> Iterator[PrivateMariaDB]:
+    """A server that keeps what it promised when it is killed; the shared fast one does not."""
+    try:
+        with PrivateMariaDB(durable=True) as server:
+            yield server
+    except Unavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"MariaDB is needed here: {error}")
+        pytest.skip(f"no MariaDB: {error}")
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Which database; a test for one alone says so with `indirect`."""
+    return str(request.param)
+
+
+@pytest.fixture
+def server(engine: str, request: pytest.FixtureRequest) -> PrivateMariaDB | None:
+    return None if engine == "sqlite" else request.getfixturevalue("durable_server")
+
+
+@pytest.fixture
+def build_house(server: PrivateMariaDB | None, tmp_path: Path) -> Iterator[BuildHouse]:
+    """Build a house on an empty database: `build_house(capacity=20, faults="throttle=0.1")`."""
+    built: list[House] = []
+
+    def build(**options: Any) -> House:
+        url = f"sqlite:///{tmp_path / 'ringback.db'}"
+        if server is None:
+            (tmp_path / "ringback.db").write_bytes(_sqlite_template())
+        else:
+            url = empty_database(server)
+        built.append(House(url, tmp_path, seed=choose_seed(), server=server, **options))
+        return built[-1]
+
+    yield build
+    for one in built:
+        one.close()
+
+
+_seeds: dict[str, list[dict[str, str]]] = {}
+
+
+def empty_database(server: PrivateMariaDB) -> str:
+    """The URL of a migrated database with nothing in it but the seeds; migrated once per server."""
+    admin = Database(server.url)
+    url = admin.url.set(database="ringback").render_as_string(hide_password=False)
+    database = Database(url)
+    config = tables.scheduler_config
+    try:
+        if url not in _seeds:
+            with admin.engine.connect() as connection:
+                connection.execute(text("CREATE DATABASE IF NOT EXISTS ringback CHARACTER SET utf8mb4"))
+            schema.upgrade(database)
+            with database.engine.connect() as connection:
+                rows = connection.execute(config.select()).mappings()
+                _seeds[url] = [
+                    {name: row[name] for name in ("config_key", "config_value", "description")} for row in rows
+                ]
+        with database.engine.connect() as connection, connection.begin():
+            for table in tables.metadata.sorted_tables:
+                connection.execute(text(f"TRUNCATE TABLE {table.name}"))
+            connection.execute(config.insert(), _seeds[url])
+    finally:
+        database.close()
+        admin.close()
+    return url

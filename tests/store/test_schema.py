@@ -1,0 +1,152 @@
+"""Making, upgrading and recognising the tables, on real databases."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+from scheduler.errors import SchemaMismatch
+from scheduler.store import schema, tables
+from scheduler.store.database import Database
+from tests.conftest import fresh_database
+from tests.factories import sql
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def blank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        made = Database(f"sqlite:///{tmp_path / 'blank.db'}")
+        yield made
+        made.close()
+        return
+    server = request.getfixturevalue("mariadb_server")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with fresh_database(server, f"ringback_blank_{worker}_{os.getpid()}") as url:
+        made = Database(url)
+        yield made
+        made.close()
+
+
+def test_an_empty_database_is_told_to_be_upgraded(blank: Database) -> None:
+    with pytest.raises(SchemaMismatch, match="no tables yet; run `ringback db upgrade`"):
+        schema.require_current(blank)
+
+
+def test_upgrade_makes_every_table_and_nothing_that_the_metadata_does_not_know(blank: Database) -> None:
+    before = schema.upgrade(blank)
+
+    assert before.current is None
+    assert schema.read_state(blank).is_current
+    schema.require_current(blank)
+    assert set(inspect(blank.engine).get_table_names()) == {*tables.metadata.tables, "alembic_version"}
+    assert schema.list_differences(blank) == []
+
+
+def test_upgrade_again_changes_nothing(blank: Database) -> None:
+    schema.upgrade(blank)
+    sql(blank, "UPDATE scheduler_config SET config_value = '7' WHERE config_key = 'default_delay_hours'")
+
+    before = schema.upgrade(blank)
+
+    assert before.is_current
+    assert sql(blank, "SELECT config_value FROM scheduler_config WHERE config_key = 'default_delay_hours'") == [("7",)]
+
+
+def test_upgrade_goes_on_from_an_older_revision(blank: Database) -> None:
+    from alembic import command
+
+    def up_to_seven(connection: object) -> None:
+        command.upgrade(schema.alembic_config(connection), "0007")  # type: ignore[arg-type]
+
+    blank.transact(up_to_seven)
+    with pytest.raises(SchemaMismatch, match=r"at revision 0007, this program needs \d{4}; run `ringback db upgrade`"):
+        schema.require_current(blank)
+
+    assert schema.upgrade(blank).current == "0007"
+    assert schema.list_differences(blank) == []
+
+
+def test_a_newer_database_is_refused_and_left_alone(blank: Database) -> None:
+    schema.upgrade(blank)
+    sql(blank, "UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(SchemaMismatch, match="revision 9999, newer than this program"):
+        schema.require_current(blank)
+    with pytest.raises(SchemaMismatch, match="revision 9999, newer than this program"):
+        schema.upgrade(blank)
+    assert sql(blank, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_processes_that_upgrade_at_once_all_succeed_and_one_of_them_does_the_work(blank: Database) -> None:
+    url = blank.url.render_as_string(hide_password=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RINGBACK_DATABASE_URL": url}
+    command = [sys.executable, "-m", "cli.main", "db", "upgrade"]
+
+    started = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    said = [process.communicate(timeout=120) for process in started]
+
+    assert [process.returncode for process in started] == [0] * 4, said
+    assert sum("upgraded from nothing" in out for out, _ in said) == 1
+    assert schema.list_differences(blank) == []
+
+
+def test_a_table_of_somebody_else_is_named_and_not_touched(blank: Database) -> None:
+    sql(blank, "CREATE TABLE leads (note VARCHAR(10))")
+    sql(blank, "INSERT INTO leads VALUES ('mine')")
+
+    with pytest.raises(SchemaMismatch, match=r"leads.* already exists.*drop it and run `ringback db upgrade`"):
+        schema.upgrade(blank)
+
+    assert sql(blank, "SELECT note FROM leads") == [("mine",)]
+
+
+def test_a_column_that_somebody_changed_by_hand_is_named(blank: Database) -> None:
+    schema.upgrade(blank)
+    sql(blank, "ALTER TABLE leads ADD COLUMN note VARCHAR(10)")
+    sql(blank, "DROP INDEX ix_events_at" + ("" if blank.is_sqlite else " ON events"))
+
+    found = " / ".join(schema.list_differences(blank))
+
+    assert "leads" in found and "note" in found and "ix_events_at" in found
+
+
+def test_revisions_are_the_numbers_of_their_files_in_order() -> None:
+    scripts = ScriptDirectory.from_config(schema.alembic_config())
+    in_order = [one.revision for one in scripts.walk_revisions()][::-1]
+
+    assert tuple(in_order) == schema.list_revisions()
+    assert scripts.get_current_head() == schema.head()
+
+
+def test_alembic_itself_upgrades_and_finds_no_difference(blank: Database) -> None:
+    url = blank.url.render_as_string(hide_password=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RINGBACK_DATABASE_URL": url}
+
+    for arguments in (["upgrade", "head"], ["check"]):
+        command = [sys.executable, "-m", "alembic", *arguments]
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    assert schema.read_state(blank).is_current
+
+
+def test_each_migration_can_be_undone(blank: Database) -> None:
+    from alembic import command
+
+    schema.upgrade(blank)
+    blank.transact(lambda connection: command.downgrade(schema.alembic_config(connection), "base"))
+
+    assert inspect(blank.engine).get_table_names() == ["alembic_version"]
