@@ -125,7 +125,10 @@ class Phone:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """One person and their numbers within a campaign. `phones` is ordered by position."""
+    """One person and their numbers within a campaign. `phones` is ordered by position.
+
+    `variables` is None when what is written there cannot be read.
+    """
 
     id: int
     campaign_id: int | None
@@ -142,7 +145,7 @@ class Lead:
     region: str | None
     priority: int
     call_until: date | None
-    variables: Mapping[str, Any] | None = None
+    variables: Mapping[str, Any] | None = field(default_factory=dict)
     email: str | None = None
     phones: tuple[Phone, ...] = ()
 

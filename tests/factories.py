@@ -168,6 +168,8 @@ class ScriptedProvider:
     shows. Safe for several threads.
     """
 
+    waits = True
+
     def __init__(self, name: str = "scripted", *, finds_by_ref: bool = True) -> None:
         self.name, self.finds_by_ref = name, finds_by_ref
         self.dials: list[DialRequest] = []
@@ -285,6 +287,11 @@ class Station:
         report = self.dispatcher.run_once()
         assert self.dispatcher.drain(20), "every dial is answered"
         return report
+
+    def dispatch_until_quiet(self) -> None:
+        """Ticks of dispatch until one of them takes nothing more."""
+        while self.dispatch().taken:
+            continue
 
     def follow(self) -> follow.Report:
         return self.follower.run_once()

@@ -119,6 +119,7 @@ class Provider(Protocol):
 
     name: str
     finds_by_ref: bool  # may `find` prove that no call with a ref exists?
+    waits: bool  # does `place` wait for a network? If not, it is called without a thread of its own
 
     def place(self, request: DialRequest) -> DialAnswer:
         """Ask for one call: at most one request leaves, whatever happens. Never raises."""

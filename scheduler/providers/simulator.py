@@ -85,6 +85,7 @@ class Simulator:
 
     name = "simulator"
     finds_by_ref = True
+    waits = False
 
     def __init__(
         self,

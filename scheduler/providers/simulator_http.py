@@ -67,6 +67,7 @@ class HttpSimulator:
 
     name = "simulator"
     finds_by_ref = True
+    waits = True
 
     def __init__(self, url: str, *, places: int, request_timeout: timedelta) -> None:
         base = _base_url(url)

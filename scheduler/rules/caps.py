@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from scheduler.errors import InvalidValue
@@ -256,8 +257,14 @@ def _released_at(call: PastCall, period: Period, zones: Sequence[str]) -> dateti
 
 
 def _released_in_zone(at: datetime, period: Days | Calendar, name: str) -> datetime:
-    zone = zone_info(name)
-    return day_start(_first_free_date(at.astimezone(zone).date(), period), zone)
+    day = at.astimezone(zone_info(name)).date()
+    return _start_of(_first_free_date(day, period), name)
+
+
+@lru_cache(maxsize=8192)
+def _start_of(day: date, name: str) -> datetime:
+    # Asked for every past call of every lead before each dial, and there are few dates.
+    return day_start(day, zone_info(name))
 
 
 def _first_free_date(day: date, period: Days | Calendar) -> date:

@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo
 
 from scheduler.errors import InvalidValue
 from scheduler.model import (
+    RETRYABLE_OUTCOMES,
+    CallStatus,
     Campaign,
     CampaignStatus,
     Hold,
@@ -29,7 +31,7 @@ from scheduler.model import (
 )
 from scheduler.rules.hours import HoursRule, OpenSpan, explain_closed, next_allowed, open_span, zone_info
 from scheduler.rules.phones import is_e164
-from scheduler.rules.policy import Policy
+from scheduler.rules.policy import Policy, Setting
 from scheduler.rules.zones import LeadZones, lead_zones
 
 RECHECK_HELD = timedelta(hours=1)
@@ -178,6 +180,14 @@ def _not_manual(case: Case) -> Verdict | None:
     return None
 
 
+def _is_readable(case: Case) -> Verdict | None:
+    if case.known_lead.variables is None:
+        return Held(
+            Hold.ERROR, case.now + RECHECK_HELD, 'its variables are not a JSON object, like {"debt": "120"}'
+        )
+    return None
+
+
 def _campaign_active(case: Case) -> Verdict | None:
     if case.known_lead.campaign_id is None:
         return None
@@ -213,8 +223,7 @@ def _not_barred(case: Case) -> Verdict | None:
 
 
 def _attempts_left(case: Case) -> Verdict | None:
-    last = _last_outcome(case.known_lead)
-    most = case.policy.max_attempts(last)
+    most = _most_attempts(case.known_lead, case.policy)
     if case.call.attempt_number > most.value and not case.call.promise:
         return Closed(
             "max_attempts", f"attempt {case.call.attempt_number} of {most.value} allowed ({most.source})"
@@ -262,6 +271,7 @@ QUESTIONS: Sequence[Callable[[Case], Verdict | None]] = (
     _lead_exists,
     _lead_open,
     _not_manual,
+    _is_readable,
     _campaign_active,
     _has_number,
     _not_barred,
@@ -299,9 +309,20 @@ def latest_date(zones: Sequence[str], at: datetime) -> date:
     return max(at.astimezone(zone_info(zone)).date() for zone in zones)
 
 
+def _most_attempts(lead: Lead, policy: Policy) -> Setting[int]:
+    """Attempts in all, by the outcome that planned the present one.
+
+    A row that was given back has hidden it: the lead is still `selected`. Then the most that any outcome
+    allows counts, because trouble of ours must not close a lead.
+    """
+    if lead.call_status in (CallStatus.SELECTED, CallStatus.CALLING):
+        return max((policy.max_attempts(one) for one in RETRYABLE_OUTCOMES), key=lambda most: most.value)
+    return policy.max_attempts(_last_outcome(lead))
+
+
 def _last_outcome(lead: Lead) -> Outcome | None:
     """The outcome that planned the present attempt, which may have a maximum of its own."""
-    if lead.call_status.value == "error":
+    if lead.call_status is CallStatus.ERROR:
         return Outcome.FAILED
     try:
         return Outcome(lead.call_status.value)

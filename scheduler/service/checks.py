@@ -101,6 +101,8 @@ def _check_settings(runtime: Runtime, config: Config) -> Iterator[Finding]:
     lease = None if seconds is None else timedelta(seconds=seconds)
     for sentence in runtime.settings.problems(lease):
         yield Finding(Level.PROBLEM, "settings", sentence)
+    for sentence in runtime.settings.warnings():
+        yield Finding(Level.WARNING, "settings", sentence)
     try:
         runtime.providers.get(runtime.default_provider)
     except InvalidValue as error:

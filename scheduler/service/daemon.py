@@ -174,8 +174,10 @@ class Daemon:
         in_flight = self._places_in_use()
         if in_flight:
             self.reporter.daemon(self._host_now(), f"stopping: nothing new is taken, {in_flight} dials are finishing")
-        is_clean = self.dispatcher.drain(self._longest_dial())
+        self.dispatcher.drain(self._longest_dial())
         ticks.shutdown(wait=True)
+        # A take that was under way when we were told to stop has begun its dials only now.
+        is_clean = self.dispatcher.drain(self._longest_dial())
         if is_clean:
             self._say_goodbye()
         else:
@@ -258,12 +260,12 @@ class Daemon:
 
     def _beat(self) -> None:
         """Write the heartbeat; notice a database that is older than what this process did."""
-        self._ticks += 1
-        now = self.runtime.clock.now()
+        now, ticks = self.runtime.clock.now(), self._ticks + 1
         before = self.runtime.database.transact(
-            lambda connection: journal.beat(connection, self.owner, ticks=self._ticks, status="running", now=now)
+            lambda connection: journal.beat(connection, self.owner, ticks=ticks, status="running", now=now)
         )
-        if self._held_back is None and (before is None or before < self._ticks - 1):
+        known, self._ticks = self._ticks, ticks  # only what was committed counts: a beat may fail in an outage
+        if self._held_back is None and (before is None or before < known):
             self._held_back = (
                 "the database is older than what this process has done (a restore, or a failover to a lagging copy); "
                 "calls that were made may be missing from it, so nothing is dialed. Compare with the provider, then "

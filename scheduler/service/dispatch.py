@@ -25,7 +25,7 @@ from typing import Any
 from scheduler.clock import boottime
 from scheduler.errors import DatabaseUnavailable
 from scheduler.events import Reporter
-from scheduler.model import CallStatus, Campaign, Happening, Hold, Lead, Outcome, ScheduledCall
+from scheduler.model import AttemptState, CallStatus, Campaign, Happening, Hold, Lead, Outcome, ScheduledCall
 from scheduler.providers.base import Accepted, DialAnswer, DialRequest, Phase, RefusalKind, Refused, Unanswered
 from scheduler.rules.eligibility import (
     RECHECK_HELD,
@@ -40,9 +40,9 @@ from scheduler.rules.eligibility import (
 )
 from scheduler.rules.pacing import Breaker, Claim, share_out
 from scheduler.rules.policy import Policy
-from scheduler.rules.retry import after_refusal
+from scheduler.rules.retry import Ended, Finish, after_refusal
 from scheduler.service.fault_points import reach
-from scheduler.service.outcomes import Applied, End, apply_ends, spoken, without_phone
+from scheduler.service.outcomes import Applied, End, apply_ends, carry_out, next_step, spoken, without_phone
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
 from scheduler.store import calls, campaigns, journal, leads
@@ -61,6 +61,7 @@ class DialJob:
     attempt_id: int
     schedule_id: int
     lead_id: int
+    attempt_number: int
     token: str
     provider: str
     request: DialRequest
@@ -206,13 +207,16 @@ class Dispatcher:
             reason = f"the database went away before dialing ({error})"
         else:
             reason = "it was changed while it was being claimed"
+        waits = {name: self.runtime.providers.get(name).waits for name in {job.provider for job in jobs}}
         for job in jobs:
-            if job.schedule_id in allowed:
-                self._pool.submit(self._dial, job)
-            else:
+            if job.schedule_id not in allowed:
                 self._results.put(Dialed(job, Refused(RefusalKind.NEVER_SENT, reason, timedelta(0)), boottime()))
-        if len(allowed) < len(jobs):
-            self._try_recording()
+            elif waits[job.provider]:
+                self._pool.submit(self._dial_and_record, job)
+            else:
+                self._dial(job)  # it answers at once: handing it to another thread would cost more than the dial
+        if not self._results.empty():
+            self._pool.submit(self._try_recording)  # while it is written, the next rows can be taken
 
     def _ask_again(self, jobs: Sequence[DialJob]) -> set[int]:
         token = jobs[0].token
@@ -220,6 +224,10 @@ class Dispatcher:
         return self.runtime.database.read(
             lambda connection: calls.list_still_callable(connection, [job.schedule_id for job in jobs], token, now)
         )
+
+    def _dial_and_record(self, job: DialJob) -> None:
+        self._dial(job)
+        self._try_recording()
 
     def _dial(self, job: DialJob) -> None:
         try:
@@ -230,7 +238,6 @@ class Dispatcher:
             self._results.put(Dialed(job, answer, asked, was_frozen=frozen))
         except BaseException as error:  # the place must be given back whatever happens
             self._results.put(Dialed(job, Unanswered(f"{type(error).__name__}: {error}"), boottime()))
-        self._try_recording()
 
     def _place(self, job: DialJob) -> tuple[DialAnswer, float]:
         provider = self.runtime.providers.get(job.provider)
@@ -415,13 +422,15 @@ class _Take:
         numbers = {phone.number for lead in people.values() for phone in phones_of(lead)}
         barred = leads.read_barred(self.connection, numbers, self.now)
         engaged = calls.list_engaged(self.connection, numbers)
+        elsewhere = {lead.campaign_id for lead in people.values() if lead.campaign_id is not None} - set(locked)
+        known = {None, *locked, *campaigns.read_campaigns(self.connection, elsewhere)}
         for row in rows:
             lead = people.get(row.lead_id)
-            if lead is not None and lead.campaign_id != row.campaign_id:
+            if lead is not None and lead.campaign_id != row.campaign_id and lead.campaign_id in known:
                 # Written by hand without a campaign, or the lead was moved: it waits in the right queue.
                 self.readdressed[row.id] = lead.campaign_id
                 continue
-            campaign = locked.get(row.campaign_id) if row.campaign_id is not None else None
+            campaign = locked.get(lead.campaign_id) if lead is not None and lead.campaign_id is not None else None
             policy = rules.policy(row.campaign_id)
             case = Case(
                 now=self.now, call=row, lead=lead, campaign=campaign, policy=policy, barred=barred,
@@ -500,8 +509,9 @@ class _Take:
         jobs = []
         for intent, (row, lead, _verdict, policy, provider) in zip(intents, self.chosen, strict=True):
             jobs.append(DialJob(
-                attempt_id=ids[intent.attempt_ref], schedule_id=row.id, lead_id=lead.id, token=token,
-                provider=provider, send_before=self.started + dispatcher._budget.total_seconds(),
+                attempt_id=ids[intent.schedule_id], schedule_id=row.id, lead_id=lead.id,
+                attempt_number=row.attempt_number, token=token, provider=provider,
+                send_before=self.started + dispatcher._budget.total_seconds(),
                 dial_before=dial_before, who=spoken(lead),
                 request=DialRequest(
                     attempt_ref=intent.attempt_ref, number=intent.phone, ring_timeout=policy.ring_timeout,
@@ -563,12 +573,18 @@ class _Answers:
             }
             for one in live
         ])
-        leads.set_call_status(self.connection, [one.job.lead_id for one in live], CallStatus.CALLING, self.now)
         if changed < len(live):
             # A webhook or a look-up was first: it has the same facts, or later ones.
             self.told.note("daemon", text=f"{len(live) - changed} answers came after the report of the same call")
+            known = calls.lock_attempts(self.connection, [one.job.attempt_id for one in live])
+            live = [
+                one for one in live
+                if (found := known.get(one.job.attempt_id)) is not None and found.state is AttemptState.LIVE
+            ]
+        leads.set_call_status(self.connection, [one.job.lead_id for one in live], CallStatus.CALLING, self.now)
 
     def _write_unknown(self, unknown: Sequence[Dialed]) -> None:
+        unknown = self._still_ours(unknown)
         if not unknown:
             return
         look = timedelta(seconds=min(self.dispatcher.runtime.settings.poll_every, 5))
@@ -584,17 +600,10 @@ class _Answers:
             self.told.note("unknown", who=one.job.who, reason=one.answer.reason)  # type: ignore[union-attr]
 
     def _write_refused(self, refused: Sequence[Dialed]) -> None:
-        """Proven not to have been calls: the rows wait again, unless the number itself is at fault.
-
-        Fenced by the token: a process that was frozen past its lease finds its attempt `unknown` and its
-        rows in other hands, and then writes nothing.
-        """
+        """Proven not to have been calls: the rows wait again, unless the number itself is at fault."""
+        refused = self._still_ours(refused)
         if not refused:
             return
-        mine = calls.lock_placing(
-            self.connection, [(one.job.attempt_id, one.job.schedule_id, one.job.token) for one in refused]
-        )
-        refused = [one for one in refused if one.job.attempt_id in mine]
         answers: dict[int, Refused] = {
             one.job.attempt_id: one.answer for one in refused if isinstance(one.answer, Refused)
         }
@@ -610,6 +619,15 @@ class _Answers:
         if calls.give_back(self.connection, moves, self.now) < len(moves):
             # Cancelled by hand meanwhile: such a row waits for nothing, and keeps no lease.
             calls.clear_leases(self.connection, [one.id for one in moves], self.now)
+
+    def _still_ours(self, answered: Sequence[Dialed]) -> list[Dialed]:
+        """Those whose row we hold by its token. A process that was frozen past its lease finds its attempt
+        settled and its row in other hands, and then writes nothing.
+        """
+        ours = calls.lock_placing(
+            self.connection, [(one.job.attempt_id, one.job.schedule_id, one.job.token) for one in answered]
+        )
+        return [one for one in answered if one.job.attempt_id in ours]
 
     def _give_back(self, one: Dialed, answer: Refused, refusals: int) -> Move:
         wait = {
@@ -628,26 +646,31 @@ class _Answers:
         return Move(one.job.schedule_id, back.at, back.reason, hold=back.hold)
 
     def _at_fault(self, one: Dialed, answer: Refused) -> list[Move]:
-        """The provider will not dial this number at all: the next number of the lead, or none."""
-        lead = leads.find_lead(self.connection, one.job.lead_id, lock=True)
+        """The provider will not dial this number at all: the next number of the lead, or what follows the last."""
+        connection, number = self.connection, one.job.request.number
+        lead = leads.find_lead(connection, one.job.lead_id, lock=True)
         if lead is None:
-            calls.cancel_rows(self.connection, {one.job.schedule_id: "its lead does not exist any more"}, self.now)
+            calls.cancel_rows(connection, {one.job.schedule_id: "its lead does not exist any more"}, self.now)
             return []
-        number = one.job.request.number
-        if answer.kind is RefusalKind.DO_NOT_CALL:
-            leads.bar_number(self.connection, number, reason=answer.reason, source=one.job.provider, now=self.now)
-            closed_reason, left = Outcome.DO_NOT_CALL.value, []
+        outcome = Outcome(answer.kind.value)
+        position = next((phone.position for phone in phones_of(lead) if phone.number == number), 1)
+        if outcome is Outcome.DO_NOT_CALL:
+            leads.bar_number(connection, number, reason=answer.reason, source=one.job.provider, now=self.now)
         else:
-            position = next((phone.position for phone in phones_of(lead) if phone.number == number), 1)
-            leads.mark_invalid(self.connection, lead, position, number)
-            left = [phone for phone in phones_of(without_phone(lead, position, number)) if phone.status == "active"]
-            closed_reason = Outcome.INVALID_NUMBER.value
-        if left:
-            return [Move(one.job.schedule_id, self.now, f"next phone, the last one was refused: {answer.reason}",
-                         phone_position=left[0].position)]
-        leads.close_leads(self.connection, {lead.id: closed_reason}, self.now)
-        calls.cancel_rows(self.connection, {one.job.schedule_id: f"{closed_reason}: {answer.reason}"}, self.now)
-        self.told.note("closed", who=one.job.who, reason=f"{closed_reason}: {answer.reason}")
+            leads.mark_invalid(connection, lead, position, number)
+            lead = without_phone(lead, position, number)
+            following = (phone for phone in phones_of(lead) if phone.position > position and phone.status == "active")
+            if (phone := next(following, None)) is not None:
+                return [Move(one.job.schedule_id, self.now, f"next phone, the last one was refused: {answer.reason}",
+                             phone_position=phone.position)]
+        policy = self.dispatcher.rulebook.read_for(connection, {lead.campaign_id}).policy(lead.campaign_id)
+        step = next_step(Ended(outcome, one.job.attempt_number, position), lead, policy, self.now)
+        was_ours = calls.cancel_rows(connection, {one.job.schedule_id: f"{outcome}: {answer.reason}"}, self.now)
+        if not was_ours:  # cancelled by hand meanwhile
+            calls.clear_leases(connection, [one.job.schedule_id], self.now)
+        if was_ours or isinstance(step, Finish):
+            follows = carry_out(connection, lead, step, self.now)
+            self.told.note("refused", who=one.job.who, reason=f"{outcome}: {answer.reason}; {follows}")
         return []
 
     def _write_late(self, late: Sequence[Dialed]) -> None:

@@ -25,6 +25,8 @@ from scheduler.store.database import Connection
 
 MANY = 500
 LOOKS_NEEDED = 3
+PATIENCE = 3
+"""Errors in one turn after which it is the provider that is in trouble, not one call."""
 GRACE = timedelta(seconds=30)
 """What a call may last beyond its ring time-out and maximum before it is hung up."""
 
@@ -93,14 +95,13 @@ class Follower:
                 )
                 continue
             live = [one for one in of_it if one.state is AttemptState.LIVE]
-            try:
-                if live:
+            if live:
+                try:
                     self._ask_live(provider, live, rules, now, learnt)
-                for one in of_it:
-                    if one.state is AttemptState.UNKNOWN:
-                        self._look_up(provider, one, rules, now, learnt)
-            except ProviderError as error:  # an error concludes nothing; the next look is already set
-                self.reporter.tick_failed(now, f"asking {name} about calls", error)
+                except ProviderError as error:  # an error concludes nothing; the next look is already set
+                    self.reporter.tick_failed(now, f"asking {name} about calls", error)
+            unknown = [one for one in of_it if one.state is AttemptState.UNKNOWN]
+            self._look_up_all(provider, unknown, rules, now, learnt)
         return learnt
 
     def _ask_live(
@@ -130,8 +131,25 @@ class Follower:
             )
             learnt.ends.append(End(one.id, gone, error="the provider knows nothing of it and its maximum has passed"))
             return
-        provider.hang_up(report.call_id)
+        try:
+            provider.hang_up(report.call_id)
+        except ProviderError as error:  # tried again at its next look; the other calls must not wait for it
+            self.reporter.tick_failed(now, f"hanging up attempt {one.id}, past its maximum duration", error)
+            return
         self.reporter.settled(now, attempt_id=one.id, how="hung up: past its maximum duration")
+
+    def _look_up_all(
+        self, provider: Provider, unknown: Sequence[Attempt], rules: Rules, now: datetime, learnt: _Learnt
+    ) -> None:
+        errors = 0
+        for one in unknown:
+            try:
+                self._look_up(provider, one, rules, now, learnt)
+            except ProviderError as error:  # concludes nothing, and does not hide the other calls
+                self.reporter.tick_failed(now, f"looking up attempt {one.id} at {provider.name}", error)
+                errors += not error.permanent
+                if errors == PATIENCE:
+                    return
 
     def _look_up(self, provider: Provider, one: Attempt, rules: Rules, now: datetime, learnt: _Learnt) -> None:
         if one.provider_call_id is None and not provider.finds_by_ref:

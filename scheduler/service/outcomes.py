@@ -20,7 +20,6 @@ from scheduler.events import Reporter
 from scheduler.model import (
     CALL_STATUS_AFTER,
     OPEN_STATES,
-    Attempt,
     AttemptState,
     Happening,
     Hold,
@@ -28,7 +27,6 @@ from scheduler.model import (
     LeadStatus,
     Outcome,
     PhoneStatus,
-    ScheduledCall,
     ScheduleStatus,
 )
 from scheduler.providers.base import CallReport, Phase
@@ -39,6 +37,7 @@ from scheduler.rules.retry import Ended, Finish, NextStep, Reschedule, decide_ne
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.store import calls, journal, leads
+from scheduler.store.calls import Ending
 from scheduler.store.database import Connection
 
 ACTOR = "daemon"
@@ -76,20 +75,19 @@ def apply_ends(
     """Apply finished attempts, as a step of the caller's transaction. Those that ended before are left alone."""
     applied = Applied()
     by_id = {end.attempt_id: end for end in ends}
-    attempts = calls.lock_attempts(connection, by_id)
-    open_ones = [one for one in attempts.values() if one.state in OPEN_STATES]
-    _record_late_truths(connection, [one for one in attempts.values() if _may_be_late(one)], by_id, now, actor, applied)
+    endings = calls.lock_endings(connection, by_id)
+    open_ones = [one for one in endings if one.state in OPEN_STATES]
+    _record_late_truths(connection, [one for one in endings if _may_be_late(one)], by_id, now, actor, applied)
     if not open_ones:
         return applied
-    rows = calls.read_calls(connection, {one.schedule_id for one in open_ones if one.schedule_id}, lock=True)
-    people = leads.read_leads(connection, {one.lead_id for one in open_ones}, lock=True)
+    people = leads.read_leads(connection, {one.lead_id for one in open_ones}, lock=True, deciding=True)
     rules = rulebook.read_for(connection, {person.campaign_id for person in people.values()})
 
     work = _Batch(connection, now, actor, applied)
-    for attempt in open_ones:
-        lead = people.get(attempt.lead_id)
+    for ending in open_ones:
+        lead = people.get(ending.lead_id)
         policy = rules.policy(lead.campaign_id if lead else None)
-        work.add(attempt, by_id[attempt.id], rows.get(attempt.schedule_id or 0), lead, policy)
+        work.add(ending, by_id[ending.id], lead, policy)
     work.write()
     return applied
 
@@ -111,17 +109,15 @@ class _Batch:
         self.leased: list[int] = []
         self.happenings: list[Happening] = []
 
-    def add(
-        self, attempt: Attempt, end: End, row: ScheduledCall | None, lead: Lead | None, policy: Policy
-    ) -> None:
+    def add(self, attempt: Ending, end: End, lead: Lead | None, policy: Policy) -> None:
         report = end.report
         outcome = report.outcome or Outcome.FAILED
         self.ended.append(end_columns(end, outcome, self.now))
-        in_work = row is not None and row.status is ScheduleStatus.IN_PROGRESS
-        if row is not None and in_work:
-            self.completed[row.id] = outcome
-        elif row is not None and row.lease_token is not None:
-            self.leased.append(row.id)
+        in_work = attempt.row_status is ScheduleStatus.IN_PROGRESS
+        if attempt.schedule_id is not None and in_work:
+            self.completed[attempt.schedule_id] = outcome
+        elif attempt.schedule_id is not None and attempt.lease_token is not None:
+            self.leased.append(attempt.schedule_id)
         if outcome is Outcome.DO_NOT_CALL:
             self.barred[attempt.phone] = attempt.lead_id
         if not report.known_word:
@@ -129,7 +125,7 @@ class _Batch:
         if lead is None:
             return
         self.statuses[lead.id] = CALL_STATUS_AFTER[outcome]
-        position = row.phone_position if row and row.phone_position else _position_of(lead, attempt.phone)
+        position = attempt.phone_position or _position_of(lead, attempt.phone)
         if outcome is Outcome.INVALID_NUMBER:
             self.invalid.append((lead, position, attempt.phone))
             lead = without_phone(lead, position, attempt.phone)
@@ -275,13 +271,13 @@ def _position_of(lead: Lead, number: str) -> int:
     return next((phone.position for phone in phones_of(lead) if phone.number == number), 1)
 
 
-def _may_be_late(attempt: Attempt) -> bool:
+def _may_be_late(attempt: Ending) -> bool:
     given_up = attempt.state is AttemptState.ENDED and attempt.provider_call_id is None
     return attempt.state is AttemptState.REFUSED or given_up
 
 
 def _record_late_truths(
-    connection: Connection, attempts: Iterable[Attempt], by_id: Mapping[int, End], now: datetime, actor: str,
+    connection: Connection, attempts: Iterable[Ending], by_id: Mapping[int, End], now: datetime, actor: str,
     applied: Applied,
 ) -> None:
     """Attempts that we had given up and that were calls after all: recorded, counted, alarmed."""
@@ -376,7 +372,8 @@ def _record_by_hand(connection: Connection, lead_id: int, report: CallReport, no
         raise NotFound("lead", lead_id)
     row = calls.find_open_call(connection, lead_id)
     last = row or calls.find_last_call(connection, lead_id)
-    number = last.attempt_number + (0 if row else 1) if last else 1
+    # A plan that was cancelled before it was dialed spent nothing.
+    number = last.attempt_number + (0 if row or last.last_outcome is None else 1) if last else 1
     position = (row.phone_position if row else None) or 1
     phone = next((one.number for one in phones_of(lead) if one.position == position), lead.phone or "")
     attempt_id = calls.insert_ended_attempt(connection, {

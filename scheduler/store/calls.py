@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Text, and_, delete, func, insert, or_, select, type_coerce
+from sqlalchemy import Column, Connection, Select, String, Text, and_, delete, func, insert, or_, select, type_coerce
 
 from scheduler.model import (
     OPEN_STATES,
@@ -28,18 +28,25 @@ from scheduler.model import (
     ScheduleStatus,
 )
 from scheduler.rules.lifecycle import states_before, statuses_before
-from scheduler.store.database import Raw, change_rows, insert_row
+from scheduler.store.database import Raw, change_rows, ids_in, insert_row, insert_rows
 from scheduler.store.tables import call_attempts, call_schedule, campaigns, do_not_call, leads, scheduler_config
 
 S, A, C, D, L = call_schedule.c, call_attempts.c, campaigns.c, do_not_call.c, leads.c
 
+
+
+def word(column: Column[Any]) -> Any:
+    """An enumeration read as plain text: it becomes one of our own enums right after."""
+    return type_coerce(column, String).label(column.name)
+
+
 SCHEDULE_COLUMNS = (
-    S.id, S.lead_id, S.campaign_id, S.scheduled_at, S.attempt_number, S.phone_position, S.status, S.wanted_at,
-    S.last_outcome, S.reason, S.promise, S.hold, S.lease_owner, S.lease_token, S.lease_expires_at,
+    S.id, S.lead_id, S.campaign_id, S.scheduled_at, S.attempt_number, S.phone_position, word(S.status), S.wanted_at,
+    word(S.last_outcome), S.reason, S.promise, word(S.hold), S.lease_owner, S.lease_token, S.lease_expires_at,
 )
 ATTEMPT_COLUMNS = (
-    A.id, A.attempt_ref, A.schedule_id, A.lead_id, A.campaign_id, A.attempt_number, A.telefono, A.provider, A.state,
-    A.provider_call_id, A.outcome, A.claimed_at, A.placed_at, A.lookups,
+    A.id, A.attempt_ref, A.schedule_id, A.lead_id, A.campaign_id, A.attempt_number, A.telefono, A.provider,
+    word(A.state), A.provider_call_id, word(A.outcome), A.claimed_at, A.placed_at, A.lookups,
 )
 CAMPAIGN_COLUMNS = (
     C.id, C.code, C.name, C.status, C.priority, C.provider, type_coerce(C.call_settings, Text).label("settings"),
@@ -194,14 +201,24 @@ def lock_campaigns(connection: Connection, ids: Collection[int]) -> dict[int, Ca
 def take_due(connection: Connection, campaign_id: int | None, now: datetime, limit: int) -> list[ScheduledCall]:
     """Lock and read the oldest due rows of one campaign, passing by those that others hold."""
     of = S.campaign_id.is_(None) if campaign_id is None else S.campaign_id == campaign_id
+    # Only what the gate needs: at this pace every further column is felt.
     rows = connection.execute(
-        select(*SCHEDULE_COLUMNS)
+        select(
+            S.id, S.lead_id, S.campaign_id, S.scheduled_at, S.attempt_number, S.phone_position, S.wanted_at, S.promise,
+            word(S.hold),
+        )
         .where(S.status == ScheduleStatus.PENDING, of, S.scheduled_at <= now)
         .order_by(S.scheduled_at, S.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [_scheduled_call(row) for row in rows]
+    return [
+        ScheduledCall(
+            row_id, lead_id, campaign_id, scheduled_at, number, position, ScheduleStatus.PENDING, wanted_at,
+            promise=bool(promise), hold=Hold(hold) if hold else None,
+        )
+        for row_id, lead_id, campaign_id, scheduled_at, number, position, wanted_at, promise, hold in rows
+    ]
 
 
 def mark_in_progress(
@@ -236,35 +253,32 @@ class Intent:
     not_again_before: datetime | None = None
 
 
-def insert_intents(connection: Connection, intents: Sequence[Intent]) -> dict[str, int]:
-    """Write the attempts in `placing`. Returns their ids by `attempt_ref`."""
+def insert_intents(connection: Connection, intents: Sequence[Intent]) -> dict[int, int]:
+    """Write the attempts in `placing`. Returns their ids by schedule row."""
     if not intents:
         return {}
-    connection.execute(
-        insert(call_attempts),
-        [
-            {
-                "attempt_ref": one.attempt_ref,
-                "schedule_id": one.schedule_id,
-                "lead_id": one.lead_id,
-                "campaign_id": one.campaign_id,
-                "attempt_number": one.attempt_number,
-                "telefono": one.phone,
-                "provider": one.provider,
-                "state": AttemptState.PLACING.value,
-                "claimed_at": one.claimed_at,
-                "dial_before": one.dial_before,
-                "open_from": one.open_from,
-                "open_until": one.open_until,
-                "not_again_before": one.not_again_before,
-            }
-            for one in intents
-        ],
-    )
+    insert_rows(connection, call_attempts, [
+        {
+            "attempt_ref": one.attempt_ref,
+            "schedule_id": one.schedule_id,
+            "lead_id": one.lead_id,
+            "campaign_id": one.campaign_id,
+            "attempt_number": one.attempt_number,
+            "telefono": one.phone,
+            "provider": one.provider,
+            "state": AttemptState.PLACING.value,
+            "claimed_at": one.claimed_at,
+            "dial_before": one.dial_before,
+            "open_from": one.open_from,
+            "open_until": one.open_until,
+            "not_again_before": one.not_again_before,
+        }
+        for one in intents
+    ])
     rows = connection.execute(
-        select(A.attempt_ref, A.id).where(A.attempt_ref.in_([one.attempt_ref for one in intents]))
+        select(A.schedule_id, A.id).where(ids_in(A.schedule_id, [one.schedule_id for one in intents]), A.open_mark == 1)
     )
-    return {row.attempt_ref: row.id for row in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 def list_still_callable(
@@ -283,7 +297,7 @@ def list_still_callable(
         .outerjoin(campaigns, C.id == S.campaign_id)
         .outerjoin(do_not_call, and_(D.telefono == A.telefono, or_(D.expires_at.is_(None), D.expires_at > now)))
         .where(
-            S.id.in_(schedule_ids), S.status == ScheduleStatus.IN_PROGRESS, S.lease_token == token,
+            ids_in(S.id, schedule_ids), S.status == ScheduleStatus.IN_PROGRESS, S.lease_token == token,
             A.state == AttemptState.PLACING,
             or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN),
             or_(L.manual_management.is_(None), L.manual_management.is_(False)),
@@ -429,8 +443,7 @@ def clear_leases(connection: Connection, ids: Sequence[int], now: datetime) -> i
 
 def insert_scheduled(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Plan calls. Each mapping holds columns of `call_schedule`; all must hold the same ones."""
-    if rows:
-        connection.execute(insert(call_schedule), [{**row, "reason": cut(row.get("reason"))} for row in rows])
+    insert_rows(connection, call_schedule, [{**row, "reason": cut(row.get("reason"))} for row in rows])
 
 
 def find_open_call(connection: Connection, lead_id: int) -> ScheduledCall | None:
@@ -451,15 +464,15 @@ def find_last_call(connection: Connection, lead_id: int) -> ScheduledCall | None
 def read_calls(connection: Connection, ids: Collection[int], *, lock: bool = False) -> dict[int, ScheduledCall]:
     if not ids:
         return {}
-    query = select(*SCHEDULE_COLUMNS).where(S.id.in_(sorted(ids))).order_by(S.id)
+    query = select(*SCHEDULE_COLUMNS).where(ids_in(S.id, ids)).order_by(S.id)
     rows = connection.execute(query.with_for_update() if lock else query)
-    return {row.id: _scheduled_call(row) for row in rows}
+    return {row[0]: _scheduled_call(row) for row in rows}
 
 
 def list_open_calls(connection: Connection, lead_ids: Collection[int], *, lock: bool = False) -> list[ScheduledCall]:
     if not lead_ids:
         return []
-    query = select(*SCHEDULE_COLUMNS).where(S.open_lead_id.in_(sorted(lead_ids))).order_by(S.id)
+    query = select(*SCHEDULE_COLUMNS).where(ids_in(S.open_lead_id, lead_ids)).order_by(S.id)
     return [_scheduled_call(row) for row in connection.execute(query.with_for_update() if lock else query)]
 
 
@@ -486,9 +499,47 @@ def lock_attempts(connection: Connection, ids: Collection[int]) -> dict[int, Att
     if not ids:
         return {}
     rows = connection.execute(
-        select(*ATTEMPT_COLUMNS).where(A.id.in_(sorted(ids))).order_by(A.id).with_for_update()
+        select(*ATTEMPT_COLUMNS).where(ids_in(A.id, ids)).order_by(A.id).with_for_update()
     )
-    return {row.id: _attempt(row) for row in rows}
+    return {row[0]: _attempt(row) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An attempt about to end, with what matters of the row it came from; `row_status` None: that is gone."""
+
+    id: int
+    state: AttemptState
+    schedule_id: int | None
+    lead_id: int
+    attempt_number: int
+    phone: str
+    provider: str
+    provider_call_id: str | None
+    row_status: ScheduleStatus | None
+    phone_position: int | None
+    lease_token: str | None
+
+
+def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
+    """Lock attempts and their rows, in the order of the attempts' ids."""
+    rows = connection.execute(
+        select(
+            A.id, word(A.state), A.schedule_id, A.lead_id, A.attempt_number, A.telefono, A.provider,
+            A.provider_call_id, word(S.status), S.phone_position, S.lease_token,
+        )
+        .outerjoin(call_schedule, S.id == A.schedule_id)
+        .where(ids_in(A.id, ids))
+        .order_by(A.id)
+        .with_for_update()
+    )
+    return [
+        Ending(
+            attempt_id, AttemptState(state), schedule_id, lead_id, number, phone, provider, call_id,
+            ScheduleStatus(status) if status else None, position, token,
+        )
+        for attempt_id, state, schedule_id, lead_id, number, phone, provider, call_id, status, position, token in rows
+    ]
 
 
 def find_open_attempt(connection: Connection, lead_id: int) -> Attempt | None:
@@ -665,7 +716,7 @@ def count_refusals(connection: Connection, schedule_ids: Collection[int]) -> dic
         return {}
     rows = connection.execute(
         select(A.schedule_id, func.count())
-        .where(A.schedule_id.in_(schedule_ids), A.state == AttemptState.REFUSED)
+        .where(ids_in(A.schedule_id, schedule_ids), A.state == AttemptState.REFUSED)
         .group_by(A.schedule_id)
     )
     return {row[0]: row[1] for row in rows}
@@ -726,22 +777,25 @@ def cut(text: str | None, most: int = 255) -> str | None:
 
 
 def _scheduled_call(row: Any) -> ScheduledCall:
+    (
+        row_id, lead_id, campaign_id, scheduled_at, number, position, status, wanted_at, outcome, reason, promise, hold,
+        owner, token, expires_at,
+    ) = row
     return ScheduledCall(
-        id=row.id, lead_id=row.lead_id, campaign_id=row.campaign_id, scheduled_at=row.scheduled_at,
-        attempt_number=row.attempt_number, phone_position=row.phone_position, status=ScheduleStatus(row.status),
-        wanted_at=row.wanted_at, last_outcome=Outcome(row.last_outcome) if row.last_outcome else None,
-        reason=row.reason, promise=bool(row.promise), hold=Hold(row.hold) if row.hold else None,
-        lease_owner=row.lease_owner, lease_token=row.lease_token, lease_expires_at=row.lease_expires_at,
+        row_id, lead_id, campaign_id, scheduled_at, number, position, ScheduleStatus(status), wanted_at,
+        Outcome(outcome) if outcome else None, reason, bool(promise), Hold(hold) if hold else None, owner, token,
+        expires_at,
     )
 
 
 def _attempt(row: Any) -> Attempt:
+    (
+        attempt_id, ref, schedule_id, lead_id, campaign_id, number, phone, provider, state, call_id, outcome,
+        claimed_at, placed_at, lookups,
+    ) = row
     return Attempt(
-        id=row.id, attempt_ref=row.attempt_ref, schedule_id=row.schedule_id, lead_id=row.lead_id,
-        campaign_id=row.campaign_id, attempt_number=row.attempt_number, phone=row.telefono, provider=row.provider,
-        state=AttemptState(row.state), provider_call_id=row.provider_call_id,
-        outcome=Outcome(row.outcome) if row.outcome else None, claimed_at=row.claimed_at, placed_at=row.placed_at,
-        lookups=row.lookups,
+        attempt_id, ref, schedule_id, lead_id, campaign_id, number, phone, provider, AttemptState(state), call_id,
+        Outcome(outcome) if outcome else None, claimed_at, placed_at, lookups,
     )
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Table, select, update
 from scheduler.errors import Conflict, NotFound
 from scheduler.model import Campaign, CampaignStatus
 from scheduler.rules.rows import NewLead, Settled, settle
-from scheduler.store.database import marks, raw
+from scheduler.store.database import raw
 from scheduler.store.leads import read_barred
 from scheduler.store.tables import call_schedule, campaigns, lead_phones, leads
 
@@ -175,16 +175,20 @@ def _select_among(
     connection: Connection, numbers: Collection[str], before: str, after: str = ""
 ) -> list[tuple[str, int]]:
     if connection.dialect.name == "sqlite":
-        found = connection.exec_driver_sql(f"{before}({marks('?', len(numbers))}){after}", tuple(numbers))
+        found = connection.exec_driver_sql(f"{before}({_marks('?', len(numbers))}){after}", tuple(numbers))
     else:
         found = connection.exec_driver_sql(f"{before}({', '.join(map(_literal, numbers))}){after}")
     return [(number, lead_id) for number, lead_id in found]
 
 
 def _insert(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Columns that no row fills are left to their default, which is what an empty value means in them."""
+    filled = [at for at in range(len(columns)) if any(row[at] for row in rows)]
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    values = marks(mark, len(columns))
-    connection.exec_driver_sql(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({values})", list(rows))
+    names, values = ", ".join(columns[at] for at in filled), _marks(mark, len(filled))
+    connection.exec_driver_sql(
+        f"INSERT INTO {table.name} ({names}) VALUES ({values})", [tuple(row[at] for at in filled) for row in rows]
+    )
 
 
 def _insert_made(
@@ -195,6 +199,10 @@ def _insert_made(
         return
     values = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows)
     connection.exec_driver_sql(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {values}")
+
+
+def _marks(mark: str, count: int) -> str:
+    return ", ".join([mark] * count)
 
 
 _PLAIN = re.compile(r"[+0-9a-z .:_-]*")

@@ -12,37 +12,55 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, func, insert, or_, select, type_coerce, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    Text,
+    and_,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from scheduler.model import CallStatus, Hold, Lead, LeadStatus, Phone, PhoneStatus, ScheduleStatus
-from scheduler.store.calls import in_states
-from scheduler.store.database import Raw, change_rows, insert_row
+from scheduler.store.calls import in_states, word
+from scheduler.store.database import Raw, change_rows, ids_in, insert_row
 from scheduler.store.tables import call_schedule, do_not_call, lead_phones, leads
 
 L, P, D, S = leads.c, lead_phones.c, do_not_call.c, call_schedule.c
 
+# The numbers of a lead as one text, "1 active +56912345678,2 invalid ...": one row per lead, not per number.
+PHONES = select(func.group_concat(
+    cast(P.position, String(3)) + " " + type_coerce(P.status, String) + " " + func.replace(P.telefono, ",", ";")
+)).where(P.lead_id == L.id).scalar_subquery()
+
+DECIDING_COLUMNS = (
+    L.id, L.campaign_id, L.nombre, L.telefono, word(L.lead_status), L.closed_reason, L.manual_management,
+    word(L.call_status), L.time_zone, L.region, L.fecha_limite, PHONES.label("phones"),
+)
 LEAD_COLUMNS = (
-    L.id, L.campaign_id, L.nombre, L.apellidos, L.telefono, L.email, L.lead_status, L.closed_reason, L.closed_at,
-    L.manual_management, L.call_status, L.call_attempts_count, L.time_zone, L.region, L.priority, L.fecha_limite,
+    *DECIDING_COLUMNS, L.apellidos, L.email, L.closed_at, L.call_attempts_count, L.priority,
     type_coerce(L.variables, Text).label("variables"),
 )
 
 
-def read_leads(connection: Connection, ids: Collection[int], *, lock: bool = False) -> dict[int, Lead]:
-    """Leads with their phones, by id; ids without a row are missing."""
+def read_leads(
+    connection: Connection, ids: Collection[int], *, lock: bool = False, deciding: bool = False
+) -> dict[int, Lead]:
+    """Leads with their phones, by id; ids without a row are missing.
+
+    `deciding`: only what decides about a next call (of two reads per call, one needs no more than that).
+    """
     if not ids:
         return {}
-    wanted = sorted(set(ids))
-    query = select(*LEAD_COLUMNS).where(L.id.in_(wanted)).order_by(L.id)
-    rows = connection.execute(query.with_for_update() if lock else query).all()
-    phones: dict[int, list[Phone]] = {}
-    for lead_id, position, number, status in connection.execute(
-        select(P.lead_id, P.position, P.telefono, P.status)
-        .where(P.lead_id.in_(wanted))
-        .order_by(P.lead_id, P.position)
-    ):
-        phones.setdefault(lead_id, []).append(Phone(lead_id, position, number, PhoneStatus(status)))
-    return {row.id: _lead(row, tuple(phones.get(row.id, ()))) for row in rows}
+    query = select(*(DECIDING_COLUMNS if deciding else LEAD_COLUMNS)).where(ids_in(L.id, set(ids))).order_by(L.id)
+    rows = connection.execute(query.with_for_update() if lock else query)
+    return {row[0]: _lead(row) for row in rows}
 
 
 def find_lead(connection: Connection, lead_id: int, *, lock: bool = False) -> Lead | None:
@@ -215,22 +233,36 @@ def clear_closed_at(connection: Connection, ids: Sequence[int]) -> int:
     )
 
 
-def _lead(row: Any, phones: tuple[Phone, ...]) -> Lead:
+def _lead(row: Any) -> Lead:
+    (
+        lead_id, campaign_id, first_name, phone, status, closed_reason, manual, call_status, time_zone, region,
+        call_until, phones, *rest,
+    ) = row
+    last_name, email, closed_at, count, priority, variables = rest or (None, None, None, 0, 0, None)
     return Lead(
-        id=row.id, campaign_id=row.campaign_id, first_name=row.nombre, last_name=row.apellidos, phone=row.telefono,
-        email=row.email, status=LeadStatus(row.lead_status or "open"), closed_reason=row.closed_reason,
-        closed_at=row.closed_at, manual_management=bool(row.manual_management),
-        call_status=CallStatus(row.call_status or "no_selected"), call_attempts_count=row.call_attempts_count,
-        time_zone=row.time_zone, region=row.region, priority=row.priority, call_until=row.fecha_limite,
-        variables=_variables(row.variables), phones=phones,
+        id=lead_id, campaign_id=campaign_id, first_name=first_name, last_name=last_name, phone=phone, email=email,
+        status=LeadStatus(status or "open"), closed_reason=closed_reason, closed_at=closed_at,
+        manual_management=bool(manual), call_status=CallStatus(call_status or "no_selected"),
+        call_attempts_count=count, time_zone=time_zone, region=region, priority=priority, call_until=call_until,
+        variables=_variables(variables), phones=_phones(lead_id, phones) if phones else (),
     )
 
 
-def _variables(text: str | None) -> Mapping[str, Any]:
+def _phones(lead_id: int, text: str) -> tuple[Phone, ...]:
+    parts = sorted((int(position), number, status) for position, status, number in (
+        one.split(" ", 2) for one in text.split(",")
+    ))
+    return tuple(Phone(lead_id, position, number, PhoneStatus(status)) for position, number, status in parts)
+
+
+def _variables(text: str | None) -> Mapping[str, Any] | None:
+    """None: what is written there is no JSON object, and the gate holds the lead."""
     if not text:
         return {}
     try:
         found = json.loads(text)
     except ValueError:
+        return None
+    if found is None:
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) else None

@@ -54,12 +54,12 @@ LATE_TOLERANCE = timedelta(seconds=1)
 """A request that left in time may be written into the ledger so much later."""
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Ask until it holds. Fails, saying what was waited for, when it does not within `seconds`."""
+def wait_until(condition: Callable[[], object], seconds: float, what: str, about: Callable[[], str] = str) -> None:
+    """Ask until it holds. Fails after `seconds`, with what was waited for and what `about` tells then."""
     moment, deadline = threading.Event(), _monotonic() + seconds
     while not condition():
         if _monotonic() > deadline:
-            raise AssertionError(f"after {seconds:g} s still not: {what}")
+            raise AssertionError(f"after {seconds:g} s still not: {what} {about()}")
         moment.wait(0.05)
 
 
@@ -346,6 +346,19 @@ class House:
 
         self.database.transact(write)
 
+    def use_account(self, account: tuple[str, str]) -> None:
+        """Daemons started from now on log in as this user."""
+        user, password = account
+        self.url = self.database.url.set(username=user, password=password).render_as_string(hide_password=False)
+
+    def try_to(self, act: Callable[[], object]) -> bool:
+        """Do something for which the database must be there. False: it is not."""
+        try:
+            act()
+        except RingbackError:
+            return False
+        return True
+
     def add_campaign(self, code: str, **settings: object) -> int:
         return self.database.transact(lambda connection: connection.execute(insert(campaigns).values(
             code=code, name=code, call_settings=settings or None,
@@ -409,7 +422,7 @@ class House:
     def kill_at(self, point: str, *, within: float = 40, chance: float = 1.0) -> None:
         """A daemon that dies at this point."""
         one = self.start_daemon(f"{point}=kill:{chance}")
-        wait_until(lambda: not one.is_running, within, f"a daemon died at {point}; it said {one.said()[-1000:]}")
+        wait_until(lambda: not one.is_running, within, f"a daemon died at {point}", self.tell)
         assert one.child.returncode == -signal.SIGKILL, f"{point}: {one.child.returncode} {one.said()[-2000:]}"
         self.kills += 1
 
@@ -426,6 +439,25 @@ class House:
             running[at] = self.start_daemon()
         for one in running:
             self.wait_started(one)
+
+    def is_frozen(self, one: DaemonProcess) -> bool:
+        """Has it stopped itself at its fault point?"""
+        status = Path(f"/proc/{one.child.pid}/stat").read_text()
+        return status.rpartition(")")[2].split()[0] == "T"
+
+    def free(self, one: DaemonProcess) -> None:
+        """Let it go on, as often as it stops itself again, until it is past its fault point; then end it politely."""
+        for _ in range(200):
+            one.thaw()
+            pause(0.02)
+            one.send(signal.SIGTERM) if _ == 20 else None
+            if not one.is_running:
+                break
+        assert not one.is_running, f"it did not end: {one.said()[-2000:]}"
+
+    def count_dialed(self) -> int:
+        """Leads that were dialed at least once."""
+        return self._count(select(func.count(A.lead_id.distinct())).where(A.state != "refused"))
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -455,7 +487,7 @@ class House:
         """The faults are over: one healthy daemon at least, until nothing is left to do; then all stop politely."""
         if not any(one.is_running for one in self.daemons):
             self.start_daemons(1)
-        wait_until(self.is_quiet, seconds, f"everything came to rest ({self._unrest()})")
+        wait_until(self.is_quiet, seconds, "everything came to rest", self.tell)
         self.stop_daemons()
 
     def stop_daemons(self) -> None:
@@ -465,8 +497,14 @@ class House:
         for one in running:
             assert one.wait(20) == 0, f"a polite stop must end with 0: {one.said()[-2000:]}"
 
-    def _unrest(self) -> str:
-        return f"seed {self.seed}"
+    def tell(self) -> str:
+        """Where things stand, for whoever reads a failure."""
+        states = select(A.state, func.count(), func.min(A.next_poll_at), func.min(A.claimed_at)).group_by(A.state)
+        rows = select(S.status, func.count(), func.min(S.scheduled_at)).group_by(S.status)
+        with self.database.engine.connect() as connection:
+            found = [str(tuple(row)) for query in (states, rows) for row in connection.execute(query)]
+        last = [f"{one.log.name} ({one.child.poll()}): {one.said()[-1500:]}" for one in self.daemons[-2:]]
+        return "\n".join([f"seed {self.seed}", *found, *last])
 
     def verdict(self) -> Verdict:
         """Compare the ledger with the tables. Call it when everything has come to rest."""

@@ -183,6 +183,8 @@ def test_an_opening_is_found_up_to_the_horizon_and_not_past_it() -> None:
     assert next_allowed(only, opens - HORIZON) == opens  # that it was once out of sight is not remembered
     assert next_allowed(only, opens - timedelta(days=10)) == opens
     assert next_allowed(only, utc("2028-07-14T17:00")) is None
+    assert next_allowed(only, utc("2035-01-01T00:00")) is None
+    assert next_allowed(only, opens - timedelta(days=100)) == opens  # nor is an empty year after it
 
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00", "1850-06-01T00:00", "9999-12-31T23:59"])

@@ -591,7 +591,7 @@ def test_a_number_that_the_provider_cannot_dial_is_marked_and_the_next_one_calle
     lead_id = add_due_lead(database, "+56911111111", "+56922222222")
     station.provider.answers("+56911111111", refused(RefusalKind.INVALID_NUMBER))
 
-    station.dispatch()
+    station.dispatch_until_quiet()
 
     assert station.provider.numbers == ["+56911111111", "+56922222222"]
     assert phone_statuses(database, lead_id) == ["invalid", "active"]
@@ -604,7 +604,7 @@ def test_after_the_last_phone_is_refused_the_first_waits_for_the_next_round(runt
     plan_call(database, lead_id, phone_position=2)
     station.provider.answers("+56922222222", refused(RefusalKind.INVALID_NUMBER))
 
-    station.dispatch()
+    station.dispatch_until_quiet()
 
     row = call_of(database, lead_id)
     assert station.provider.numbers == ["+56922222222"]
@@ -619,7 +619,7 @@ def test_a_phone_refused_in_the_middle_goes_on_to_the_one_after_it(runtime, data
     plan_call(database, lead_id, phone_position=2)
     station.provider.answers("+56922222222", refused(RefusalKind.INVALID_NUMBER))
 
-    station.dispatch()
+    station.dispatch_until_quiet()
 
     assert station.provider.numbers == ["+56922222222", "+56933333333"]
 
@@ -641,7 +641,7 @@ def test_a_number_on_the_providers_own_list_is_put_on_ours(runtime, database):
     lead_id = add_due_lead(database, "+56911111111", "+56922222222")
     station.provider.answers("+56911111111", refused(RefusalKind.DO_NOT_CALL))
 
-    station.dispatch()
+    station.dispatch_until_quiet()
 
     [listed] = find_all(database, tables.do_not_call)
     assert (listed.telefono, listed.source) == ("+56911111111", "scripted")
@@ -702,10 +702,10 @@ def test_a_provider_on_hold_is_left_alone_probed_once_and_then_used_again(runtim
     for _ in range(6):
         add_due_lead(database)
 
-    station.dispatch()
+    station.dispatch_until_quiet()
     while_open = len(station.provider.dials)
     clock.advance(FIRST_REST + SECOND)
-    station.dispatch()
+    station.dispatch_until_quiet()
 
     assert while_open == 1
     assert len(station.provider.dials) == 6
@@ -718,11 +718,11 @@ def test_a_probe_that_fails_closes_the_door_again_for_longer(runtime, database, 
     for _ in range(6):
         add_due_lead(database)
 
-    station.dispatch()
+    station.dispatch_until_quiet()
     clock.advance(FIRST_REST)
-    station.dispatch()
+    station.dispatch_until_quiet()
     clock.advance(FIRST_REST)
-    station.dispatch()
+    station.dispatch_until_quiet()
 
     assert len(station.provider.dials) == 2
 
@@ -733,10 +733,10 @@ def test_repeated_silence_opens_the_breaker_and_a_probe_closes_it(runtime, datab
     for _ in range(FAULTS_TO_OPEN + 3):
         add_due_lead(database)
 
-    station.dispatch()
+    station.dispatch_until_quiet()
     while_open = len(station.provider.dials)
     clock.advance(FIRST_REST)
-    station.dispatch()
+    station.dispatch_until_quiet()
 
     assert while_open == FAULTS_TO_OPEN
     # The calls that nobody answered for are still looked up; they do not stand in the way of the probe.
@@ -747,14 +747,14 @@ def test_calls_in_conversation_do_not_stand_in_the_way_of_a_probe(runtime, datab
     station = Station(runtime, places=1)
     for _ in range(3):
         add_due_lead(database)
-    station.dispatch()
+    station.dispatch_until_quiet()
     station.provider.answers(None, refused(RefusalKind.THROTTLED, "slow down"))
     for _ in range(2):
         add_due_lead(database)
-    station.dispatch()
+    station.dispatch_until_quiet()
 
     clock.advance(FIRST_REST)
-    station.dispatch()
+    station.dispatch_until_quiet()
 
     assert len(station.provider.dials) == 5
 
@@ -768,7 +768,7 @@ def test_a_breaker_of_one_provider_leaves_the_others_alone(runtime, database):
         for _ in range(3):
             add_due_lead(database, campaign_id=campaign_id)
 
-    station.dispatch()
+    station.dispatch_until_quiet()
 
     assert (len(sick.dials), len(well.dials)) == (1, 3)
 
@@ -879,7 +879,7 @@ def test_two_daemons_share_the_work_and_overlap_nowhere(runtime, database):
     set_config(database, max_concurrent_calls="1000")
     leads = [add_due_lead(database) for _ in range(60)]
     stations = [Station(runtime, owner=f"daemon-{number}", places=5) for number in range(3)]
-    threads = [threading.Thread(target=station.dispatch) for station in stations]
+    threads = [threading.Thread(target=station.dispatch_until_quiet) for station in stations]
 
     for thread in threads:
         thread.start()

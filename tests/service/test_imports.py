@@ -333,7 +333,7 @@ def test_a_campaign_that_does_not_exist_is_named(runtime: Runtime, tmp_path: Pat
         (b"telefono\n+56912345678\n\x00\n", "line 3 holds a zero byte"),
         ("telefono\n1\n".encode("utf-16-le"), "--encoding utf-16"),
         ("telefono\n1\n".encode("utf-16"), r"byte 0 \(line 1\) is not utf-8; it looks like UTF-16"),
-        ("telefono,nombre\n+56912345678,Ana\n+56912345679,Muñoz\n".encode("cp1252"), r"byte 51 \(line 3\).*--encoding"),
+        ("telefono,nombre\n+56912345678,Ana\n+56912345679,Muñoz\n".encode("cp1252"), r"byte 48 \(line 3\).*--encoding"),
         (b"telefono,nombre\n+56912345678,Ana\n+56912345679,\"Eva\n+56912345670,x\n", "line 3: a quote is opened here"),
         (b'telefono,"nombre\n1,2\n', "line 1: a quote is opened here"),
     ],

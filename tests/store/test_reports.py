@@ -37,7 +37,7 @@ BREAKS: dict[str, Callable[[Database], None]] = {
     "R7": lambda database: add_attempt(database, add_call(database, status="in_progress"), state="placing"),
     "R8": lambda database: add_attempt(database, add_call(database, status="in_progress", **LEASE), state="live"),
     "R10": lambda database: add_attempt(database, None, state="ended", outcome="busy"),
-    "R11": lambda database: add_call(database, status="completed"),
+    "R11": lambda database: plan_call(database, add_lead(database, lead_status="closed"), status="completed"),
     "R12": lambda database: add_call(database, status="completed", last_outcome="busy"),
     "R13": lambda database: add_attempt(
         database, None, **ENDED, claimed_at=NOON, open_from=NOON + MINUTE, open_until=NOON + HOUR, dial_before=NOON
@@ -96,7 +96,6 @@ def test_only_some_of_many_broken_rows_are_listed(database: Database) -> None:
     few = database.read(lambda connection: reports.find_broken(connection, promise))
     assert few is not None and len(few.examples) == 3 and not few.has_more
 
-    sql(database, "UPDATE call_schedule SET lead_id = lead_id")
     many = [{"lead_id": 10_000 + one, "status": "cancelled", "lease_owner": "x"} for one in range(reports.EXAMPLES)]
     with database.engine.connect() as connection, connection.begin():
         connection.execute(insert(tables.call_schedule), many)
@@ -112,9 +111,8 @@ def test_what_stands_still_is_told_and_what_moves_is_not(database: Database) -> 
         at = NOON - age
         lease = {**LEASE, "lease_expires_at": at}
         add_attempt(database, add_call(database, status="in_progress", **lease), state="placing", claimed_at=at)
-        add_attempt(
-            database, add_call(database, status="in_progress"), state="live", provider_call_id=f"c{age}", next_poll_at=at
-        )
+        live = {"state": "live", "provider_call_id": f"c{age}", "next_poll_at": at}
+        add_attempt(database, add_call(database, status="in_progress"), **live)
         add_attempt(database, add_call(database, status="in_progress"), state="unknown", claimed_at=at)
         plan_call(database, add_lead(database, lead_status="closed", closed_at=at))
         write(database, tables.provider_events, provider="p", event_key=f"e{age}", received_at=at)
@@ -228,7 +226,7 @@ def test_stats_count_today_and_in_total_and_who_was_reached_after_what(database:
 
     assert stats["attempts"] == {"today": 2, "total": 4}
     assert stats["refused"] == {"today": 1, "total": 1}
-    assert stats["outcomes"]["today"] == {"completed": 1, "no_answer": 1}
+    assert stats["outcomes"]["today"] == {"busy": 0, "completed": 1, "no_answer": 1}
     assert stats["outcomes"]["total"] == {"busy": 2, "completed": 1, "no_answer": 1}
     assert stats["success_rate"] == {"today": 0.5, "total": 0.25}
     assert {name: one["success_rate"] for name, one in stats["success_by_outcome"].items()} == {

@@ -1,0 +1,149 @@
+"""The database killed, frozen, read-only, full, locked: nothing is dialed without a commit, and work goes on by itself."""
+
+from __future__ import annotations
+
+import resource
+import signal
+
+import pymysql
+import pytest
+from sqlalchemy import text
+
+from tests.faults.conftest import BuildHouse
+from tests.faults.harness import House, pause, wait_until
+from tests.mariadb import PrivateMariaDB
+
+pytestmark = pytest.mark.faults
+on_mariadb = pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+on_sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
+BACK_WITHIN = 5.0
+"""Seconds from the database's return to the first dial."""
+
+
+@on_mariadb
+def test_the_server_killed_under_load(build_house: BuildHouse, server: PrivateMariaDB) -> None:
+    house = build_house()
+    house.add_leads(80)
+    house.start_daemons(1)
+    house.start_daemons(1, upkeep_interval=0.1, follow_interval=0.5, dispatch_interval=0.4)  # its heartbeat is cut off
+    for _ in range(4):
+        pause(house.random.uniform(0.5, 1.5))
+        server.kill()
+        pause(house.random.uniform(0.2, 2.0))
+        server.start()
+        house.kills += 1
+        must_dial_again(house)
+    house.require_clean(least_calls=100)
+    assert not [one for one in house.logged_errors() if "older than what this process has done" in one]
+
+
+@on_mariadb
+def test_the_server_away_at_the_start_and_at_the_end(build_house: BuildHouse, server: PrivateMariaDB) -> None:
+    house = build_house()
+    house.add_leads(20)
+    server.kill()
+    daemon = house.start_daemon()
+    wait_until(lambda: "trying again" in daemon.said(), 30, "it says that the database is away", house.tell)
+    server.start()
+    must_dial_again(house, add=0, within=BACK_WITHIN + 3)
+    server.kill()
+    wait_until(lambda: daemon.said().count("trying again") >= 2, 30, "it says so again", house.tell)
+    assert daemon.stop(within=15) == 0
+    server.start()
+    house.require_clean(least_calls=20)
+
+
+@on_mariadb
+def test_connections_killed_at_random(build_house: BuildHouse, server: PrivateMariaDB) -> None:
+    house = build_house()
+    house.add_leads(150)
+    house.start_daemons(2)
+    with server.connect() as admin, admin.cursor() as cursor:
+        for _ in range(40):
+            pause(0.1)
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE db = 'ringback'")
+            victims = [row[0] for row in cursor.fetchall()]
+            try:
+                cursor.execute(f"KILL CONNECTION {house.random.choice(victims)}")
+            except (IndexError, pymysql.err.MySQLError):
+                continue  # it had gone already
+    house.require_clean(least_calls=100)
+
+
+@on_mariadb
+def test_the_server_read_only_for_some_seconds(build_house: BuildHouse, server: PrivateMariaDB) -> None:
+    house = build_house()
+    house.use_account(without_admin_rights(server))
+    house.add_leads(40)
+    house.start_daemons(2)
+    wait_until(lambda: house.simulator.count("accepted") > 5, 30, "they dial", house.tell)
+    with server.connect() as admin, admin.cursor() as cursor:
+        cursor.execute("SET GLOBAL read_only = 1")
+        pause(1.2)  # what was committed before may still leave
+        asked = house.simulator.count("request")
+        pause(2)
+        assert house.simulator.count("request") == asked, "nothing may be dialed that cannot be written down"
+        cursor.execute("SET GLOBAL read_only = 0")
+    must_dial_again(house)
+    house.require_clean(least_calls=40)
+
+
+@on_mariadb
+def test_the_server_frozen_for_some_seconds(build_house: BuildHouse, server: PrivateMariaDB) -> None:
+    house = build_house()
+    house.add_leads(60)
+    house.start_daemons(2)
+    wait_until(lambda: house.simulator.count("accepted") > 5, 30, "they dial", house.tell)
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+    pause(9)  # longer than any lease
+    server.process.send_signal(signal.SIGCONT)
+    must_dial_again(house)
+    house.require_clean(least_calls=60)
+
+
+@on_mariadb
+def test_an_operator_holding_rows_holds_up_nobody_else(build_house: BuildHouse) -> None:
+    house = build_house()
+    house.add_leads(60, sharing=0)
+    with house.database.engine.connect() as operator, operator.begin():
+        operator.execute(text("SELECT id FROM call_schedule WHERE id <= 30 FOR UPDATE")).all()
+        operator.execute(text("SELECT id FROM leads WHERE id <= 30 FOR UPDATE")).all()
+        house.start_daemons(2)
+        wait_until(lambda: house.count_dialed() >= 30, 20, "the other thirty are dialed", house.tell)
+    house.require_clean(least_calls=60)
+
+
+@on_sqlite
+def test_sqlite_full(build_house: BuildHouse) -> None:
+    house = build_house()
+    house.add_leads(40)
+    daemon = house.start_daemons(1)[0]
+    wait_until(lambda: house.simulator.count("accepted") > 3, 30, "it dials", house.tell)
+    # No byte more in any file: the log of the database cannot grow, as on a full disk.
+    resource.prlimit(daemon.child.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    pause(1.2)
+    asked = house.simulator.count("request")
+    house.add_leads(20)
+    pause(2)
+    assert house.simulator.count("request") == asked, "nothing may be dialed that cannot be written down"
+    resource.prlimit(daemon.child.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    must_dial_again(house)
+    house.require_clean(least_calls=40)
+
+
+def must_dial_again(house: House, *, add: int = 30, within: float = BACK_WITHIN) -> None:
+    """New leads are dialed soon after the database is back, without anybody's help."""
+    if add:
+        wait_until(lambda: house.try_to(lambda: house.add_leads(add)), 10, "leads can be added", house.tell)
+    asked = house.simulator.count("request")
+    wait_until(lambda: house.simulator.count("request") > asked, within, "it dials again", house.tell)
+
+
+def without_admin_rights(server: PrivateMariaDB) -> tuple[str, str]:
+    """An account that a read-only server refuses to write for."""
+    with server.connect() as admin, admin.cursor() as cursor:
+        cursor.execute("CREATE USER IF NOT EXISTS 'plain'@'127.0.0.1' IDENTIFIED BY 'plain'")
+        cursor.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ringback.* TO 'plain'@'127.0.0.1'")
+    return "plain", "plain"

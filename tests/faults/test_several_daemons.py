@@ -1,0 +1,82 @@
+"""Several daemons on one database: the work is shared, and a frozen one does no harm when it wakes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.faults.conftest import BuildHouse
+from tests.faults.harness import LEASE_SECONDS, DaemonProcess, pause, wait_until
+
+pytestmark = pytest.mark.faults
+
+WHERE_IT_FREEZES = (
+    "take.before_commit", "take.after_commit", "dial.before_request", "dial.after_answer", "answer.before_commit",
+)
+DAEMONS = {"mariadb": 2, "sqlite": 3}
+
+
+def test_daemons_share_many_due_leads(engine: str, build_house: BuildHouse) -> None:
+    many = {"mariadb": 1500, "sqlite": 500}[engine]
+    house = build_house(capacity=40, max_attempts=2, mix="completed=85,busy=15", ring=0.1, talk=0.2, delay=(0, 0.02))
+    house.add_leads(many, sharing=0)
+    daemons = house.start_daemons(DAEMONS[engine], dialing_places=20)
+    wait_until(lambda: house.count_dialed() >= many and house.is_quiet(), 150, "all leads were dialed", house.tell)
+    shares = Counter(_who_dialed(daemon) for daemon in daemons for _ in range(_dialed_by(daemon)))
+    found = house.require_clean(least_calls=many)
+    assert len(shares) == len(daemons), f"each takes a share: {shares}"
+    assert house.logged_errors() == []
+    assert found.samples > 10
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("point", WHERE_IT_FREEZES)
+def test_a_daemon_frozen_past_its_lease_does_not_dial_when_it_wakes(point: str, build_house: BuildHouse) -> None:
+    house = build_house()
+    house.add_leads(8)
+    frozen = house.start_daemon(f"{point}=stop")
+    wait_until(lambda: house.is_frozen(frozen), 30, f"frozen at {point}", house.tell)
+    house.start_daemons(1)
+    pause(LEASE_SECONDS + 1.5)
+    house.add_leads(8)
+    pause(0.4)
+    house.free(frozen)
+    house.require_clean(least_calls=16)
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+def test_a_daemon_frozen_while_it_asks_leaves_the_next_one_its_lease(build_house: BuildHouse) -> None:
+    house = build_house(faults="swallow=1")
+    house.add_leads(8, sharing=0)
+    frozen = house.start_daemon()
+    wait_until(lambda: house.simulator.count("request"), 30, "it asks", house.tell)
+    frozen.freeze()
+    house.simulator.behave(faults="", delay_seconds=[0.7, 0.9])
+    house.start_daemons(1)
+    wait_until(lambda: house.simulator.count("accepted"), 30, "the other one dials", house.tell)
+    frozen.thaw()
+    house.require_clean(least_calls=8)
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+def test_frozen_at_any_instant(build_house: BuildHouse) -> None:
+    house = build_house(delay=(0, 0.3))
+    house.add_leads(60)
+    daemons = house.start_daemons(2)
+    for _ in range(3):
+        one = house.random.choice(daemons)
+        pause(house.random.uniform(0.2, 0.8))
+        one.freeze()
+        house.add_leads(30)
+        pause(house.random.choice((0.5, 1.5)) * LEASE_SECONDS)
+        one.thaw()
+    house.require_clean(least_calls=100)
+
+
+def _dialed_by(daemon: DaemonProcess) -> int:
+    return sum(1 for line in daemon.lines() if line.get("kind") == "dialing")
+
+
+def _who_dialed(daemon: DaemonProcess) -> str:
+    return daemon.log.name

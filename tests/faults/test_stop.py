@@ -1,0 +1,61 @@
+"""Polite stops: nothing new is taken, dials in flight finish, nothing is left unknown. A second signal is a kill."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from sqlalchemy import text
+
+from tests.faults.conftest import BuildHouse
+from tests.faults.harness import pause, wait_until
+
+pytestmark = pytest.mark.faults
+
+WITHIN = 6.0
+"""Seconds: dial budget, request time-out and what Ringback allows itself beyond them."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_polite_stop_finishes_the_dials_in_flight(number: signal.Signals, build_house: BuildHouse) -> None:
+    house = build_house(delay=(0.3, 0.6))
+    for _ in range(2):
+        house.add_leads(40)
+        asked = house.simulator.count("request")
+        daemon = house.start_daemon()
+        wait_until(lambda: house.simulator.count("request") > asked, 30, "dials are in flight", house.tell)  # noqa: B023
+        pause(house.random.uniform(0, 0.3))
+        assert daemon.stop(number, WITHIN) == 0
+        assert house.attempts("placing") == 0, house.tell()
+        assert house.attempts("unknown") == 0, house.tell()
+    house.require_clean(least_calls=40)
+
+
+def test_a_stop_during_a_take_finishes_what_was_taken(build_house: BuildHouse) -> None:
+    house = build_house()
+    daemon = house.start_daemons(1)[0]
+    with house.database.engine.connect() as operator, operator.begin():
+        operator.execute(text("UPDATE scheduler_config SET config_value = '50' WHERE config_key = 'max_concurrent_calls'"))
+        if not house.database.is_sqlite:
+            house.add_leads(10, sharing=0)
+            pause(1)  # the take now waits for the operator
+        daemon.send(signal.SIGTERM)
+        pause(0.5)
+    assert daemon.wait(WITHIN + 2) == 0
+    assert house.attempts("placing") == 0, house.tell()
+    house.add_leads(5)
+    house.require_clean(least_calls=5)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_second_signal_ends_it_at_once(build_house: BuildHouse) -> None:
+    house = build_house(faults="timeout_after_accept=1")
+    house.add_leads(10)
+    daemon = house.start_daemon(request_timeout=2, lease_seconds=8.2, settle_seconds=8.5)
+    wait_until(lambda: house.simulator.count("request"), 30, "a dial is in flight", house.tell)
+    daemon.send(signal.SIGTERM)
+    pause(0.2)
+    assert daemon.is_running
+    assert daemon.stop(signal.SIGTERM, 1.5) == 128 + signal.SIGTERM
+    house.simulator.behave(faults="")
+    house.require_clean(least_calls=10)
