@@ -215,7 +215,9 @@ class Dispatcher:
                 self._pool.submit(self._dial_and_record, job)
             else:
                 self._dial(job)  # it answers at once: handing it to another thread would cost more than the dial
-        if not self._results.empty():
+        if len(allowed) < len(jobs):
+            self._try_recording()  # at once: they are due again, and this tick judges them again
+        elif not self._results.empty():
             self._pool.submit(self._try_recording)  # while it is written, the next rows can be taken
 
     def _ask_again(self, jobs: Sequence[DialJob]) -> set[int]:

@@ -23,7 +23,15 @@ from scheduler.rules.phones import to_e164
 from scheduler.rules.policy import read_call_settings, read_config, read_config_value
 from scheduler.rules.retry import Ended, Reschedule
 from scheduler.rules.zones import normal_region
-from scheduler.service.outcomes import End, apply_ends, carry_out, next_step, process_call_result, read_outcome
+from scheduler.service.outcomes import (
+    End,
+    apply_ends,
+    carry_out,
+    mark_number,
+    next_step,
+    process_call_result,
+    read_outcome,
+)
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.service.upkeep import first_call
@@ -211,6 +219,7 @@ def reschedule_failed_call(lead_id: int, outcome: str, *, runtime: Runtime | Non
             calls.cancel_rows(connection, {row.id: f"a call ended {kind}"}, now)
         rules = RuleBook().read_for(connection, {lead.campaign_id})
         ended = Ended(kind, last.attempt_number if last else 1, (last.phone_position if last else None) or 1)
+        lead = mark_number(connection, lead, ended.phone_position, kind, source="another system", now=now)
         step = next_step(ended, lead, rules.policy(lead.campaign_id), now)
         carry_out(connection, lead, step, now)
         return isinstance(step, Reschedule)

@@ -389,17 +389,26 @@ def _record_by_hand(connection: Connection, lead_id: int, report: CallReport, no
         schedule_id=row.id if row else None, reason=f"made by hand: {outcome}",
     )], now)
     leads.record_calls(connection, {lead.id: CALL_STATUS_AFTER[outcome]}, now)
-    if outcome is Outcome.DO_NOT_CALL and phone:
-        leads.bar_number(connection, phone, reason="asked not to be called", source=f"recorded by {actor}", now=now)
-    if outcome is Outcome.INVALID_NUMBER:
-        leads.mark_invalid(connection, lead, position, phone)
-        lead = without_phone(lead, position, phone)
+    lead = mark_number(connection, lead, position, outcome, source=f"recorded by {actor}", now=now)
     rules = RuleBook().read_for(connection, {lead.campaign_id})
     step = next_step(
         Ended(outcome, number, position, callback_at=report.callback_at, callback_zone=report.callback_zone),
         lead, rules.policy(lead.campaign_id), now,
     )
     return carry_out(connection, lead, step, now)
+
+
+def mark_number(
+    connection: Connection, lead: Lead, position: int, outcome: Outcome, *, source: str, now: datetime
+) -> Lead:
+    """Write down what an outcome says of the number itself. Returns the lead without it, if it is invalid."""
+    number = next((one.number for one in phones_of(lead) if one.position == position), lead.phone or "")
+    if outcome is Outcome.DO_NOT_CALL and number:
+        leads.bar_number(connection, number, reason="asked not to be called", source=source, now=now)
+    if outcome is Outcome.INVALID_NUMBER:
+        leads.mark_invalid(connection, lead, position, number)
+        return without_phone(lead, position, number)
+    return lead
 
 
 def carry_out(connection: Connection, lead: Lead, step: NextStep, now: datetime) -> str:

@@ -66,8 +66,9 @@ def list_leads(
     if campaign_id is not None:
         query = query.where(L.campaign_id == campaign_id)
     if telefono is not None:
-        with_number = select(P.lead_id).where(P.telefono == telefono)
-        query = query.where(or_(L.telefono == telefono, L.id.in_(with_number)))
+        # Asked for first: as a subquery it would make the server read every lead.
+        having = connection.execute(select(P.lead_id).where(P.telefono == telefono)).scalars().all()
+        query = query.where(or_(L.telefono == telefono, L.id.in_(having)))
     return _rows(connection, query.order_by(L.id.desc()).limit(limit))
 
 
@@ -247,20 +248,27 @@ def _read_attempts(connection: Connection, day_start: datetime) -> ReportRow:
 
 def _read_success(connection: Connection) -> dict[str, ReportRow]:
     """By outcome: how many leads had it, and how many of those were reached by that call or a later one."""
-    last = (
-        select(A.lead_id, func.max(A.id).label("id")).where(A.outcome == "completed").group_by(A.lead_id).subquery()
+    had = (
+        select(A.lead_id, A.outcome, func.count().label("attempts"), func.min(A.id).label("first"))
+        .where(A.outcome.is_not(None))
+        .group_by(A.lead_id, A.outcome)
+        .subquery()
+    )
+    reached = (
+        select(A.lead_id, func.max(A.id).label("last")).where(A.outcome == "completed").group_by(A.lead_id).subquery()
     )
     found = connection.execute(
-        select(A.outcome, func.count(), func.count(A.lead_id.distinct()), func.count(last.c.lead_id.distinct()))
-        .outerjoin_from(call_attempts, last, and_(last.c.lead_id == A.lead_id, last.c.id >= A.id))
-        .where(A.outcome.is_not(None))
-        .group_by(A.outcome)
-        .order_by(A.outcome)
+        select(had.c.outcome, func.sum(had.c.attempts), func.count(), func.count(reached.c.last))
+        .outerjoin_from(had, reached, and_(reached.c.lead_id == had.c.lead_id, reached.c.last >= had.c.first))
+        .group_by(had.c.outcome)
+        .order_by(had.c.outcome)
     )
     return {
-        outcome: {"attempts": attempts, "leads": people, "reached": reached, "success_rate": _share(reached, people)}
+        outcome: {
+            "attempts": int(attempts), "leads": people, "reached": reached, "success_rate": _share(reached, people),
+        }
         for outcome, attempts, people, reached in found
-    }
+    }  # fmt: skip
 
 
 def _count_due(connection: Connection, now: datetime, of: ColumnElement[bool] | None = None) -> int:

@@ -447,10 +447,11 @@ class House:
 
     def free(self, one: DaemonProcess) -> None:
         """Let it go on, as often as it stops itself again, until it is past its fault point; then end it politely."""
-        for _ in range(200):
+        for turn in range(300):
             one.thaw()
-            pause(0.02)
-            one.send(signal.SIGTERM) if _ == 20 else None
+            pause(0.05)
+            if turn == 20:
+                one.send(signal.SIGTERM)
             if not one.is_running:
                 break
         assert not one.is_running, f"it did not end: {one.said()[-2000:]}"

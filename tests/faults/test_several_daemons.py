@@ -60,6 +60,31 @@ def test_a_daemon_frozen_while_it_asks_leaves_the_next_one_its_lease(build_house
 
 
 @pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+def test_a_dial_that_may_have_left_late_says_so(build_house: BuildHouse) -> None:
+    house = build_house(faults="timeout_after_accept=1")
+    house.add_leads(8)
+    frozen = house.start_daemon()
+    wait_until(lambda: house.simulator.count("request"), 30, "it asks", house.tell)
+    frozen.freeze()
+    pause(4)  # past its request time-out, not past its lease
+    house.simulator.behave(faults="")
+    frozen.thaw()
+    house.require_clean(least_calls=8)
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+def test_a_call_that_left_after_it_was_given_up_is_owned_up_to(build_house: BuildHouse) -> None:
+    house = build_house()
+    house.add_leads(1)
+    frozen = house.start_daemon(command=("-m", "tests.faults.variant_daemon", "stop_in_the_last_gap"))
+    wait_until(lambda: house.is_frozen(frozen), 30, "it stops before its request leaves", house.tell)
+    house.start_daemons(1)
+    wait_until(lambda: house.attempts("refused") and house.is_quiet(), 40, "another daemon dials", house.tell)
+    house.free(frozen)
+    house.require_clean(least_calls=2)
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
 def test_frozen_at_any_instant(build_house: BuildHouse) -> None:
     house = build_house(delay=(0, 0.3))
     house.add_leads(60)

@@ -182,7 +182,7 @@ def test_what_does_not_exist_is_said_so(runtime, act):
         act(runtime)
 
 
-# --- plans ------------------------------------------------------------------------------------------------------
+# --- plans ----------------------------------------------------------------------------------------------------
 
 
 def test_a_call_planned_by_hand_replaces_what_was_planned_and_keeps_the_round(runtime, database):
@@ -311,7 +311,7 @@ def test_a_call_recorded_by_hand_is_the_doing_of_the_command_line(runtime, datab
     assert [one.actor for one in events_of(database, "call_recorded")] == ["cli"]
 
 
-# --- calls --------------------------------------------------------------------------------------------------------
+# --- calls ----------------------------------------------------------------------------------------------------
 
 
 def test_a_live_call_is_hung_up_and_asked_about_at_once(runtime, database):
@@ -361,7 +361,7 @@ def test_an_unknown_call_is_resolved_by_a_person_who_knows(runtime, database):
         operations.resolve_call(one.id, "busy", runtime=runtime)
 
 
-# --- campaigns and settings ------------------------------------------------------------------------------------------
+# --- campaigns and settings -----------------------------------------------------------------------------------
 
 
 def test_a_campaign_is_created_active_with_a_public_code(runtime, database):
@@ -421,7 +421,7 @@ def test_a_setting_whose_row_was_deleted_is_written_again(runtime, database):
     assert config_of(database, "ring_timeout") == "25"
 
 
-# --- tidying ------------------------------------------------------------------------------------------------------------
+# --- tidying --------------------------------------------------------------------------------------------------
 
 
 def test_cleanup_cancels_rows_of_closed_leads_and_deletes_old_cancelled_ones(runtime, database):
@@ -468,7 +468,7 @@ def test_rows_of_closed_leads_are_cancelled_however_many(runtime, database):
     assert (first, operations.cleanup_closed_leads_schedules(runtime=runtime)) == (3, 0)
 
 
-# --- what this file needs --------------------------------------------------------------------------------------------------
+# --- what this file needs -------------------------------------------------------------------------------------
 
 
 def with_scripted(runtime):

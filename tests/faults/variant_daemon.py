@@ -1,0 +1,161 @@
+"""A daemon with one part exchanged: broken on purpose, or stopped at an instant that has no named point.
+
+Nothing of Ringback is patched: each variant is a subclass or another object passed in, so what is tested
+is whether the harness notices. Run as `python -m tests.faults.variant_daemon NAME`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from scheduler.clock import boottime
+from scheduler.config import Settings
+from scheduler.errors import InvalidValue
+from scheduler.events import set_up_logging
+from scheduler.providers.base import DialAnswer, DialRequest, Provider, RefusalKind, Refused, Unanswered
+from scheduler.providers.registry import open_provider
+from scheduler.providers.simulator_http import HttpSimulator
+from scheduler.service import dispatch, upkeep
+from scheduler.service.daemon import Daemon
+from scheduler.service.runtime import Providers, Runtime, open_runtime
+from scheduler.store import calls
+from scheduler.store.calls import Move
+from scheduler.store.database import Connection
+
+
+class RepeatingProvider(HttpSimulator):
+    """Asks again when the answer was lost, as an HTTP library with retries does."""
+
+    def place(self, request: DialRequest) -> DialAnswer:
+        answer = super().place(request)
+        return super().place(request) if isinstance(answer, Unanswered) else answer
+
+
+class HopefulProvider(HttpSimulator):
+    """Takes a lost answer for a call that was not made."""
+
+    def place(self, request: DialRequest) -> DialAnswer:
+        answer = super().place(request)
+        return Refused(RefusalKind.REFUSED, answer.reason, timedelta(0)) if isinstance(answer, Unanswered) else answer
+
+
+class ForgetfulProvider(HttpSimulator):
+    """Finds nothing by reference, and says so as if that were proof."""
+
+    def find(self, call: object, now: datetime) -> None:
+        return None
+
+
+class StoppingProvider(HttpSimulator):
+    """Stops its process after the last look at the clock, just before the request leaves. Once."""
+
+    stopped = False
+
+    def place(self, request: DialRequest) -> DialAnswer:
+        if not self.stopped:
+            self.stopped = True
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().place(request)
+
+
+class HastyUpkeep(upkeep.Upkeep):
+    """Gives a row whose lease ran out straight back, without asking the provider."""
+
+    def _expire_leases(self, connection: Connection, now: datetime, report: upkeep.Report) -> None:
+        found = calls.list_expired_leases(connection, now, upkeep.MANY)
+        calls.mark_refused(connection, {attempt_id: "its lease ran out" for attempt_id, _ in found})
+        calls.give_back(connection, [Move(row_id, now, "its lease ran out") for _, row_id in found], now)
+
+
+class CarelessDispatcher(dispatch.Dispatcher):
+    """Dials whatever it once took, however long ago."""
+
+    def _place(self, job: dispatch.DialJob) -> tuple[DialAnswer, float]:
+        from scheduler.service.fault_points import reach
+
+        reach("dial.before_request")
+        return self.runtime.providers.get(job.provider).place(job.request), boottime()
+
+
+class EarlyDispatcher(dispatch.Dispatcher):
+    """Dials before the intent is committed: inside the transaction that takes."""
+
+    def _turn(self, places: int) -> dispatch.Report:
+        database, early = self.runtime.database, self
+
+        class Dialing:
+            """The database, except that a take asks the provider before its commit."""
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(database, name)
+
+            def transact(self, work: Callable[[Connection], object]) -> object:
+                def dial_inside(connection: Connection) -> object:
+                    from scheduler.service.fault_points import reach
+
+                    jobs = work(connection)
+                    for job in jobs if isinstance(jobs, list) else ():
+                        early.answers[job.attempt_id] = early.runtime.providers.get(job.provider).place(job.request)
+                    reach("dial.after_answer")
+                    return jobs
+
+                return database.transact(dial_inside)
+
+        self.answers: dict[int, DialAnswer] = {}
+        real, self.runtime = self.runtime, Runtime(
+            self.runtime.settings, Dialing(), self.runtime.clock, self.runtime.providers  # type: ignore[arg-type]
+        )
+        try:
+            return super()._turn(places)
+        finally:
+            self.runtime = real
+
+    def _place(self, job: dispatch.DialJob) -> tuple[DialAnswer, float]:
+        return self.answers.get(job.attempt_id, Unanswered("not asked")), boottime()
+
+
+PROVIDERS: dict[str, type[HttpSimulator]] = {
+    "repeat_on_timeout": RepeatingProvider,
+    "unknown_is_failed": HopefulProvider,
+    "not_found_is_proof": ForgetfulProvider,
+    "stop_in_the_last_gap": StoppingProvider,
+}
+UPKEEPS = {"give_back_at_once": HastyUpkeep}
+DISPATCHERS = {"no_dial_budget": CarelessDispatcher, "request_before_intent": EarlyDispatcher}
+
+
+class VariantDaemon(Daemon):
+    def __init__(self, runtime: Runtime, name: str) -> None:
+        super().__init__(runtime)
+        parts = {"owner": self.owner, "rulebook": self.dispatcher.rulebook, "reporter": self.reporter}
+        if name in UPKEEPS:
+            self.upkeep = UPKEEPS[name](runtime, **parts)
+        if name in DISPATCHERS:
+            self.dispatcher = DISPATCHERS[name](runtime, **parts)
+
+
+def open_variant(name: str, settings: Settings, runtime: Runtime) -> Provider:
+    if name not in PROVIDERS:
+        return open_provider("simulator", settings, runtime.clock)
+    if not settings.simulator_url:
+        raise InvalidValue("RINGBACK_SIMULATOR_URL", None, "a variant dials a simulator of its own process")
+    return PROVIDERS[name](
+        settings.simulator_url, places=settings.dialing_places,
+        request_timeout=timedelta(seconds=settings.request_timeout),
+    )
+
+
+def main(name: str) -> int:
+    real = open_runtime()
+    settings = real.settings
+    set_up_logging(settings.log_level, settings.log_format)
+    providers = Providers(lambda _: open_variant(name, settings, real))
+    return VariantDaemon(Runtime(settings, real.database, real.clock, providers), name).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
