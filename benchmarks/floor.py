@@ -118,6 +118,7 @@ def take(cursor: pymysql.cursors.Cursor, campaign_id: int) -> list[tuple[int, in
 def finish(cursor: pymysql.cursors.Cursor, campaign_id: int, taken: list[tuple[int, int, int, str]]) -> None:
     """Write what came of the calls, complete their rows and plan the next ones."""
     now = datetime.now(UTC).replace(tzinfo=None)
+    reason = "attempt 2 of 3, 4 h after no_answer"
     cursor.executemany(
         "UPDATE call_attempts SET state = 'ended', outcome = 'no_answer', provider_status = 'no-answer',"
         " provider_call_id = %s, placed_at = %s, ended_at = %s WHERE attempt_ref = %s AND state = 'placing'",
@@ -137,7 +138,7 @@ def finish(cursor: pymysql.cursors.Cursor, campaign_id: int, taken: list[tuple[i
         "INSERT INTO call_schedule (lead_id, campaign_id, scheduled_at, attempt_number, phone_position, status, reason,"
         " created_at, updated_at) VALUES (%s, %s, %s, %s, 1, 'pending', %s, %s, %s)",
         [
-            (lead_id, campaign_id, now + timedelta(hours=4), number + 1, "attempt 2 of 3, 4 h after no_answer", now, now)
+            (lead_id, campaign_id, now + timedelta(hours=4), number + 1, reason, now, now)
             for _, lead_id, number, _ in taken
         ],
     )

@@ -43,7 +43,7 @@ def prepared(url: str, *, force: bool = False, places: int = 500, keep: bool = F
     try:
         schema.upgrade(database)
         remove_all(database)
-        if not force and database.read(lambda connection: connection.execute(text("SELECT id FROM leads LIMIT 1")).first()):
+        if not force and database.read(_has_leads):
             raise NotOurs(
                 f"{database} holds leads already; give an empty database, or say --force "
                 "(its own leads are then neither called nor changed)"
@@ -104,10 +104,38 @@ def add_leads(database: Database, campaign_id: int, count: int, *, first: int = 
         database.transact(lambda connection: _add_leads(connection, campaign_id, numbers, due))  # noqa: B023
 
 
+def add_waiting(database: Database, campaign_id: int, count: int, *, first: int, at: datetime) -> None:
+    """Many leads with a pending call at `at`, by statements that double what is there. For millions of rows."""
+    add_leads(database, campaign_id, min(count, CHUNK), first=first, at=at)
+    made = min(count, CHUNK)
+    last = FIRST_NUMBER + first + made - 1
+    while made < count:
+        more = min(made, count - made)
+        database.transact(lambda connection: _double(connection, campaign_id, last, made, more, at))  # noqa: B023
+        made += more
+        last += more
+
+
+def _double(connection: Connection, campaign_id: int, last: int, made: int, more: int, at: datetime) -> None:
+    between = f"campaign_id = {campaign_id} AND telefono BETWEEN '+{last - made + 1}' AND '+{last - made + more}'"
+    number = f"CONCAT('+', CAST(SUBSTR(telefono, 2) AS UNSIGNED) + {made})"
+    if connection.dialect.name == "sqlite":
+        number = f"'+' || (CAST(SUBSTR(telefono, 2) AS INTEGER) + {made})"
+    connection.execute(text(
+        "INSERT INTO leads (campaign_id, nombre, apellidos, telefono)"
+        f" SELECT campaign_id, nombre, apellidos, {number} FROM leads WHERE {between}"
+    ))
+    _complete_leads(connection, campaign_id, f"+{last + 1}", f"+{last + more}", at)
+
+
 def _add_leads(connection: Connection, campaign_id: int, numbers: list[str], due: datetime) -> None:
     values = ", ".join(f"({campaign_id}, 'Ana', 'Rojas', '{number}')" for number in numbers)
     connection.execute(text(f"INSERT INTO leads (campaign_id, nombre, apellidos, telefono) VALUES {values}"))
-    new = f"campaign_id = {campaign_id} AND telefono BETWEEN '{numbers[0]}' AND '{numbers[-1]}'"
+    _complete_leads(connection, campaign_id, numbers[0], numbers[-1], due)
+
+
+def _complete_leads(connection: Connection, campaign_id: int, first: str, last: str, due: datetime) -> None:
+    new = f"campaign_id = {campaign_id} AND telefono BETWEEN '{first}' AND '{last}'"
     connection.execute(text(
         f"INSERT INTO lead_phones (lead_id, position, telefono) SELECT id, 1, telefono FROM leads WHERE {new}"
     ))
@@ -116,7 +144,7 @@ def _add_leads(connection: Connection, campaign_id: int, numbers: list[str], due
             "INSERT INTO call_schedule (lead_id, campaign_id, scheduled_at, phone_position)"
             f" SELECT id, campaign_id, :due, 1 FROM leads WHERE {new}"
         ),
-        {"due": due.strftime("%Y-%m-%d %H:%M:%S.%f")},
+        {"due": f"{due:%Y-%m-%d %H:%M:%S.%f}"},
     )
 
 
@@ -144,6 +172,10 @@ def remove_all(database: Database) -> None:
         f"DELETE FROM campaigns WHERE code LIKE '{MARK}%'",
     ):
         database.transact(lambda connection: connection.execute(text(statement)))  # noqa: B023
+
+
+def _has_leads(connection: Connection) -> bool:
+    return connection.execute(text("SELECT id FROM leads LIMIT 1")).first() is not None
 
 
 def _raise_capacity(database: Database, places: int) -> str:

@@ -14,7 +14,7 @@ from scheduler.errors import RingbackError
 def add_url_options(parser: argparse.ArgumentParser, *, leads: int) -> None:
     parser.add_argument("--url", required=True, help="mysql+pymysql://user:password@host/name or sqlite:///file")
     parser.add_argument("--leads", type=int, default=leads, help=f"how many cycles (default {leads})")
-    parser.add_argument("--force", action="store_true", help="although leads of others are there; they stay as they are")
+    parser.add_argument("--force", action="store_true", help="although it holds leads of others (they stay)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
 
 

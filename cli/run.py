@@ -56,7 +56,6 @@ def run(ctx: click.Context, once: bool, until_idle: bool, idle_after: float, pla
         voice = _choose_voice(runtime, plain=plain or once)
         daemon = Daemon(runtime, on_event=voice.hear if voice else None)
         with voice.heard(daemon) if voice else contextlib.nullcontext():
-            _serve_metrics(runtime, daemon)
             if once:
                 daemon.run_once()
                 code = 0
@@ -109,10 +108,3 @@ def _choose_voice(runtime: Runtime, *, plain: bool) -> Voice | None:
 
     return LiveVoice(settings.log_level, runtime.database)
 
-
-def _serve_metrics(runtime: Runtime, daemon: Daemon) -> None:
-    port = runtime.settings.metrics_port
-    if port is not None:
-        from prometheus_client import start_http_server
-
-        start_http_server(port, addr="127.0.0.1", registry=daemon.reporter.registry)

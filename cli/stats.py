@@ -21,7 +21,7 @@ def stats(program: Program, as_json: bool) -> None:
 
     Scheduled calls and leads by status, what is due and in flight, attempts and outcomes. Today is the date
     in the zone of scheduler_config.timezone. A success is an attempt that ended `completed`; per outcome it
-    is the share of its leads that were reached by that call or a later one.
+    is the share of attempts whose lead was reached in the end, by that call or a later one.
 
     \b
     Example:
@@ -75,8 +75,7 @@ def _show(figures: dict[str, Any]) -> None:
             "outcome": outcome,
             "today": figures["outcomes"]["today"].get(outcome, 0),
             "total": total,
-            "leads": figures["success_by_outcome"].get(outcome, {}).get("leads"),
-            "reached then or later": output.share(figures["success_by_outcome"].get(outcome, {}).get("success_rate")),
+            "lead reached in the end": output.share(figures["success_by_outcome"].get(outcome, {}).get("success_rate")),
         }
         for outcome, total in figures["outcomes"]["total"].items()
     ]

@@ -126,11 +126,12 @@ def _prepare(url: str, migrated: dict[str, Database]) -> Database:
         schema.upgrade(database)
         migrated[url] = database
     if not _SEEDED:
+        c = tables.scheduler_config.c
         with database.engine.connect() as connection:
-            _SEEDED.extend(
-                dict(row._mapping)
-                for row in connection.execute(text("SELECT config_key, config_value, description FROM scheduler_config"))
-            )
+            found = connection.execute(tables.scheduler_config.select().with_only_columns(
+                c.config_key, c.config_value, c.description
+            ))
+            _SEEDED.extend(dict(row._mapping) for row in found)
     return database
 
 

@@ -269,10 +269,10 @@ class Station:
     """The three loops of one daemon, each turned when the test says so, on one provider."""
 
     def __init__(
-        self, runtime: Runtime, provider: ScriptedProvider | None = None, *, owner: str = "station:1", places: int = 20,
+        self, runtime: Runtime, provider: Any = None, *, owner: str = "station:1", places: int = 20,
         providers: Mapping[str, Any] | None = None,
     ) -> None:
-        self.provider = provider or ScriptedProvider()
+        self.provider: Any = provider or ScriptedProvider()
         self.runtime = with_providers(runtime, providers or {self.provider.name: self.provider}, self.provider.name)
         self.lines: list[Line] = []
         self.reporter = Reporter(self.lines.append)

@@ -17,7 +17,7 @@ depends_on = None
 
 # An empty value of an outcome's own key means: as the default says.
 SEEDS = [
-    ("default_delay_hours", "4", "Hours before the next attempt, where an outcome has none of its own (0.5 = half an hour)"),
+    ("default_delay_hours", "4", "Hours before the next attempt, where an outcome has none of its own (decimals: 0.5)"),
     ("default_max_attempts", "3", "Attempts in all, where an outcome has no maximum of its own"),
     *[
         row
@@ -34,10 +34,10 @@ SEEDS = [
         ]
     ],
     ("working_hours_start", "09:00", "From when leads may be called, on their own clock (HH:MM)"),
-    ("working_hours_end", "20:00", "Until when leads may be called, on their own clock; the end itself is shut (HH:MM)"),
+    ("working_hours_end", "20:00", "Until when leads may be called, on their own clock, end excluded (HH:MM)"),
     ("working_days", "1,2,3,4,5", "Days on which leads may be called, Monday = 1"),
     ("timezone", "America/Santiago", "Clock of leads whose own zone is not known (IANA name)"),
-    ("holidays", "", "Days without calls: country or country-region codes and dates, e.g. CL,ES-CT,2026-12-24; -2026-12-08 takes one out"),
+    ("holidays", "", "Days without calls: codes and dates, e.g. CL,ES-CT,2026-12-24; -2026-12-08 takes a day out"),
     ("ring_timeout", "30", "Seconds to let it ring"),
     ("max_call_duration", "600", "Seconds that a call may last"),
     ("max_concurrent_calls", "20", "Calls at once, over all campaigns and daemons"),

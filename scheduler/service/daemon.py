@@ -231,6 +231,8 @@ class Daemon:
     def _dispatch(self) -> None:
         if self._held_back is None and not self._is_skewed:
             self.dispatcher.run_once()
+        else:
+            self.dispatcher.record_answers()
 
     def _keep_up(self) -> None:
         self._beat()

@@ -23,10 +23,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from scheduler.clock import boottime
-from scheduler.errors import DatabaseUnavailable
+from scheduler.errors import DatabaseUnavailable, ProviderError
 from scheduler.events import Reporter
 from scheduler.model import AttemptState, CallStatus, Campaign, Happening, Hold, Lead, Outcome, ScheduledCall
-from scheduler.providers.base import Accepted, DialAnswer, DialRequest, Phase, RefusalKind, Refused, Unanswered
+from scheduler.providers.base import (
+    Accepted,
+    CallKey,
+    CallReport,
+    DialAnswer,
+    DialRequest,
+    Phase,
+    RefusalKind,
+    Refused,
+    Unanswered,
+)
 from scheduler.rules.eligibility import (
     RECHECK_HELD,
     Case,
@@ -205,6 +215,10 @@ class Dispatcher:
             # Committed, but not confirmed: nothing was sent, and that can be proven.
             allowed = set()
             reason = f"the database went away before dialing ({error})"
+        except Exception as error:  # a bug; the places and the rows must be given back all the same
+            allowed = set()
+            reason = f"they could not be asked about again ({type(error).__name__}: {error})"
+            self.reporter.tick_failed(self._host_now(), "asking again before dialing", error)
         else:
             reason = "it was changed while it was being claimed"
         waits = {name: self.runtime.providers.get(name).waits for name in {job.provider for job in jobs}}
@@ -293,18 +307,21 @@ class Dispatcher:
         now = self.runtime.clock.now()
         here = boottime()
 
+        given_up: list[Dialed] = []
+
         def work(connection: Connection) -> None:
-            nonlocal told
+            nonlocal told, given_up
             told = Applied()
             reach("answer.before_write")
-            _Answers(self, connection, now, here, told).write(batch)
+            given_up = _Answers(self, connection, now, here, told).write(batch)
             reach("answer.before_commit")
 
         self.runtime.database.transact(work)
         reach("answer.after_commit")
         self._judge_providers(batch, now)
         told.tell(self.reporter, now)
-        self._hang_up_late(batch, now)
+        self._hang_up_late([one for one in batch if one.was_frozen or one in given_up], now)
+        self._own_up(given_up, now)
 
     def _judge_providers(self, batch: Sequence[Dialed], now: datetime) -> None:
         for one in batch:
@@ -329,14 +346,37 @@ class Dispatcher:
             elif before.pace is not None and after.pace is None:
                 self.reporter.breaker(now, provider=name, is_open=False, reason="answers again; full pace")
 
-    def _hang_up_late(self, batch: Sequence[Dialed], now: datetime) -> None:
-        for one in batch:
-            if one.was_frozen and isinstance(one.answer, Accepted):
+    def _hang_up_late(self, late: Sequence[Dialed], now: datetime) -> None:
+        for one in late:
+            if isinstance(one.answer, Accepted):
                 provider = self.runtime.providers.get(one.job.provider)
                 try:
                     provider.hang_up(one.answer.call_id)
                 except Exception as error:  # it ends by itself; the event is written
                     self.reporter.tick_failed(now, f"hanging up the late call of attempt {one.job.attempt_id}", error)
+
+    def _own_up(self, given_up: Sequence[Dialed], now: datetime) -> None:
+        """Write down calls whose attempts had been given up: this process was frozen as their requests left."""
+        if not given_up:
+            return
+        ends = [End(one.job.attempt_id, self._ask_late(one, now)) for one in given_up]
+        applied = self.runtime.database.transact(
+            lambda connection: apply_ends(connection, ends, now=now, rulebook=self.rulebook, actor=self.owner)
+        )
+        applied.tell(self.reporter, now)
+
+    def _ask_late(self, one: Dialed, now: datetime) -> CallReport:
+        assert isinstance(one.answer, Accepted), "only what was accepted can be owned up to"
+        call_id, request = one.answer.call_id, one.job.request
+        try:
+            key = CallKey(request.attempt_ref, call_id, request.number, now)
+            report = self.runtime.providers.get(one.job.provider).poll([key], now).get(call_id)
+        except ProviderError as error:
+            self.reporter.tick_failed(now, f"asking about the late call of attempt {one.job.attempt_id}", error)
+            report = None
+        if report is not None and report.phase is Phase.ENDED:
+            return report
+        return CallReport(call_id, Phase.ENDED, outcome=Outcome.FAILED, provider_status="hung up: dialed too late")
 
     def _host_now(self) -> datetime:
         from scheduler.clock import SystemClock  # the database's clock is what is missing here
@@ -534,7 +574,8 @@ class _Answers:
     ) -> None:
         self.dispatcher, self.connection, self.now, self.here, self.told = dispatcher, connection, now, here, told
 
-    def write(self, batch: Sequence[Dialed]) -> None:
+    def write(self, batch: Sequence[Dialed]) -> list[Dialed]:
+        """Write them all. Returns those that were accepted although their attempts had been given up."""
         live, ends, unknown, refused = [], [], [], []
         for one in batch:
             match one.answer:
@@ -549,10 +590,11 @@ class _Answers:
         if ends:
             applied = apply_ends(self.connection, ends, now=self.now, rulebook=self.dispatcher.rulebook)
             self.told.notes += applied.notes
-        self._write_live(live)
+        given_up = self._write_live(live)
         self._write_unknown(unknown)
         self._write_refused(refused)
         self._write_late([one for one in batch if isinstance(one.answer, Accepted) and self._is_late(one)])
+        return given_up
 
     def _placed_at(self, one: Dialed) -> datetime:
         """When the request began, by the database's clock: now, less the time elapsed since, here."""
@@ -563,9 +605,11 @@ class _Answers:
     def _is_late(self, one: Dialed) -> bool:
         return self._placed_at(one) > one.job.dial_before
 
-    def _write_live(self, live: Sequence[Dialed]) -> None:
+    def _write_live(self, live: Sequence[Dialed]) -> list[Dialed]:
+        """Returns those whose attempts had been given up: looked up, not found, and dialed all the same."""
+        given_up: list[Dialed] = []
         if not live:
-            return
+            return given_up
         changed = calls.mark_live(self.connection, [
             {
                 "id": one.job.attempt_id,
@@ -579,11 +623,16 @@ class _Answers:
             # A webhook or a look-up was first: it has the same facts, or later ones.
             self.told.note("daemon", text=f"{len(live) - changed} answers came after the report of the same call")
             known = calls.lock_attempts(self.connection, [one.job.attempt_id for one in live])
+            given_up = [
+                one for one in live
+                if (found := known.get(one.job.attempt_id)) is not None and found.provider_call_id is None
+            ]
             live = [
                 one for one in live
                 if (found := known.get(one.job.attempt_id)) is not None and found.state is AttemptState.LIVE
             ]
         leads.set_call_status(self.connection, [one.job.lead_id for one in live], CallStatus.CALLING, self.now)
+        return given_up
 
     def _write_unknown(self, unknown: Sequence[Dialed]) -> None:
         unknown = self._still_ours(unknown)
@@ -598,6 +647,7 @@ class _Answers:
             for one in unknown
         ])
         calls.release_leases(self.connection, [one.job.schedule_id for one in unknown])
+        self._write_late([one for one in unknown if self._is_late(one)])
         for one in unknown:
             self.told.note("unknown", who=one.job.who, reason=one.answer.reason)  # type: ignore[union-attr]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 
 
 def _read(text: str) -> dict[str, tuple[signal.Signals, float]]:
@@ -32,3 +33,4 @@ def reach(point: str) -> None:
     found = _POINTS.get(point)
     if found is not None and _RANDOM.random() < found[1]:
         os.kill(os.getpid(), found[0])
+        time.sleep(0.1)  # the signal takes a moment to reach this thread, which must not get any further

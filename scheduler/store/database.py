@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pymysql.err
+from pymysql.constants import FIELD_TYPE
+from pymysql.converters import conversions, convert_datetime
 from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
 
@@ -295,8 +297,17 @@ def _mysql_engine(url: URL, pool_size: int) -> Engine:
             "read_timeout": 60,
             "write_timeout": 60,
             "init_command": "SET time_zone = '+00:00', innodb_lock_wait_timeout = 10, group_concat_max_len = 65536",
+            "conv": {**conversions, FIELD_TYPE.TIMESTAMP: _read_instant, FIELD_TYPE.DATETIME: _read_instant},
         },
     )
+
+
+def _read_instant(text: str) -> Any:
+    """As the driver reads it, which takes thirty times as long by a regular expression."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return convert_datetime(text)  # such as 0000-00-00, which old tables may hold
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:

@@ -43,6 +43,9 @@ A, C, E, L, P, S = call_attempts.c, campaigns.c, events.c, leads.c, lead_phones.
 EXAMPLES = 100
 """Rows of one broken promise that are worth listing."""
 
+REACHED = ("completed", "appointment")
+"""What `leads.closed_reason` says of a lead that was reached."""
+
 LEAD_STATUS = func.coalesce(L.lead_status, LeadStatus.OPEN.value)
 IS_MANUAL = func.coalesce(L.manual_management, False)
 IS_CALLABLE = and_(or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN), IS_MANUAL.is_(False))
@@ -247,28 +250,20 @@ def _read_attempts(connection: Connection, day_start: datetime) -> ReportRow:
 
 
 def _read_success(connection: Connection) -> dict[str, ReportRow]:
-    """By outcome: how many leads had it, and how many of those were reached by that call or a later one."""
-    had = (
-        select(A.lead_id, A.outcome, func.count().label("attempts"), func.min(A.id).label("first"))
-        .where(A.outcome.is_not(None))
-        .group_by(A.lead_id, A.outcome)
-        .subquery()
-    )
-    reached = (
-        select(A.lead_id, func.max(A.id).label("last")).where(A.outcome == "completed").group_by(A.lead_id).subquery()
-    )
+    """By outcome: how many attempts ended so, and how many of their leads were reached in the end."""
+    is_reached = L.closed_reason.in_(REACHED)
+    reached = func.coalesce(func.sum(type_coerce(is_reached, S.attempt_number.type)), 0)
     found = connection.execute(
-        select(had.c.outcome, func.sum(had.c.attempts), func.count(), func.count(reached.c.last))
-        .outerjoin_from(had, reached, and_(reached.c.lead_id == had.c.lead_id, reached.c.last >= had.c.first))
-        .group_by(had.c.outcome)
-        .order_by(had.c.outcome)
+        select(A.outcome, func.count(), reached)
+        .outerjoin_from(call_attempts, leads, L.id == A.lead_id)
+        .where(A.outcome.is_not(None))
+        .group_by(A.outcome)
+        .order_by(A.outcome)
     )
     return {
-        outcome: {
-            "attempts": int(attempts), "leads": people, "reached": reached, "success_rate": _share(reached, people),
-        }
-        for outcome, attempts, people, reached in found
-    }  # fmt: skip
+        outcome: {"attempts": total, "reached": int(people), "success_rate": _share(int(people), total)}
+        for outcome, total, people in found
+    }
 
 
 def _count_due(connection: Connection, now: datetime, of: ColumnElement[bool] | None = None) -> int:

@@ -38,7 +38,7 @@ def test_run_until_idle_calls_everybody_and_ends(ringback: Ringback, database: D
         said, complaints = process.communicate(timeout=60)
 
     assert process.returncode == 0, complaints
-    assert [lead_of(database, one).closed_reason for one in ids] == ["completed"] * 3
+    assert {lead_of(database, one).closed_reason for one in ids} <= {"completed", "appointment"}
     assert "(Ana)" in said and "completed" in said
     assert not any(lead_of(database, one).telefono in said for one in ids)
     assert ringback.json("check")["ok"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -59,6 +60,7 @@ class StoppingProvider(HttpSimulator):
         if not self.stopped:
             self.stopped = True
             os.kill(os.getpid(), signal.SIGSTOP)
+            threading.Event().wait(0.1)  # the signal takes a moment to reach this thread
         return super().place(request)
 
 
