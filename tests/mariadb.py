@@ -106,7 +106,7 @@ class PrivateMariaDB:
         made = subprocess.run(
             [
                 install, "--no-defaults", f"--datadir={self.folder / 'data'}",
-                "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve", f"--user={getpass.getuser()}", "--innodb-log-file-size=8M",
+                "--auth-root-authentication-method=normal", f"--tmpdir={self.folder / 'tmp'}", "--skip-test-db", "--skip-name-resolve", f"--user={getpass.getuser()}", "--innodb-log-file-size=8M",
                 *([] if self.durable else ["--innodb-flush-method=nosync"]),
             ],
             capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"},

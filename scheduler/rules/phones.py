@@ -36,6 +36,9 @@ def to_e164(text: str, default_country: str | None, field: str = "telefono") -> 
     A number without + is read as one of `default_country`. Numbers that are possible but not assigned
     pass: they are what people use in examples, and dialing one reaches nobody.
     """
+    if any(letter.isalpha() for letter in text):
+        # The library would read them off a telephone's keypad, and 91234567O would ring a stranger.
+        raise InvalidValue(field, text, "it has letters in it; write digits alone, like +56912345678")
     try:
         number = phonenumbers.parse(text.strip(), default_country)
     except phonenumbers.NumberParseException as error:

@@ -14,16 +14,17 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ from sqlalchemy import func, insert, select, text, update
 from scheduler.errors import RingbackError
 from scheduler.model import OPEN_STATES
 from scheduler.providers.network import SimulatedNetwork, parse_mix
-from scheduler.store import schema
 from scheduler.store.database import Database
 from scheduler.store.reports import INVARIANTS
 from scheduler.store.tables import call_attempts, call_schedule, campaigns, events, leads, scheduler_config
@@ -69,8 +69,6 @@ def pause(seconds: float) -> None:
 
 
 def _monotonic() -> float:
-    import time
-
     return time.monotonic()
 
 
@@ -512,13 +510,13 @@ class House:
         self.sampler.ask()
         found = Verdict(samples=self.sampler.samples)
         entries, calls = self.simulator.entries(), self.simulator.calls()
-        attempts = self._read_attempts()
+        attempts = self.read_attempts()
         found.calls = len(calls)
         found.add("refs_with_two_calls", _repeated(one.ref for one in calls))
         found.add("refs_asked_twice", _repeated(one["attempt_ref"] for one in entries if one["event"] == "request"))
         found.add("calls_without_attempt", [one.ref for one in calls if one.ref not in attempts])
-        called = {one.ref for one in calls}
-        found.add("refused_but_called", [ref for ref, one in attempts.items() if one.state == "refused" and ref in called])
+        refused = {ref for ref, one in attempts.items() if one.state == "refused"}
+        found.add("refused_but_called", [one.ref for one in calls if one.ref in refused])
         found.add("two_calls_to_one_phone", _overlaps(calls))
         most = _most_at_once(calls)
         found.add("calls_over_capacity", [f"{most} at once"] if most > self.capacity else [])
@@ -532,11 +530,14 @@ class House:
         found.add("check_failed", self._check())
         return found
 
-    def _read_attempts(self) -> dict[str, Any]:
+    def read_attempts(self) -> dict[str, Any]:
         query = select(A.attempt_ref, A.id, A.state, A.lead_id, A.dial_before, A.outcome)
         return self.database.read(
             lambda connection: {row.attempt_ref: row for row in connection.execute(query).all()}
         )
+
+    def count_events(self, kind: str) -> int:
+        return self._count(select(func.count()).select_from(events).where(events.c.kind == kind))
 
     def _late(self, calls: Iterable[Call], attempts: Mapping[str, Any]) -> list[str]:
         told = set(self.database.read(lambda connection: list(
@@ -609,7 +610,7 @@ def _overlaps(calls: Iterable[Call]) -> list[str]:
         those.sort(key=lambda one: one.began)
         found += [
             f"{number}: {first.ref} until {first.over}, {second.ref} from {second.began}"
-            for first, second in zip(those, those[1:], strict=False)
+            for first, second in pairwise(those)
             if second.began < first.over
         ]
     return found
@@ -624,14 +625,7 @@ def _most_at_once(calls: Iterable[Call]) -> int:
     return most
 
 
-def prepare(database: Database) -> None:
-    schema.upgrade(database)
-
-
-SEED = re.compile(r"\d+")
-
-
 def choose_seed() -> int:
-    """A seed of its own for each run, or that of RINGBACK... no: of FAULTS_SEED, to repeat one."""
+    """Another one for each test, or that of FAULTS_SEED, to repeat a failure."""
     given = os.environ.get("FAULTS_SEED")
     return int(given) if given else random.SystemRandom().randrange(1_000_000)

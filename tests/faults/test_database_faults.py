@@ -1,4 +1,4 @@
-"""The database killed, frozen, read-only, full, locked: nothing is dialed without a commit, and work goes on by itself."""
+"""The database killed, frozen, read-only, full, locked: no commit, no dial; and work goes on by itself."""
 
 from __future__ import annotations
 

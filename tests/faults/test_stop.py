@@ -35,7 +35,8 @@ def test_a_stop_during_a_take_finishes_what_was_taken(build_house: BuildHouse) -
     house = build_house(delay=(0.4, 0.6))
     daemon = house.start_daemons(1)[0]
     with house.database.engine.connect() as operator, operator.begin():
-        operator.execute(text("UPDATE scheduler_config SET config_value = '50' WHERE config_key = 'max_concurrent_calls'"))
+        key = "config_key = 'max_concurrent_calls'"
+        operator.execute(text(f"UPDATE scheduler_config SET config_value = '50' WHERE {key}"))
         if not house.database.is_sqlite:
             house.add_leads(10, sharing=0)
             pause(1)  # the take now waits for the operator
