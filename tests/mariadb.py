@@ -105,8 +105,9 @@ class PrivateMariaDB:
         (self.folder / "tmp").mkdir()
         made = subprocess.run(
             [
-                install, "--no-defaults", f"--datadir={self.folder / 'data'}",
-                "--auth-root-authentication-method=normal", f"--tmpdir={self.folder / 'tmp'}", "--skip-test-db", "--skip-name-resolve", f"--user={getpass.getuser()}", "--innodb-log-file-size=8M",
+                install, "--no-defaults", f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder / 'tmp'}",
+                "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+                f"--user={getpass.getuser()}", "--innodb-log-file-size=8M",
                 *([] if self.durable else ["--innodb-flush-method=nosync"]),
             ],
             capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"},
