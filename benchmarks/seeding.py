@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 
 from scheduler.clock import Clock
 from scheduler.config import Settings
@@ -34,7 +35,7 @@ class NotOurs(Exception):
 
 
 @contextmanager
-def prepared(url: str, *, force: bool = False, places: int = 500, keep: bool = False) -> Iterator[Database]:
+def prepared(url: str | URL, *, force: bool = False, places: int = 500, keep: bool = False) -> Iterator[Database]:
     """A database with our tables and none of our rows; what is made in it goes again at the end.
 
     Raises NotOurs when it holds leads of somebody else, unless `force`: those stay untouched all the same.

@@ -7,11 +7,14 @@ answers are what the test said they would be.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from select import select as select_sockets
 from types import SimpleNamespace
 from typing import Any
 
@@ -315,6 +318,65 @@ def with_providers(runtime: Runtime, providers: Mapping[str, Any], default: str)
 
 def with_settings(runtime: Runtime, **changed: Any) -> Runtime:
     return replace(runtime, settings=runtime.settings.model_copy(update=changed))
+
+
+# --- a bad network --------------------------------------------------------------------------------
+
+
+class Relay:
+    """Between us and a database: passes everything on, but cuts the connection at a COMMIT it was told of.
+
+    `cut_commit_after(text)`: the next COMMIT on a connection that has sent `text` before is passed on and
+    its answer swallowed, or (`is_passed_on=False`) never passed on at all.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._marker: bytes | None = None
+        self._is_passed_on = True
+        self.cuts = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def cut_commit_after(self, text: str, *, is_passed_on: bool = True) -> None:
+        self._marker, self._is_passed_on = text.encode(), is_passed_on
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        """MySQL takes turns: a request, then its answer. So one thread serves both directions."""
+        with contextlib.suppress(OSError), client, socket.create_connection(self._server) as server:
+            has_seen_it = False
+            while True:
+                readable, _, _ = select_sockets([client, server], [], [])
+                for side in readable:
+                    data = side.recv(65536)
+                    if not data:
+                        return
+                    if side is client and self._marker:
+                        has_seen_it = has_seen_it or self._marker in data
+                        if has_seen_it and b"COMMIT" in data:
+                            self._cut(server, data)
+                            return
+                    (server if side is client else client).sendall(data)
+
+    def _cut(self, server: socket.socket, commit: bytes) -> None:
+        self._marker = None
+        self.cuts += 1
+        if self._is_passed_on:
+            server.sendall(commit)
+            server.recv(65536)  # it has happened
 
 
 # --- rows as inserts ------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ class Dispatcher:
     def _turn(self, places: int) -> Report:
         started = boottime()  # before the statement that grants the budget, so that it never looks longer
         now = self.runtime.clock.now()
-        if not self.runtime.database.read(lambda connection: calls.list_due_campaigns(connection, now)):
+        if not self.runtime.database.read(lambda connection: calls.is_any_due(connection, now)):
             return Report()
         report = Report()
         told = Applied()
@@ -406,10 +406,11 @@ class _Take:
         rules = self.dispatcher.rulebook.read(connection, [one.campaign for one in due if one.campaign])
         shares = self._share(due, rules)
         locked = calls.lock_campaigns(connection, [key for key in shares if key is not None])
-        rows: list[ScheduledCall] = []
-        for key, share in shares.items():
-            if key is None or (key in locked and locked[key].status == "active"):
-                rows += calls.take_due(connection, key, self.now, share)
+        active = {
+            key: share for key, share in shares.items()
+            if key is None or (key in locked and locked[key].status == "active")
+        }
+        rows = calls.take_due_of(connection, active, self.now)
         if not rows:
             return []
         self.report.taken = len(rows)

@@ -35,6 +35,9 @@ CONNECTION_LOST = {2006, 2013, 2055, 4031}
 MAX_TRIES = 12
 CHUNK = 500
 """Rows per set-based statement: past this the CASE lists cost more than the round trips they save."""
+BY_ID = "FORCE INDEX (PRIMARY)"
+"""For statements that lock rows by id: in a small table the optimizer would rather scan all of it, and wait for
+rows that other daemons hold and that it does not even want."""
 
 
 class CommitUnclear(DatabaseUnavailable):
@@ -134,7 +137,9 @@ def change_rows(
     rows must be leaving. `keep`: where a row has None, what the column holds stays. Returns how many rows
     matched; fewer than given means that a race was lost.
     """
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    is_sqlite = connection.dialect.name == "sqlite"
+    mark = "?" if is_sqlite else "%s"
+    target = table.name if is_sqlite else f"{table.name} {BY_ID}"
     changed = 0
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
@@ -155,7 +160,7 @@ def change_rows(
                 values += (raw(row[column]) for row in chunk)
             sets.append(f"{column} = COALESCE({to}, {column})" if keep else f"{column} = {to}")
         ids = ", ".join(str(int(row["id"])) for row in chunk)
-        statement = f"UPDATE {table.name} SET {', '.join(sets)} WHERE id IN ({ids}) AND {guard}"
+        statement = f"UPDATE {target} SET {', '.join(sets)} WHERE id IN ({ids}) AND {guard}"
         changed += connection.exec_driver_sql(statement, tuple(values)).rowcount
     return changed
 

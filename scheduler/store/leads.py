@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from scheduler.model import CallStatus, Hold, Lead, LeadStatus, Phone, PhoneStatus, ScheduleStatus
 from scheduler.store.calls import in_states, word
-from scheduler.store.database import Raw, change_rows, ids_in, insert_row
+from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row
 from scheduler.store.tables import call_schedule, do_not_call, lead_phones, leads
 
 L, P, D, S = leads.c, lead_phones.c, do_not_call.c, call_schedule.c
@@ -58,7 +58,8 @@ def read_leads(
     """
     if not ids:
         return {}
-    query = select(*(DECIDING_COLUMNS if deciding else LEAD_COLUMNS)).where(ids_in(L.id, set(ids))).order_by(L.id)
+    columns = DECIDING_COLUMNS if deciding else LEAD_COLUMNS
+    query = select(*columns).with_hint(leads, BY_ID, "mysql").where(ids_in(L.id, set(ids))).order_by(L.id)
     rows = connection.execute(query.with_for_update() if lock else query)
     return {row[0]: _lead(row) for row in rows}
 

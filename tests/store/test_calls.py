@@ -370,3 +370,4 @@ def open_transaction(database: Database) -> Iterator[Connection]:
             yield connection
         finally:
             transaction.rollback()
+            connection.invalidate()  # with whatever was set for the session

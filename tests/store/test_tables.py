@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import exc, insert, select, update
 
+from scheduler.rules.policy import CONFIG_KEYS
 from scheduler.store import tables
 from tests.conftest import NOON
 from tests.factories import add_campaign, add_lead, call_of, chilean, find, find_all, lead_of, plan_call, sql
@@ -233,7 +234,7 @@ def test_a_campaign_of_a_code_and_a_name_is_active(database):
 def test_the_seeds_name_every_setting_with_a_description(database):
     rows = find_all(database, tables.scheduler_config)
 
-    assert {"default_delay_hours", "default_max_attempts", "working_days", "timezone"} < {one.config_key for one in rows}
+    assert {one.config_key for one in rows} == set(CONFIG_KEYS)
     assert all(one.description for one in rows)
 
 
