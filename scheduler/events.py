@@ -17,8 +17,6 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from scheduler.rules.phones import shorten
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -177,6 +175,15 @@ def set_up_logging(level: str, log_format: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def shorten(number: str | None) -> str:
+    """A number as logs may show it: enough to recognise, not enough to dial."""
+    if not number:
+        return "(no number)"
+    if len(number) <= 8:
+        return number[:2] + "****"
+    return number[:4] + "*" * (len(number) - 8) + number[-4:]
 
 
 def _utc(at: datetime) -> str:

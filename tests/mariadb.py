@@ -22,10 +22,14 @@ class Unavailable(Exception):
 
 
 class PrivateMariaDB:
-    """Fast by default (a kill of the server may lose commits); `durable` keeps every promise it makes."""
+    """Fast by default (a kill of the server may lose commits); `durable` keeps every promise it makes.
 
-    def __init__(self, *, durable: bool = False) -> None:
+    The small `buffer_pool` and log start quickly; tables of millions of rows want larger ones.
+    """
+
+    def __init__(self, *, durable: bool = False, buffer_pool: str = "64M", log_size: str = "8M") -> None:
         self.durable = durable
+        self.buffer_pool, self.log_size = buffer_pool, log_size
         self.port = _free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="rb"))  # short: socket names are limited to 107 bytes
         self.process: subprocess.Popen[bytes] | None = None
@@ -58,9 +62,10 @@ class PrivateMariaDB:
                     f"--pid-file={self.folder / 'm.pid'}", f"--port={self.port}", "--bind-address=127.0.0.1",
                     "--skip-networking=0", "--skip-name-resolve", f"--init-file={self.folder / 'init.sql'}",
                     f"--tmpdir={self.folder / 'tmp'}", "--default-time-zone=+00:00", "--character-set-server=utf8mb4",
-                    "--collation-server=utf8mb4_unicode_ci", "--skip-log-bin", "--innodb-log-file-size=8M",
-                    "--innodb-buffer-pool-size=64M", f"--innodb-flush-log-at-trx-commit={int(self.durable)}",
-                    "--performance-schema=0", "--max-connections=200", *unsafe,
+                    "--collation-server=utf8mb4_unicode_ci", "--skip-log-bin",
+                    f"--innodb-log-file-size={self.log_size}", f"--innodb-buffer-pool-size={self.buffer_pool}",
+                    f"--innodb-flush-log-at-trx-commit={int(self.durable)}", "--performance-schema=0",
+                    "--max-connections=200", *unsafe,
                 ],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )
@@ -107,7 +112,7 @@ class PrivateMariaDB:
             [
                 install, "--no-defaults", f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder / 'tmp'}",
                 "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
-                f"--user={getpass.getuser()}", "--innodb-log-file-size=8M",
+                f"--user={getpass.getuser()}", f"--innodb-log-file-size={self.log_size}",
                 *([] if self.durable else ["--innodb-flush-method=nosync"]),
             ],
             capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"},

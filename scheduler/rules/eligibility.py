@@ -153,8 +153,8 @@ def explain(case: Case) -> list[Answer]:
         answers.append(Answer(question.__name__.lstrip("_").replace("_", " "), verdict))
         if isinstance(verdict, Dropped) or (case.lead is None):
             break
-        if case.phone is None and question is _has_number:
-            break
+        if case.phone is None and isinstance(verdict, Closed):
+            break  # without a number to call, the rest cannot be asked
     return answers
 
 
@@ -287,7 +287,10 @@ def phones_of(lead: Lead) -> tuple[Phone, ...]:
     if not lead.phones:
         return (Phone(lead.id, 1, lead.phone),) if lead.phone else ()
     first, rest = lead.phones[0], lead.phones[1:]
-    if lead.phone and first.position == 1 and first.number != lead.phone:
+    if lead.phone and first.position > 1:
+        # Written by hand: `telefono` alone, and later a second number.
+        return (Phone(lead.id, 1, lead.phone), *lead.phones)
+    if lead.phone and first.number != lead.phone:
         # Somebody changed `leads.telefono` by SQL: position 1 mirrors it, and a new number is untried.
         return (Phone(lead.id, 1, lead.phone), *rest)
     return lead.phones

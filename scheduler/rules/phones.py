@@ -84,15 +84,6 @@ def number_facts(number: str) -> NumberFacts:
     return NumberFacts(country=phonenumbers.region_code_for_number(parsed) or _main_country(parsed), zones=zones)
 
 
-def shorten(number: str | None) -> str:
-    """A number as logs may show it: enough to recognise, not enough to dial."""
-    if not number:
-        return "(no number)"
-    if len(number) <= 8:
-        return number[:2] + "****"
-    return number[:4] + "*" * (len(number) - 8) + number[-4:]
-
-
 def _known(zones: Iterable[str]) -> tuple[str, ...]:
     return tuple(zone for zone in zones if zone != UNKNOWN_ZONE)
 

@@ -28,7 +28,7 @@ from scheduler.model import (
     ScheduleStatus,
 )
 from scheduler.rules.lifecycle import states_before, statuses_before
-from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, insert_rows
+from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, insert_rows, raw
 from scheduler.store.tables import call_attempts, call_schedule, campaigns, do_not_call, leads, scheduler_config
 
 S, A, C, D, L = call_schedule.c, call_attempts.c, campaigns.c, do_not_call.c, leads.c
@@ -97,9 +97,14 @@ def list_due_campaigns(connection: Connection, now: datetime) -> list[DueCampaig
 
 
 def is_any_due(connection: Connection, now: datetime) -> bool:
-    """Is a row of an active campaign, or of none, due? Cheaper than the list, and it stops at the first."""
-    of_campaign = _oldest_pending(S.campaign_id == C.id).where(S.scheduled_at <= now).exists()
-    found = connection.execute(select(C.id).where(C.status == CampaignStatus.ACTIVE, of_campaign).limit(1)).first()
+    """Is a row of an active campaign, or of none, due? Stops at the first that is.
+
+    Not by EXISTS: MariaDB would turn that into a list of all pending rows first.
+    """
+    oldest = _oldest_pending(S.campaign_id == C.id).scalar_subquery()
+    found = connection.execute(
+        select(C.id).where(C.status == CampaignStatus.ACTIVE, oldest <= now).limit(1)
+    ).first()
     if found is None:
         found = connection.execute(_oldest_pending(S.campaign_id.is_(None)).where(S.scheduled_at <= now)).first()
     return found is not None

@@ -234,7 +234,7 @@ def on_simulator(runtime: Runtime, clock, seed: int) -> Station:
     )
     faults = "refuse=0.03,throttle=0.03,hold=0.01,invalid_number=0.01,swallow=0.03,lose_answer=0.03,lookup_error=0.05"
     simulator = Simulator(network, clock, FaultPlan(parse_faults(faults), seed=seed))
-    return Station(runtime, simulator)
+    return Station(with_settings(runtime, poll_every=40.0), simulator)
 
 
 def live_through(station: Station, database, clock, chance: random.Random) -> int:

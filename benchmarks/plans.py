@@ -1,0 +1,174 @@
+"""How MariaDB or MySQL carries out every statement of the service, on a table of many rows.
+
+    python benchmarks/plans.py --url mysql+pymysql://user:password@host/ [--rows 200000]
+
+Dispatch, follow and upkeep run once on leads in every state, and each statement that they send is listened
+to and explained with the values it had. Marked are those that read all of a large table or index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from sqlalchemy import event, text
+
+from benchmarks.cycle import AtOnce
+from benchmarks.seeding import add_campaign, add_campaigns, add_leads, add_waiting, open_runtime
+from benchmarks.ticks import FAR_AHEAD, own_database
+from scheduler.events import SilentReporter
+from scheduler.model import Outcome
+from scheduler.providers.base import Accepted, CallKey, CallReport, DialRequest, Phase
+from scheduler.service.dispatch import Dispatcher
+from scheduler.service.follow import Follower
+from scheduler.service.upkeep import Upkeep
+from scheduler.store.database import Database
+
+MANY = 1_000
+"""Rows read in full that are worth a mark."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", required=True, help="a MySQL or MariaDB server where databases may be made")
+    parser.add_argument("--rows", type=int, default=200_000, help="pending rows (default 200000)")
+    options = parser.parse_args()
+    with own_database(options.url, "plans") as database:
+        seed(database, options.rows)
+        heard = listen(database)
+        run_service(database)
+        marked = sum(show(database, one) for one in heard.values())
+    print(f"\n{len(heard)} statements, {marked} of them marked")
+    sys.exit(1 if marked else 0)
+
+
+@dataclass
+class Heard:
+    """A statement, by its text without values; the first values that it was sent with."""
+
+    shape: str
+    statement: str
+    values: Any
+    times: int = field(default=0)
+
+
+def seed(database: Database, rows: int) -> None:
+    """Waiting, due, paused, completed, closed and held rows, each in numbers that make a scan dear."""
+    now = database.now()
+    busy = add_campaign(database)
+    resting = add_campaign(database, "benchmark-paused", status="paused")
+    add_campaigns(database, [f"benchmark-{number}" for number in range(200)])
+    add_waiting(database, busy, rows, first=0, at=now + timedelta(days=3))
+    add_waiting(database, resting, rows // 4, first=rows, at=now - timedelta(days=1))
+    add_leads(database, busy, 50, first=FAR_AHEAD)
+    history = add_campaign(database, "benchmark-history", status="completed")
+    add_waiting(database, history, rows // 2, first=2 * rows, at=now - timedelta(days=5))
+    old = {"key": history, "ago": (now - timedelta(days=5)).strftime("%Y-%m-%d %H:%M:%S")}
+    ended = (
+        "INSERT INTO call_attempts (attempt_ref, schedule_id, lead_id, campaign_id, attempt_number, telefono, provider,"
+        " state, outcome, claimed_at, ended_at) SELECT UUID(), s.id, s.lead_id, s.campaign_id, 1, l.telefono,"
+        " 'benchmark', 'ended', 'no_answer', :ago, :ago FROM call_schedule s JOIN leads l ON l.id = s.lead_id"
+        " WHERE s.campaign_id = :key"
+    )
+    completed = "UPDATE call_schedule SET status = 'completed', last_outcome = 'no_answer' WHERE campaign_id = :key"
+    closed = (
+        "UPDATE leads SET lead_status = 'closed', closed_at = :ago, closed_reason = 'max_attempts'"
+        " WHERE campaign_id = :key"
+    )
+    for statement in (ended, completed, closed):
+        database.transact(lambda connection: connection.execute(text(statement), old))  # noqa: B023
+    database.transact(lambda connection: connection.execute(
+        text("ANALYZE TABLE leads, lead_phones, call_schedule, call_attempts, campaigns")
+    ))
+
+
+def listen(database: Database) -> dict[str, Heard]:
+    heard: dict[str, Heard] = {}
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:
+        if not re.match(r"\s*\(?(SELECT|UPDATE|DELETE)", statement):
+            return
+        one = heard.setdefault(shape := shape_of(statement), Heard(shape, statement, values[0] if many else values))
+        one.times += 1
+
+    return heard
+
+
+def shape_of(statement: str) -> str:
+    """The statement with its lists of values and its CASE arms cut short."""
+    flat = " ".join(statement.split())
+    flat = re.sub(r"(WHEN \S+ THEN \S+ ?)+", "WHEN .. THEN .. ", flat)
+    flat = re.sub(r"\((\s*(%s|%\(\w+\)s|\d+|'[^']*'),?)+\)", "(..)", flat)
+    parts = flat.split(" UNION ALL ")
+    return parts[0] if len(parts) == 1 else f"{re.sub(r'[0-9]+', 'N', parts[0])} UNION ALL .."
+
+
+def run_service(database: Database) -> None:
+    """One life: calls that end later, at once, and an upkeep with something to do."""
+    by_and_by = ByAndBy()
+    runtime = open_runtime(database, by_and_by)
+    reporter = SilentReporter()
+    dispatcher = Dispatcher(runtime, owner="benchmark", reporter=reporter, places=50)
+    follower = Follower(runtime, reporter=reporter)
+    upkeep = Upkeep(runtime, owner="benchmark", reporter=reporter)
+    dispatcher.run_once()
+    dispatcher.drain()
+    dispatcher.close()
+    database.transact(lambda connection: connection.execute(
+        text("UPDATE call_attempts SET next_poll_at = '2000-01-01' WHERE state = 'live'")
+    ))
+    follower.run_once()
+    database.transact(lambda connection: connection.execute(
+        text("UPDATE leads SET lead_status = 'closed' WHERE lead_status = 'open' ORDER BY id DESC LIMIT 20")
+    ))
+    upkeep.run_once()
+    upkeep.run_once()
+
+
+class ByAndBy(AtOnce):
+    """Calls that are live first, and over when they are asked about."""
+
+    waits = False
+
+    def place(self, request: DialRequest) -> Accepted:
+        return Accepted(f"call-{next(self._numbers)}")
+
+    def poll(self, calls: Sequence[CallKey], now: datetime) -> dict[str, CallReport | None]:
+        return {
+            one.call_id: CallReport(call_id=one.call_id, phase=Phase.ENDED, outcome=Outcome.NO_ANSWER, ended_at=now)
+            for one in calls if one.call_id
+        }
+
+
+def show(database: Database, one: Heard) -> bool:
+    """Print one plan. Was it marked?"""
+    rows = database.read(
+        lambda connection: connection.exec_driver_sql(f"EXPLAIN {one.statement}", one.values).mappings().all()
+    )
+    reads_all = any(is_read_in_full(row) for row in rows)
+    print(f"{'READS ALL ' if reads_all else ''}{one.times} x {one.shape[:300]}")
+    for row in rows[:4]:
+        print(f"      {row['select_type']} {row['table']}: {row['type']}, key {row['key']}, {row['rows']} rows,"
+              f" {row['Extra']}")
+    if len(rows) > 4:
+        print(f"      and {len(rows) - 4} more of the kind")
+    return reads_all
+
+
+def is_read_in_full(row: Mapping[str, Any]) -> bool:
+    """A scan, or a subquery that is worked out for all rows before the first is asked for."""
+    way = row["type"] in ("ALL", "index") or row["select_type"] == "MATERIALIZED"
+    return way and int(row["rows"] or 0) > MANY
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""Every figure of the design beside its target, as ratios measured in this one run.
+
+    make bench             all of it
+    make bench QUICK=1     smaller sizes, to see that nothing is badly wrong
+
+Works on a private MariaDB that commits durably, started here and removed at the end, or on the server that
+RINGBACK_BENCH_MYSQL_URL names (databases called ringback_bench_* are made there and dropped). What is
+compared is measured in turn, because a machine's pace drifts; medians throughout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import make_url
+
+from benchmarks.showing import progress
+from benchmarks.ticks import own_database
+from tests.mariadb import PrivateMariaDB, Unavailable
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Sizes:
+    cycles: int
+    apscheduler: int
+    memory: int
+    imported: int
+    rounds: int = 3
+
+
+FULL = Sizes(cycles=20_000, apscheduler=1_000, memory=100_000, imported=100_000)
+QUICK = Sizes(cycles=3_000, apscheduler=200, memory=6_000, imported=10_000)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A line of the table. `measured` is a ratio, or seconds, or rows per second."""
+
+    what: str
+    measured: float
+    target: float
+    at_least: bool
+    detail: str
+
+    @property
+    def is_reached(self) -> bool:
+        return self.measured >= self.target if self.at_least else self.measured <= self.target
+
+    @property
+    def verdict(self) -> str:
+        if self.is_reached:
+            return "reached"
+        off = abs(self.measured - self.target) / self.target
+        return f"{off:.0%} {'below' if self.at_least else 'above'}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="smaller sizes")
+    parser.add_argument("--only", choices=GROUPS, action="append", help="this group of figures; may be repeated")
+    parser.add_argument("--json", action="store_true", help="one JSON array instead of the table")
+    options = parser.parse_args()
+    sizes = QUICK if options.quick else FULL
+    figures: list[Figure] = []
+    started = time.monotonic()
+    try:
+        with server() as url:
+            for name in options.only or GROUPS:
+                progress(f"{name} ...")
+                figures += GROUPS[name](Bench(url, sizes, is_quick=options.quick))
+    except Unavailable as error:
+        sys.exit(str(error))
+    progress(f"measured in {time.monotonic() - started:.0f} s")
+    show(figures, as_json=options.json, is_quick=options.quick)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    given = os.environ.get("RINGBACK_BENCH_MYSQL_URL")
+    if given:
+        yield given
+        return
+    progress("starting a private MariaDB with durable commits ...")
+    with PrivateMariaDB(durable=True, buffer_pool="1G", log_size="256M") as private:
+        yield private.url
+
+
+class Bench:
+    """Runs the single benchmarks, each in a process of its own, on the server of `url`."""
+
+    def __init__(self, url: str, sizes: Sizes, *, is_quick: bool) -> None:
+        self.url, self.sizes, self.is_quick = url, sizes, is_quick
+
+    def run(self, name: str, *arguments: object, url: str | None = None) -> dict[str, Any]:
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--url", url or self.url, "--json"]
+        done = subprocess.run(
+            [*command, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:
+            sys.exit(f"{name} failed (exit code {done.returncode})")
+        figures: dict[str, Any] = json.loads(done.stdout)
+        return figures
+
+    @contextmanager
+    def database(self, name: str) -> Iterator[str]:
+        """The URL of a database made for this, and dropped again."""
+        with own_database(self.url, name):
+            yield make_url(self.url).set(database=f"ringback_bench_{name}").render_as_string(hide_password=False)
+
+
+def measure_cycles(bench: Bench) -> list[Figure]:
+    """The dispatcher, the floor and the other store, in turn."""
+    sizes = bench.sizes
+    paces: dict[str, list[float]] = {"floor": [], "cycle": [], "apscheduler_jobs": []}
+    with bench.database("cycles") as url:
+        for turn in range(sizes.rounds):
+            for name, leads in (
+                ("floor", sizes.cycles), ("cycle", sizes.cycles), ("apscheduler_jobs", sizes.apscheduler)
+            ):
+                pace = bench.run(name, "--leads", leads, url=url)["cycles_per_second"]
+                paces[name].append(pace)
+                progress(f"  {turn + 1} of {sizes.rounds}: {name} {pace:,.0f}/s")
+    floor, cycle, other = (statistics.median(paces[name]) for name in ("floor", "cycle", "apscheduler_jobs"))
+    over_floor, over_other = (
+        statistics.median(one / two for one, two in zip(paces["cycle"], paces[name], strict=True))
+        for name in ("floor", "apscheduler_jobs")
+    )
+    return [
+        Figure("cycles/s over raw PyMySQL", over_floor, 0.8, True, f"{cycle:,.0f}/s over {floor:,.0f}/s"),
+        Figure("cycles/s over APScheduler's job store", over_other, 5, True, f"{cycle:,.0f}/s over {other:,.0f}/s"),
+    ]
+
+
+def measure_ticks(bench: Bench) -> list[Figure]:
+    small = ["--small"] if bench.is_quick else []
+    growth = bench.run("ticks", "--case", "growth", *small)
+    paused = bench.run("ticks", "--case", "paused", *small)
+    many = bench.run("ticks", "--case", "campaigns", *small)
+    return [
+        Figure(
+            f"tick at {growth['rows_many']:,} rows over {growth['rows_few']:,}", growth["ratio"], 1.5, False,
+            f"{growth['seconds_many'] * 1e3:.0f} ms over {growth['seconds_few'] * 1e3:.0f} ms",
+        ),
+        Figure(
+            f"tick beside {paused['rows_paused']:,} paused due rows", paused["ratio"], 1.2, False,
+            f"{paused['seconds_beside'] * 1e3:.0f} ms over {paused['seconds_without'] * 1e3:.0f} ms",
+        ),
+        Figure(
+            f"one tick over {many['campaigns']:,} campaigns (s)", many["seconds"], 1, False,
+            f"{many['rows_dialed']:,} rows dialed",
+        ),
+    ]
+
+
+def measure_memory(bench: Bench) -> list[Figure]:
+    with bench.database("memory") as url:
+        found = bench.run("memory", "--leads", bench.sizes.memory, url=url)
+    return [Figure(
+        f"memory after {found['leads']:,} cycles over 1,000", found["ratio"], 1.1, False,
+        f"{found['mb_after_all']} MB over {found['mb_after_few']} MB",
+    )]
+
+
+def measure_import(bench: Bench) -> list[Figure]:
+    with bench.database("import") as url:
+        paces = [
+            bench.run("imports", "--rows", bench.sizes.imported, url=url)["rows_per_second"]
+            for _ in range(bench.sizes.rounds)
+        ]
+    return [Figure(
+        f"import of {bench.sizes.imported:,} leads (rows/s)", statistics.median(paces), 8_000, True,
+        f"{min(paces):,} to {max(paces):,}",
+    )]
+
+
+GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
+    "cycles": measure_cycles, "ticks": measure_ticks, "memory": measure_memory, "import": measure_import,
+}
+
+
+def show(figures: list[Figure], *, as_json: bool, is_quick: bool) -> None:
+    if as_json:
+        print(json.dumps([
+            {"figure": one.what, "measured": one.measured, "target": one.target, "reached": one.is_reached,
+             "detail": one.detail}
+            for one in figures
+        ]))
+        return
+    table = Table(title="Ringback, quick sizes: no measure of the targets" if is_quick else "Ringback")
+    for name in ("figure", "measured", "target", "verdict", "which is"):
+        table.add_column(name, justify="right" if name in ("measured", "target") else "left")
+    for one in figures:
+        sign = "≥" if one.at_least else "≤"
+        table.add_row(one.what, f"{one.measured:,.4g}", f"{sign} {one.target:,}", one.verdict, one.detail)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST, FULL_PACE, LONGEST_REST, Breaker, Claim, share_out
+
+NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+# --- sharing ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "places, claims, shares",
+    [
+        (10, [], {}),
+        (0, [("a", 0, 5)], {}),
+        (10, [("a", 0, 3)], {"a": 3}),
+        (2, [("a", 0, 5)], {"a": 2}),
+        (4, [("a", 0, 9), ("b", 0, 9)], {"a": 2, "b": 2}),
+        (5, [("a", 0, 9), ("b", 0, 9)], {"a": 3, "b": 2}),
+        (10, [("a", 0, 1), ("b", 0, 99)], {"a": 1, "b": 9}),
+        (2, [("a", 0, 9), ("b", 0, 9), ("c", 0, 9)], {"a": 1, "b": 1}),
+        (10, [("a", 0, 0), ("b", 0, 9)], {"b": 9}),
+        (5, [("high", 9, 4), ("low", 0, 9)], {"high": 4, "low": 1}),
+        (3, [("high", 9, 4), ("low", 0, 9)], {"high": 3}),
+        (6, [("x", 5, 2), ("y", 5, 2), ("low", 1, 9)], {"x": 2, "y": 2, "low": 2}),
+    ],
+)
+def test_places_are_shared_by_priority_and_then_evenly(places, claims, shares):
+    assert share_out(places, [Claim(*one) for one in claims]) == shares
+
+
+CLAIMS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), max_size=8).map(
+    lambda wishes: [
+        Claim(number, priority, room)
+        for number, (priority, room) in enumerate(sorted(wishes, key=lambda wish: -wish[0]))
+    ]
+)
+
+
+@given(st.integers(0, 40), CLAIMS)
+def test_shares_fit_the_places_and_the_rooms_and_leave_no_place_unused(places, claims):
+    shares = share_out(places, claims)
+
+    assert sum(shares.values()) == min(places, sum(one.room for one in claims))
+    assert all(0 < shares[one.key] <= one.room for one in claims if one.key in shares)
+
+
+@given(st.integers(0, 40), CLAIMS)
+def test_nobody_gets_two_while_an_equal_with_room_gets_none(places, claims):
+    shares = share_out(places, claims)
+
+    for one in claims:
+        if one.room and one.key not in shares:
+            assert all(shares.get(other.key, 0) < 2 for other in claims if other.priority == one.priority)
+            assert all(other.key not in shares for other in claims if other.priority < one.priority)
+
+
+# --- the breaker -------------------------------------------------------------------------------------------------
+
+
+def test_a_provider_without_faults_may_be_asked_for_anything():
+    assert Breaker().room(NOW, in_flight=10_000) is None
+
+
+def test_it_opens_after_so_many_faults_in_a_row_and_not_before():
+    breaker = Breaker()
+    for _ in range(FAULTS_TO_OPEN - 1):
+        breaker = breaker.failed(NOW)
+    assert not breaker.is_open(NOW)
+
+    assert breaker.failed(NOW).is_open(NOW)
+    assert not breaker.succeeded().failed(NOW).is_open(NOW)
+
+
+def test_a_bad_key_or_throttling_opens_it_at_once():
+    assert Breaker().failed(NOW, at_once=True).room(NOW, 0) == 0
+
+
+@pytest.mark.parametrize("rest, opens_again", [(None, 5), (SECOND, 5), (90 * SECOND, 90), (timedelta(days=1), 300)])
+def test_it_rests_as_long_as_the_provider_asks_within_reason(rest, opens_again):
+    breaker = Breaker().failed(NOW, at_once=True, rest=rest)
+
+    assert breaker.is_open(NOW + (opens_again - 1) * SECOND)
+    assert not breaker.is_open(NOW + opens_again * SECOND)
+
+
+def test_after_its_rest_one_call_goes_through_as_a_probe():
+    breaker = Breaker().failed(NOW, at_once=True)
+
+    assert breaker.room(NOW + FIRST_REST, in_flight=0) == 1
+    assert breaker.room(NOW + FIRST_REST, in_flight=1) == 0
+
+
+def test_a_probe_that_fails_doubles_the_rest_up_to_a_limit():
+    breaker, now, rests = Breaker(), NOW, []
+    for _ in range(10):
+        breaker = breaker.failed(now, at_once=True)
+        assert breaker.open_until is not None
+        rests.append(breaker.open_until - now)
+        now = breaker.open_until
+
+    assert rests[:4] == [FIRST_REST, 2 * FIRST_REST, 4 * FIRST_REST, 8 * FIRST_REST]
+    assert rests[-1] == LONGEST_REST
+
+
+def test_a_failed_probe_needs_no_further_faults_to_open_it_again():
+    breaker = Breaker().failed(NOW, at_once=True)
+    later = NOW + FIRST_REST
+
+    assert breaker.failed(later).is_open(later)
+
+
+def test_late_answers_to_calls_placed_before_it_opened_say_nothing_new():
+    breaker = Breaker().failed(NOW, at_once=True)
+
+    assert breaker.failed(NOW + SECOND) == breaker
+
+
+def test_a_provider_that_recovers_is_used_slowly_at_first():
+    breaker, paces = Breaker().failed(NOW, at_once=True), []
+    while breaker.pace is not None:
+        paces.append(breaker.pace)
+        breaker = breaker.succeeded()
+
+    assert paces == [1, 2, 4, 8, 16, 32, FULL_PACE]
+    assert breaker == Breaker()

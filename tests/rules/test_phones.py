@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+
+from scheduler.errors import InvalidValue
+from scheduler.rules.phones import is_e164, number_facts, to_e164
+
+MANY_ZONES = "+34600000001"  # a Spanish mobile: the peninsula or the Canaries
+
+
+@pytest.mark.parametrize(
+    "text, country, number",
+    [
+        ("+56912345678", None, "+56912345678"),
+        ("+56 9 1234 5678", "AR", "+56912345678"),
+        ("9 1234 5678", "CL", "+56912345678"),
+        ("(600) 000-001", "ES", "+34600000001"),
+        ("0034 600 000 001", "ES", "+34600000001"),
+        ("011 15-2345-6789", "AR", "+5491123456789"),
+        ("(202) 555-0123", "US", "+12025550123"),
+        ("55 1234 5678", "MX", "+525512345678"),
+        ("  300 1234567 ", "CO", "+573001234567"),
+    ],
+)
+def test_a_number_is_written_in_one_form(text, country, number):
+    assert to_e164(text, country) == number
+
+
+@pytest.mark.parametrize(
+    "text, country, wrong",
+    [
+        ("", "CL", "not a phone number"),
+        ("call me", "CL", "letters"),
+        ("---", "CL", "not a phone number"),
+        ("912345678", None, "no known country code"),
+        ("+999 123 456 789", "CL", "country code"),
+        ("123", "CL", "too few digits"),
+        ("+56 9 1234 5678 9012 345", "CL", "too many digits"),
+        ("555-0123", "US", "area code is missing"),
+        ("+12025550123 ext. 5", "US", "letters"),
+        ("+12025550123 #5", "US", "extension"),
+    ],
+)
+def test_what_is_no_number_is_refused_and_says_why(text, country, wrong):
+    with pytest.raises(InvalidValue, match=wrong) as refusal:
+        to_e164(text, country)
+
+    assert refusal.value.field == "telefono"
+
+
+@pytest.mark.parametrize(
+    "number, good",
+    [
+        ("+56912345678", True), ("+1234567", True), ("+123456789012345", True), ("+123456", False),
+        ("+1234567890123456", False), ("56912345678", False), ("+0123456789", False), ("+56 912345678", False),
+        ("+56912345678\n", False), ("+٥٦٩١٢٣٤٥٦٧٨", False), ("", False), (None, False),
+    ],
+)  # fmt: skip
+def test_only_plus_and_seven_to_fifteen_digits_can_be_dialed(number, good):
+    assert is_e164(number) is good
+
+
+@pytest.mark.parametrize(
+    "number, country, zones",
+    [
+        ("+56912345678", "CL", {"America/Santiago"}),
+        ("+34911234567", "ES", {"Europe/Madrid"}),
+        (MANY_ZONES, "ES", {"Europe/Madrid", "Atlantic/Canary"}),
+        ("+12025550123", "US", {"America/New_York"}),
+        ("+13105550123", "US", {"America/Los_Angeles"}),
+        ("+573001234567", "CO", {"America/Bogota"}),
+    ],
+)
+def test_a_number_tells_its_country_and_every_zone_it_may_ring_in(number, country, zones):
+    facts = number_facts(number)
+
+    assert (facts.country, set(facts.zones)) == (country, zones)
+
+
+def test_a_number_without_a_place_names_no_zone():
+    assert number_facts("+888123456789").zones == ()
+
+
+@pytest.mark.parametrize("number", ["912345678", "", "+56 9", "+999123456789"])
+def test_facts_are_asked_of_international_numbers_alone(number):
+    with pytest.raises(InvalidValue):
+        number_facts(number)
