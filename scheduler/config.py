@@ -88,6 +88,12 @@ class Settings(BaseSettings):
             return timedelta(seconds=self.lease_seconds)
         return configured or timedelta(seconds=60)
 
+    def safe_lease(self, configured: timedelta) -> timedelta:
+        """The lease to claim with: what is configured, kept between the longest dial and the settle time."""
+        shortest = timedelta(seconds=self.dial_budget + self.request_timeout + 1) + SLACK
+        longest = timedelta(seconds=self.settle_seconds - 1)
+        return max(shortest, min(self.lease(configured), longest))
+
     def problems(self, lease: timedelta | None = None) -> list[str]:
         """Every complaint about these settings and their relations. Empty when all is well."""
         found = []

@@ -5,6 +5,7 @@
     |   `-- InvalidSettings       several of them at once, from one settings row or document
     |-- NotFound                  no row with that id
     |-- Conflict                  the row is there but not in a state that allows this
+    |-- Contended                 rows stayed locked by others; nothing was written, try again
     |-- DatabaseUnavailable       not reachable, read-only, full: wait and try again
     |-- SchemaMismatch            the tables are older or newer than this code
     `-- ProviderError             a telephony request that cannot be answered; says if it is permanent
@@ -53,6 +54,10 @@ class NotFound(RingbackError):
 
 class Conflict(RingbackError):
     """The row is not in a state that allows this."""
+
+
+class Contended(RingbackError):
+    """Somebody else holds these rows."""
 
 
 class DatabaseUnavailable(RingbackError):

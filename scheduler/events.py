@@ -48,6 +48,7 @@ class Reporter:
         )
         self._skipped = Counter("ringback_skipped_ticks", "Ticks that found the last one running", ["job"],
                                 registry=self.registry)
+        self._unsaid = Counter("ringback_unsaid", "Happenings that could not be told", registry=self.registry)
         self._breaker = Gauge("ringback_breaker_open", "1 while a provider is left alone", ["provider"],
                               registry=self.registry)
 
@@ -146,10 +147,13 @@ class Reporter:
 
     def _say(self, at: datetime, level: str, kind: str, text: str) -> None:
         self._happened.labels(kind).inc()
-        if self._listener is not None:
-            self._listener(Line(at, level, kind, text))
-        else:
-            getattr(self._log, level)(text, kind=kind)
+        try:
+            if self._listener is not None:
+                self._listener(Line(at, level, kind, text))
+            else:
+                getattr(self._log, level)(text, kind=kind)
+        except Exception:  # between a commit and its dial nothing may fail for want of somebody to tell
+            self._unsaid.inc()
 
 
 class SilentReporter(Reporter):

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
+
+UNREADABLE = datetime(1, 1, 1, tzinfo=UTC)
+"""Stands for a date that somebody typed into SQLite and that is none: its row is held, the others go on."""
 
 
 class LeadStatus(StrEnum):

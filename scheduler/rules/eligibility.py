@@ -8,7 +8,7 @@ straight back; a "never" closes or holds the lead with the reason and never loop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from scheduler.errors import InvalidValue
 from scheduler.model import (
     RETRYABLE_OUTCOMES,
+    UNREADABLE,
     CallStatus,
     Campaign,
     CampaignStatus,
@@ -32,6 +33,7 @@ from scheduler.model import (
 from scheduler.rules.hours import HoursRule, OpenSpan, explain_closed, next_allowed, open_span, zone_info
 from scheduler.rules.phones import is_e164
 from scheduler.rules.policy import Policy, Setting
+from scheduler.rules.retry import most_with_promises
 from scheduler.rules.zones import LeadZones, lead_zones
 
 RECHECK_HELD = timedelta(hours=1)
@@ -81,15 +83,23 @@ class Closed:
     reason: str
 
 
-Verdict: TypeAlias = Yes | Later | Held | Dropped | Closed
+@dataclass(frozen=True, slots=True)
+class RoundOver:
+    """None of the numbers that were left for this round can be dialed: what follows is as after a call."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Yes | Later | Held | Dropped | Closed | RoundOver
 
 
 @dataclass(frozen=True)
 class Case:
     """One scheduled call at one instant, with everything that bears on it.
 
-    `barred` are numbers on the do-not-call list, with the reason; `engaged` are numbers that have an
-    open attempt somewhere. `dial_budget` is how long the dial may take to begin.
+    `barred` are numbers on the do-not-call list, with the reason; `engaged` are numbers that have an open
+    attempt somewhere, `is_engaged` says that this lead or this very row has one. `dial_budget` is how long
+    the dial may take to begin.
     """
 
     now: datetime
@@ -98,7 +108,8 @@ class Case:
     campaign: Campaign | None
     policy: Policy
     barred: Mapping[str, str] = field(default_factory=dict)
-    engaged: frozenset[str] = frozenset()
+    engaged: Collection[str] = frozenset()
+    is_engaged: bool = False
     dial_budget: timedelta = timedelta(0)
 
     @property
@@ -112,13 +123,19 @@ class Case:
 
     @cached_property
     def phone(self) -> Phone | None:
-        """The number to dial: from the planned position on, then from the first, skipping barred ones."""
-        free = [
+        """The number to dial: the first usable one from the planned position on. A row planned for a later
+        number never goes back to an earlier one: that was rung in this round, and its delay must pass first.
+        """
+        start = self.call.phone_position or 1
+        return next((phone for phone in self.usable if phone.position >= start), None)
+
+    @cached_property
+    def usable(self) -> tuple[Phone, ...]:
+        """Numbers that are neither invalid nor barred."""
+        return tuple(
             phone for phone in self.phones
             if phone.status is PhoneStatus.ACTIVE and phone.number not in self.barred
-        ]
-        start = self.call.phone_position or 1
-        return next((phone for phone in free if phone.position >= start), free[0] if free else None)
+        )
 
     @cached_property
     def where(self) -> LeadZones:
@@ -153,7 +170,7 @@ def explain(case: Case) -> list[Answer]:
         answers.append(Answer(question.__name__.lstrip("_").replace("_", " "), verdict))
         if isinstance(verdict, Dropped) or (case.lead is None):
             break
-        if case.phone is None and isinstance(verdict, Closed):
+        if case.phone is None and isinstance(verdict, Closed | RoundOver):
             break  # without a number to call, the rest cannot be asked
     return answers
 
@@ -181,6 +198,10 @@ def _not_manual(case: Case) -> Verdict | None:
 
 
 def _is_readable(case: Case) -> Verdict | None:
+    if case.call.scheduled_at == UNREADABLE or case.known_lead.closed_at == UNREADABLE:
+        return Held(Hold.ERROR, case.now + RECHECK_HELD, "a date of it cannot be read; write 2027-03-01 10:00:00 (UTC)")
+    if case.known_lead.call_until == UNREADABLE.date():
+        return Held(Hold.ERROR, case.now + RECHECK_HELD, "its fecha_limite cannot be read; write 2027-03-01")
     if case.known_lead.variables is None:
         return Held(
             Hold.ERROR, case.now + RECHECK_HELD, 'its variables are not a JSON object, like {"debt": "120"}'
@@ -205,6 +226,8 @@ def _campaign_active(case: Case) -> Verdict | None:
 
 def _has_number(case: Case) -> Verdict | None:
     if case.phone is None:
+        if case.usable:
+            return RoundOver("the numbers left for this round cannot be dialed any more")
         if any(phone.number in case.barred for phone in case.phones):
             return None  # the next question says so
         return Closed("invalid_number", "no number of this lead can be dialed")
@@ -224,7 +247,8 @@ def _not_barred(case: Case) -> Verdict | None:
 
 def _attempts_left(case: Case) -> Verdict | None:
     most = _most_attempts(case.known_lead, case.policy)
-    if case.call.attempt_number > most.value and not case.call.promise:
+    allowed = most_with_promises(most.value) if case.call.promise else most.value
+    if case.call.attempt_number > allowed:
         return Closed(
             "max_attempts", f"attempt {case.call.attempt_number} of {most.value} allowed ({most.source})"
         )
@@ -245,6 +269,8 @@ def _before_deadline(case: Case) -> Verdict | None:
 
 
 def _line_free(case: Case) -> Verdict | None:
+    if case.is_engaged:
+        return Later(case.now + RECHECK_LINE, "an earlier call to this lead is still in progress")
     if case.phone is not None and case.phone.number in case.engaged:
         return Later(case.now + RECHECK_LINE, "another call to this number is in progress")
     return None
@@ -320,10 +346,10 @@ def _most_attempts(lead: Lead, policy: Policy) -> Setting[int]:
     """
     if lead.call_status in (CallStatus.SELECTED, CallStatus.CALLING):
         return max((policy.max_attempts(one) for one in RETRYABLE_OUTCOMES), key=lambda most: most.value)
-    return policy.max_attempts(_last_outcome(lead))
+    return policy.max_attempts(last_outcome(lead))
 
 
-def _last_outcome(lead: Lead) -> Outcome | None:
+def last_outcome(lead: Lead) -> Outcome | None:
     """The outcome that planned the present attempt, which may have a maximum of its own."""
     if lead.call_status is CallStatus.ERROR:
         return Outcome.FAILED

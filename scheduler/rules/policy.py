@@ -427,17 +427,51 @@ class Policy:
         return Setting(built_in, "built-in")
 
     @property
-    def fingerprint(self) -> str:
-        """Changes exactly when a decision could: rules, or the zone and holiday data that they are read with."""
-        return _fingerprint(
-            json.dumps(dict(sorted(self.config.texts.items()))), self.settings.model_dump_json(exclude_none=True)
+    def fingerprint(self) -> Fingerprint:
+        """Of the rules in force, and apart from the others of those that say when calls may be placed."""
+        settings = self.settings.model_dump(mode="json", exclude_none=True)
+        return Fingerprint(
+            rules=_hash(self.config.texts, settings),
+            hours=_hash(
+                {key: text for key, text in self.config.texts.items() if key in _HOURS_KEYS},
+                {key: value for key, value in settings.items() if key in _HOURS_SETTINGS},
+            ),
+            tzdata=tzdata_version(),
         )
 
 
-@lru_cache(maxsize=4096)
-def _fingerprint(config: str, settings: str) -> str:
-    text = "\n".join((config, settings, tzdata_version()))
-    return hashlib.sha256(text.encode()).hexdigest()
+_HOURS_KEYS = {"working_hours_start", "working_hours_end", "working_days", "timezone", "holidays"}
+_HOURS_SETTINGS = {
+    "allowed_hours", "allowed_call_hours", "days_of_week", "timezone", "zones", "windows", "holidays", "close_margin_s",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Which rules: written as one text of at most 64 characters."""
+
+    rules: str
+    hours: str
+    tzdata: str
+
+    def __str__(self) -> str:
+        return f"{self.rules}.{self.hours}.{self.tzdata}"[:64]
+
+    @classmethod
+    def parse(cls, text: str) -> Fingerprint:
+        rules, hours, tzdata = (*text.split("."), "", "")[:3]
+        return cls(rules, hours, tzdata)
+
+    def moves_calls_of(self, before: Fingerprint) -> bool:
+        """Must calls that waited by `before` be planned again? Time-zone data only ever goes forward: beside a
+        daemon with older data two would otherwise plan everything again in turn, for ever.
+        """
+        return self.hours != before.hours or self.tzdata > before.tzdata
+
+
+def _hash(config: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+    text = json.dumps([dict(sorted(config.items())), settings], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,7 @@ gate asks again when its time comes (`rules.eligibility`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -57,20 +57,32 @@ class Ended:
     callback_zone: str | None = None
 
 
-def decide_next(ended: Ended, phones: Sequence[Phone], policy: Policy, rules_of: RulesOf, now: datetime) -> NextStep:
-    """What follows. `phones` are the lead's, by position, already without those found invalid."""
+def decide_next(
+    ended: Ended, phones: Sequence[Phone], policy: Policy, rules_of: RulesOf, now: datetime, *,
+    barred: Collection[str] = (),
+) -> NextStep:
+    """What follows. `phones` are the lead's, by position, those found invalid marked so; `barred` numbers
+    are on the do-not-call list.
+    """
     outcome = ended.outcome
-    active = [phone for phone in phones if phone.status is PhoneStatus.ACTIVE]
+    valid = [phone for phone in phones if phone.status is PhoneStatus.ACTIVE]
+    active = [phone for phone in valid if phone.number not in barred]
     if outcome is Outcome.COMPLETED:
         word = "appointment" if ended.has_appointment else "completed"
         return Finish(word, "an appointment was booked" if ended.has_appointment else "the call was completed")
     if outcome is Outcome.DO_NOT_CALL:
         return Finish("do_not_call", "the person asked not to be called")
-    if not active:
+    if not valid:
         return Finish("invalid_number", "no number of this lead can be dialed")
+    if not active:
+        return Finish("do_not_call", "every number of this lead is on the do-not-call list")
     if outcome is Outcome.CALLBACK:
         return _call_back(ended, active, policy, rules_of, now)
-    following = next((phone for phone in active if phone.position > ended.phone_position), None)
+    # The same number written at two positions is one number: it has been rung in this round.
+    rung = {phone.number for phone in phones if phone.position <= ended.phone_position}
+    following = next(
+        (phone for phone in active if phone.position > ended.phone_position and phone.number not in rung), None
+    )
     if following is not None:
         return _plan(
             following, ended.attempt_number, NoDelay(), f"next phone after {outcome}", rules_of, now
@@ -91,19 +103,32 @@ def decide_next(ended: Ended, phones: Sequence[Phone], policy: Policy, rules_of:
 def _call_back(
     ended: Ended, active: Sequence[Phone], policy: Policy, rules_of: RulesOf, now: datetime
 ) -> NextStep:
+    """A promise is kept beyond the maximum, but there are no more promises than attempts: a voice agent that
+    hears "call me later" in everything must not ring somebody for ever.
+    """
+    number = ended.attempt_number + 1
+    most = policy.max_attempts(Outcome.CALLBACK)
+    if number > most_with_promises(most.value):
+        return Finish("max_attempts", f"{ended.attempt_number} calls made, callbacks included ({most.source})")
     phone = next((phone for phone in active if phone.position == ended.phone_position), active[0])
-    if ended.callback_at is None:
-        delay = policy.delay(Outcome.CALLBACK)
-        return _plan(
-            phone, ended.attempt_number, Elapsed(delay.value.total_seconds()),
-            f"callback asked for without a time, {_spoken(delay.value.total_seconds())} later", rules_of, now,
-            promise=True,
-        )
-    wish = AtLocal(ended.callback_at, ended.callback_zone)
-    reason = f"callback asked for at {ended.callback_at:%Y-%m-%d %H:%M}" + (
-        f" {ended.callback_zone}" if ended.callback_zone else ""
+    if ended.callback_at is not None:
+        wish = AtLocal(ended.callback_at, ended.callback_zone)
+        planned = plan(rules_of(phone.number), now, wish)
+        if planned.wanted_at is None or planned.wanted_at > now:
+            zone = f" {ended.callback_zone}" if ended.callback_zone else ""
+            reason = f"callback asked for at {ended.callback_at:%Y-%m-%d %H:%M}{zone}"
+            return _plan(phone, number, wish, reason, rules_of, now, promise=True)
+    delay = policy.delay(Outcome.CALLBACK)
+    what = "without a time" if ended.callback_at is None else "for a time that has passed"
+    return _plan(
+        phone, number, Elapsed(delay.value.total_seconds()),
+        f"callback asked for {what}, {_spoken(delay.value.total_seconds())} later", rules_of, now, promise=True,
     )
-    return _plan(phone, ended.attempt_number, wish, reason, rules_of, now, promise=True)
+
+
+def most_with_promises(most: int) -> int:
+    """How far the attempt number may go when leads asked to be called back."""
+    return 2 * most
 
 
 def _plan(

@@ -36,7 +36,7 @@ from scheduler.service import dispatch, follow, upkeep
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
 from scheduler.store import calls, journal, schema
-from scheduler.store.database import skew
+from scheduler.store.database import Connection, skew
 
 LONGEST_WAIT = 5.0
 """Seconds between tries while the database is away: the first take follows its return within them."""
@@ -112,10 +112,19 @@ class Daemon:
     def is_idle(self, within: timedelta = IDLE_AFTER) -> Idle | None:
         """What waits, if no call is open and none is due within that time; None while there is work."""
         now = self.runtime.clock.now()
-        found = self.runtime.database.read(lambda connection: calls.read_workload(connection))
-        if found.in_flight or (found.next_at is not None and found.next_at <= now + within):
-            return None
-        return Idle(waiting=found.waiting, held=found.held, next_at=found.next_at)
+
+        def look(connection: Connection) -> Idle | None:
+            if calls.is_any_open(connection):
+                return None
+            due = calls.list_due_campaigns(connection, now + within)
+            rules = self.dispatcher.rulebook.read(connection, [one.campaign for one in due if one.campaign])
+            may_call = rules.config.get("max_concurrent_calls", 20) > 0
+            if may_call and any(rules.may_dial(one.id) for one in due):
+                return None  # what no rule lets through waits for people; it is not work
+            found = calls.read_workload(connection)
+            return Idle(waiting=found.waiting, held=found.held, next_at=found.next_at)
+
+        return self.runtime.database.read(look)
 
     # --- beginning and end -----------------------------------------------------------------------
 
@@ -267,7 +276,10 @@ class Daemon:
             lambda connection: journal.beat(connection, self.owner, ticks=ticks, status="running", now=now)
         )
         known, self._ticks = self._ticks, ticks  # only what was committed counts: a beat may fail in an outage
-        if self._held_back is None and (before is None or before < known):
+        if before is None:  # somebody deleted our row: nothing is lost with it, so it is written again
+            self._is_registered, self._ticks = False, 0
+            self._check_beginning()
+        elif self._held_back is None and before < self._ticks - 1:
             self._held_back = (
                 "the database is older than what this process has done (a restore, or a failover to a lagging copy); "
                 "calls that were made may be missing from it, so nothing is dialed. Compare with the provider, then "

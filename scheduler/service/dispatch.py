@@ -16,16 +16,25 @@ import queue
 import random
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from scheduler.clock import boottime
-from scheduler.errors import DatabaseUnavailable, ProviderError
+from scheduler.errors import Contended, DatabaseUnavailable, ProviderError
 from scheduler.events import Reporter
-from scheduler.model import AttemptState, CallStatus, Campaign, Happening, Hold, Lead, Outcome, ScheduledCall
+from scheduler.model import (
+    AttemptState,
+    CallStatus,
+    Campaign,
+    Happening,
+    Hold,
+    Lead,
+    LeadStatus,
+    Outcome,
+    ScheduledCall,
+)
 from scheduler.providers.base import (
     Accepted,
     CallKey,
@@ -44,20 +53,34 @@ from scheduler.rules.eligibility import (
     Dropped,
     Held,
     Later,
+    RoundOver,
+    Verdict,
     Yes,
     judge,
+    last_outcome,
     phones_of,
 )
 from scheduler.rules.pacing import Breaker, Claim, share_out
 from scheduler.rules.policy import Policy
 from scheduler.rules.retry import Ended, Finish, after_refusal
 from scheduler.service.fault_points import reach
-from scheduler.service.outcomes import Applied, End, apply_ends, carry_out, next_step, spoken, without_phone
+from scheduler.service.outcomes import (
+    CALL_ID_LENGTH,
+    Applied,
+    End,
+    apply_ends,
+    carry_out,
+    must_be,
+    next_step,
+    read_barred_of,
+    spoken,
+    without_phone,
+)
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
 from scheduler.store import calls, campaigns, journal, leads
 from scheduler.store.calls import Intent, Move
-from scheduler.store.database import CommitUnclear, Connection
+from scheduler.store.database import Connection
 
 LARGEST_TAKE = 500
 FIRST_LOOK = timedelta(seconds=1)
@@ -192,15 +215,31 @@ class Dispatcher:
             return jobs
 
         try:
-            jobs = self.runtime.database.transact(take)
-        except CommitUnclear:
-            # Nobody knows whether the intents exist. Nothing is dialed; if they do, their lease runs out
-            # and they are looked up by their refs like those of a process that died.
+            # When the commit's answer is lost (CommitUnclear, a DatabaseUnavailable) nothing is dialed: if the
+            # intents exist after all, their lease runs out and they are looked up by their refs.
+            jobs = self.runtime.database.transact(take, tries=3)
+        except DatabaseUnavailable:
             raise
+        except Contended as error:  # somebody's open transaction: passed by, and tried at the next tick
+            self.reporter.daemon(now, f"nothing could be claimed this time: {error}", level="warning")
+            return Report()
+        except Exception as error:  # something in these rows, or a bug: the others must not wait for it
+            return self._take_fewer(places, report.taken, error)
         reach("take.after_commit")
         told.tell(self.reporter, now)
         self._dial_all(jobs)
         return report
+
+    def _take_fewer(self, places: int, taken: int, error: Exception) -> Report:
+        """Find the row that a take cannot be written with, by taking half as many, and hold it."""
+        if taken > 1:
+            return self._turn(min(places, taken) // 2)
+        now = self.runtime.clock.now()
+        self.reporter.tick_failed(now, "taking a row", error)
+        held = self.runtime.database.transact(lambda connection: calls.hold_oldest(
+            connection, now, again_at=now + RECHECK_HELD, reason=f"held: {type(error).__name__}: {error}"
+        ))
+        return Report(taken=held, held=held)
 
     # --- (2) and (3) the dial --------------------------------------------------------------------
 
@@ -292,7 +331,7 @@ class Dispatcher:
                         break
                 batch = self._unrecorded[:LARGEST_TAKE]
                 if batch:
-                    self._write_answers(batch)
+                    self._write_batch(batch)
                     self._unrecorded = self._unrecorded[len(batch) :]
                     written += len(batch)
                     with self._changed:
@@ -301,6 +340,22 @@ class Dispatcher:
             finally:
                 self._recording.release()
         return written
+
+    def _write_batch(self, batch: Sequence[Dialed]) -> None:
+        """All at once; if that cannot be, one by one, so that one odd answer holds up no other."""
+        try:
+            self._write_answers(batch)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            if len(batch) > 1:
+                for one in batch:
+                    self._write_batch([one])
+                return
+            # Its lease runs out and it is looked up, as if this process had died with the answer.
+            self.reporter.tick_failed(
+                self._host_now(), f"writing the answer to attempt {batch[0].job.attempt_id}", error
+            )
 
     def _write_answers(self, batch: Sequence[Dialed]) -> None:
         told = Applied()
@@ -397,6 +452,8 @@ class _Take:
         self.cancelled: dict[int, str] = {}
         self.closed: dict[int, str] = {}
         self.readdressed: dict[int, int | None] = {}
+        self.next_rounds: list[tuple[int, int, int]] = []
+        self.closed_by_hand: list[int] = []
         self.chosen: list[tuple[ScheduledCall, Lead, Yes, Policy, str]] = []
 
     def run(self) -> list[DialJob]:
@@ -464,7 +521,7 @@ class _Take:
         people = leads.read_leads(self.connection, {row.lead_id for row in rows})
         numbers = {phone.number for lead in people.values() for phone in phones_of(lead)}
         barred = leads.read_barred(self.connection, numbers, self.now)
-        engaged = calls.list_engaged(self.connection, numbers)
+        engaged = calls.read_engaged(self.connection)
         elsewhere = {lead.campaign_id for lead in people.values() if lead.campaign_id is not None} - set(locked)
         known = {None, *locked, *campaigns.read_campaigns(self.connection, elsewhere)}
         for row in rows:
@@ -477,10 +534,11 @@ class _Take:
             policy = rules.policy(row.campaign_id)
             case = Case(
                 now=self.now, call=row, lead=lead, campaign=campaign, policy=policy, barred=barred,
-                engaged=frozenset(engaged), dial_budget=self.dispatcher._budget,
+                engaged=engaged.numbers, is_engaged=row.lead_id in engaged.leads or row.id in engaged.rows,
+                dial_budget=self.dispatcher._budget,
             )
             try:
-                self._sort(row, lead, judge(case), policy, self._provider_of(campaign))
+                self._sort(row, lead, judge(case), policy, self._provider_of(campaign), barred)
             except Exception as error:  # one bad row must not stop the others, nor come straight back
                 self.told.note("row_failed", schedule_id=row.id, error=error)
                 self.moves.append(Move(row.id, self.now + RECHECK_HELD, f"held: {type(error).__name__}: {error}",
@@ -488,9 +546,14 @@ class _Take:
                 self.report.held += 1
                 continue
             if self.chosen and self.chosen[-1][0] is row:
-                engaged.add(self.chosen[-1][2].phone.number)
+                engaged.numbers.add(self.chosen[-1][2].phone.number)
 
-    def _sort(self, row: ScheduledCall, lead: Lead | None, verdict: Any, policy: Policy, provider: str) -> None:
+    def _sort(
+        self, row: ScheduledCall, lead: Lead | None, verdict: Verdict, policy: Policy, provider: str,
+        barred: Mapping[str, str],
+    ) -> None:
+        if isinstance(verdict, RoundOver) and lead is not None:
+            verdict = self._end_round(row, lead, policy, barred, verdict)
         match verdict:
             case Yes() if lead is not None:
                 self.chosen.append((row, lead, verdict, policy, provider))
@@ -505,6 +568,8 @@ class _Take:
                 if row.hold != hold:
                     self.told.note("held", who=spoken(lead), reason=reason)
             case Dropped(reason):
+                if lead is not None and lead.status is LeadStatus.CLOSED and lead.closed_at is None:
+                    self.closed_by_hand.append(lead.id)
                 self.cancelled[row.id] = reason
                 self.report.dropped += 1
                 self.told.note("dropped", lead_id=row.lead_id, reason=reason)
@@ -514,9 +579,25 @@ class _Take:
                 self.report.closed += 1
                 self.told.note("closed", who=spoken(lead), reason=reason)
 
+    def _end_round(
+        self, row: ScheduledCall, lead: Lead, policy: Policy, barred: Mapping[str, str], over: RoundOver
+    ) -> Verdict:
+        """The numbers that were left for this round are out: the next round after its delay, or the end."""
+        last = max((phone.position for phone in phones_of(lead)), default=1)
+        outcome = last_outcome(lead) or Outcome.NO_ANSWER
+        step = next_step(Ended(outcome, row.attempt_number, last), lead, policy, self.now, barred)
+        if isinstance(step, Finish):
+            return Closed(step.closed_reason, f"{over.reason}; {step.reason}")
+        self.next_rounds.append((row.id, step.attempt_number, step.phone_position))
+        if step.hold is not None:
+            return Held(step.hold, self.now + RECHECK_HELD, step.reason)
+        return Later(step.at, f"{over.reason}; {step.reason}")
+
     def _write(self, rules: Rules) -> list[DialJob]:
         connection, now, dispatcher = self.connection, self.now, self.dispatcher
         calls.move_pending(connection, self.moves, now)
+        calls.set_rounds(connection, self.next_rounds)
+        leads.set_closed_at(connection, self.closed_by_hand, now)
         calls.cancel_rows(connection, self.cancelled, now)
         leads.close_leads(connection, self.closed, now)
         calls.set_campaign(connection, self.readdressed, now)
@@ -534,13 +615,15 @@ class _Take:
             for row, lead, verdict, _, provider in self.chosen
         ]
         reach("take.before_write")
-        lease = dispatcher.runtime.settings.lease(
-            timedelta(seconds=rules.config.get("lease_seconds", 60))
-        )
-        calls.mark_in_progress(
+        configured = timedelta(seconds=rules.config.get("lease_seconds", 60))
+        lease = dispatcher.runtime.settings.safe_lease(configured)
+        for problem in dispatcher.runtime.settings.problems(configured):
+            self.told.note("settings_refused", where="lease_seconds", problem=problem, kept=True)
+        leased = calls.mark_in_progress(
             connection, [row.id for row, *_ in self.chosen], owner=dispatcher.owner, token=token,
             expires_at=now + lease, now=now,
         )
+        must_be(leased, len(self.chosen), "rows locked while pending")
         by_position = {}
         for row, _, verdict, _, _ in self.chosen:
             if row.phone_position != verdict.phone.position:
@@ -567,6 +650,13 @@ class _Take:
         return jobs
 
 
+def usable(answer: DialAnswer) -> DialAnswer:
+    """An acceptance whose id cannot be kept is none: the call must be looked up by its ref."""
+    if isinstance(answer, Accepted) and not 0 < len(answer.call_id) <= CALL_ID_LENGTH:
+        return Unanswered(f"it was accepted with an id of {len(answer.call_id)} characters, which cannot be kept")
+    return answer
+
+
 class _Answers:
     """The answers to a batch of dials, written as sets in the caller's transaction."""
 
@@ -579,9 +669,10 @@ class _Answers:
         """Write them all. Returns those that were accepted although their attempts had been given up."""
         live, ends, unknown, refused = [], [], [], []
         for one in batch:
-            match one.answer:
+            match usable(one.answer):
                 case Accepted(call_id, report) if report is not None and report.phase is Phase.ENDED:
-                    ends.append(End(one.job.attempt_id, replace(report, call_id=call_id), self._placed_at(one)))
+                    full = report if report.call_id == call_id else replace(report, call_id=call_id)
+                    ends.append(End(one.job.attempt_id, full, self._placed_at(one)))
                 case Accepted():
                     live.append(one)
                 case Unanswered():
@@ -683,6 +774,7 @@ class _Answers:
         return [one for one in answered if one.job.attempt_id in ours]
 
     def _give_back(self, one: Dialed, answer: Refused, refusals: int) -> Move:
+        ours = answer.retry_after == timedelta(0)
         wait = {
             RefusalKind.NEVER_SENT: timedelta(seconds=10),
             RefusalKind.REFUSED: timedelta(seconds=60),
@@ -691,9 +783,11 @@ class _Answers:
         }[answer.kind]
         if answer.retry_after is not None:
             wait = answer.retry_after
+        if ours and refusals:
+            wait = timedelta(seconds=5)  # once at once, but a row that is turned away each time must not spin
         back = after_refusal(
             answer.reason, wait, self.now, refusals=refusals, jitter=random.random(),
-            counts=answer.kind is RefusalKind.REFUSED,
+            counts=answer.kind is RefusalKind.REFUSED or ours,
         )
         self.told.note("refused", who=one.job.who, reason=answer.reason)
         return Move(one.job.schedule_id, back.at, back.reason, hold=back.hold)
@@ -717,7 +811,8 @@ class _Answers:
                 return [Move(one.job.schedule_id, self.now, f"next phone, the last one was refused: {answer.reason}",
                              phone_position=phone.position)]
         policy = self.dispatcher.rulebook.read_for(connection, {lead.campaign_id}).policy(lead.campaign_id)
-        step = next_step(Ended(outcome, one.job.attempt_number, position), lead, policy, self.now)
+        barred = read_barred_of(connection, lead, self.now)
+        step = next_step(Ended(outcome, one.job.attempt_number, position), lead, policy, self.now, barred)
         was_ours = calls.cancel_rows(connection, {one.job.schedule_id: f"{outcome}: {answer.reason}"}, self.now)
         if not was_ours:  # cancelled by hand meanwhile
             calls.clear_leases(connection, [one.job.schedule_id], self.now)

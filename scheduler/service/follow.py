@@ -7,11 +7,11 @@ that a provider that hangs or a process that dies loses nothing but time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from scheduler.errors import ProviderError
+from scheduler.errors import DatabaseUnavailable, ProviderError
 from scheduler.events import Reporter
 from scheduler.model import Attempt, AttemptState, CallStatus, Outcome
 from scheduler.providers.base import CallKey, CallReport, Phase, Provider
@@ -52,6 +52,15 @@ class _Learnt:
     found: list[tuple[Attempt, CallReport]] = field(default_factory=list)
     looked: list[int] = field(default_factory=list)
     never_made: list[Attempt] = field(default_factory=list)
+
+    def apart(self) -> Iterator[_Learnt]:
+        """The same, one call at a time."""
+        yield from (_Learnt(ends=[one]) for one in self.ends)
+        yield from (_Learnt(answered={one: at}) for one, at in self.answered.items())
+        yield from (_Learnt(found=[one]) for one in self.found)
+        gone = {one.id: one for one in self.never_made}
+        for one_id in self.looked:
+            yield _Learnt(looked=[one_id], never_made=[gone[one_id]] if one_id in gone else [])
 
 
 class Follower:
@@ -98,7 +107,7 @@ class Follower:
             if live:
                 try:
                     self._ask_live(provider, live, rules, now, learnt)
-                except ProviderError as error:  # an error concludes nothing; the next look is already set
+                except Exception as error:  # an error concludes nothing; the next look is already set
                     self.reporter.tick_failed(now, f"asking {name} about calls", error)
             unknown = [one for one in of_it if one.state is AttemptState.UNKNOWN]
             self._look_up_all(provider, unknown, rules, now, learnt)
@@ -109,8 +118,7 @@ class Follower:
     ) -> None:
         reports = provider.poll([_key(one) for one in live], now)
         for one in live:
-            assert one.provider_call_id is not None, "live means known to the provider"
-            if one.provider_call_id not in reports:
+            if one.provider_call_id is None or one.provider_call_id not in reports:
                 continue
             report = reports[one.provider_call_id]
             if report is not None and report.phase is Phase.ENDED:
@@ -145,9 +153,9 @@ class Follower:
         for one in unknown:
             try:
                 self._look_up(provider, one, rules, now, learnt)
-            except ProviderError as error:  # concludes nothing, and does not hide the other calls
+            except Exception as error:  # concludes nothing, and does not hide the other calls
                 self.reporter.tick_failed(now, f"looking up attempt {one.id} at {provider.name}", error)
-                errors += not error.permanent
+                errors += not (isinstance(error, ProviderError) and error.permanent)
                 if errors == PATIENCE:
                     return
 
@@ -169,6 +177,31 @@ class Follower:
                 learnt.never_made.append(one)
 
     def _write(self, learnt: _Learnt, report: Report) -> None:
+        try:
+            self._write_all(learnt)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # one odd fact must not keep the others from being written
+            self.reporter.tick_failed(self.runtime.clock.now(), "writing what was learnt of calls", error)
+            for one in learnt.apart():
+                self._write_alone(one)
+        report.ended += len(learnt.ends)
+        report.found += len(learnt.found)
+        report.never_made += len(learnt.never_made)
+
+    def _write_alone(self, learnt: _Learnt) -> None:
+        try:
+            self._write_all(learnt)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            now = self.runtime.clock.now()
+            self.reporter.tick_failed(now, "writing what was learnt of one call", error)
+            for end in learnt.ends:  # that it is over is worth more than what else was said of it
+                bare = CallReport(call_id="", phase=Phase.ENDED, outcome=end.report.outcome or Outcome.FAILED)
+                self._write_all(_Learnt(ends=[End(end.attempt_id, bare, error=f"its report could not be kept: {error}")]))
+
+    def _write_all(self, learnt: _Learnt) -> None:
         now = self.runtime.clock.now()
         told = Applied()
 
@@ -187,9 +220,6 @@ class Follower:
             self.runtime.database.transact(work)
             reach("outcome.after_commit")
         told.tell(self.reporter, now)
-        report.ended += len(learnt.ends)
-        report.found += len(learnt.found)
-        report.never_made += len(learnt.never_made)
 
     def _write_found(self, connection: Connection, learnt: _Learnt, now: datetime, told: Applied) -> None:
         calls.note_answered(connection, learnt.answered)

@@ -30,6 +30,7 @@ from scheduler.service.outcomes import (
     mark_number,
     next_step,
     process_call_result,
+    read_barred_of,
     read_outcome,
 )
 from scheduler.service.rulebook import RuleBook
@@ -220,7 +221,7 @@ def reschedule_failed_call(lead_id: int, outcome: str, *, runtime: Runtime | Non
         rules = RuleBook().read_for(connection, {lead.campaign_id})
         ended = Ended(kind, last.attempt_number if last else 1, (last.phone_position if last else None) or 1)
         lead = mark_number(connection, lead, ended.phone_position, kind, source="another system", now=now)
-        step = next_step(ended, lead, rules.policy(lead.campaign_id), now)
+        step = next_step(ended, lead, rules.policy(lead.campaign_id), now, read_barred_of(connection, lead, now))
         carry_out(connection, lead, step, now)
         return isinstance(step, Reschedule)
 
@@ -234,9 +235,13 @@ def record_call(
     lead_id: int, outcome: str, *, callback_at: datetime | None = None, callback_zone: str | None = None,
     runtime: Runtime | None = None,
 ) -> str:
-    """Record a call that was made by hand. Returns what follows. See `outcomes.process_call_result`."""
+    """Record a call that was made by hand. Returns what follows. See `outcomes.process_call_result`.
+
+    Raises Conflict while a call of ours to the lead is open: that one has an end of its own.
+    """
     return process_call_result(
-        lead_id, outcome, callback_at=callback_at, callback_zone=callback_zone, runtime=runtime, actor=ACTOR
+        lead_id, outcome, callback_at=callback_at, callback_zone=callback_zone, runtime=runtime, actor=ACTOR,
+        may_end_live=False,
     )
 
 

@@ -9,10 +9,11 @@ given an attempt up is recorded and alarmed, and never makes a second open row.
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from scheduler.errors import Conflict, InvalidValue, NotFound
@@ -74,7 +75,7 @@ def apply_ends(
 ) -> Applied:
     """Apply finished attempts, as a step of the caller's transaction. Those that ended before are left alone."""
     applied = Applied()
-    by_id = {end.attempt_id: end for end in ends}
+    by_id = {end.attempt_id: replace(end, report=clean(end.report)) for end in ends}
     endings = calls.lock_endings(connection, by_id)
     open_ones = [one for one in endings if one.state in OPEN_STATES]
     _record_late_truths(connection, [one for one in endings if _may_be_late(one)], by_id, now, actor, applied)
@@ -83,7 +84,9 @@ def apply_ends(
     people = leads.read_leads(connection, {one.lead_id for one in open_ones}, lock=True, deciding=True)
     rules = rulebook.read_for(connection, {person.campaign_id for person in people.values()})
 
-    work = _Batch(connection, now, actor, applied)
+    # One number needs no look: the gate asks about it before the next dial. Several may pass the call on.
+    several = {phone.number for lead in people.values() if len(lead.phones) > 1 for phone in phones_of(lead)}
+    work = _Batch(connection, now, actor, applied, leads.read_barred(connection, several, now))
     for ending in open_ones:
         lead = people.get(ending.lead_id)
         policy = rules.policy(lead.campaign_id if lead else None)
@@ -95,8 +98,11 @@ def apply_ends(
 class _Batch:
     """Ends of one transaction, decided one by one and written as sets."""
 
-    def __init__(self, connection: Connection, now: datetime, actor: str, applied: Applied) -> None:
+    def __init__(
+        self, connection: Connection, now: datetime, actor: str, applied: Applied, not_callable: Collection[str]
+    ) -> None:
         self.connection, self.now, self.actor, self.applied = connection, now, actor, applied
+        self.not_callable = not_callable
         self.ended: list[Mapping[str, Any]] = []
         self.completed: dict[int, Outcome] = {}
         self.statuses: dict[int, Any] = {}
@@ -135,7 +141,7 @@ class _Batch:
                 has_appointment=report.appointment_at is not None, callback_at=report.callback_at,
                 callback_zone=report.callback_zone,
             ),
-            lead, policy, self.now,
+            lead, policy, self.now, self.not_callable,
         )
         if report.appointment_at is not None:
             self.appointments[lead.id] = report.appointment_at
@@ -181,11 +187,14 @@ class _Batch:
         self.applied.changed += changed
 
 
-def next_step(ended: Ended, lead: Lead, policy: Policy, now: datetime) -> NextStep:
+def next_step(
+    ended: Ended, lead: Lead, policy: Policy, now: datetime, barred: Collection[str] = ()
+) -> NextStep:
     """What follows for this lead; a lead whose rules cannot be read is held with the reason, never lost."""
     try:
         step = decide_next(
-            ended, phones_of(lead), policy, lambda number: policy.hours(zones_of(lead, number, policy)), now
+            ended, phones_of(lead), policy, lambda number: policy.hours(zones_of(lead, number, policy)), now,
+            barred=barred,
         )
         if isinstance(step, Reschedule) and lead.call_until is not None:
             zones = zones_of(lead, None, policy).zones
@@ -240,6 +249,49 @@ def end_columns(end: End, outcome: Outcome, now: datetime) -> dict[str, Any]:
         "details": details or None,
         "error": calls.cut(end.error),
     }
+
+
+EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
+"""What a TIMESTAMP column holds."""
+
+
+def clean(report: CallReport) -> CallReport:
+    """The report without what no column can hold: an agent invents dates, a vendor changes its units.
+
+    One such fact must not keep the end of the call, and of the others in its batch, from being written.
+    """
+    cost = report.cost if report.cost is not None and report.cost.is_finite() and abs(report.cost) < 10**9 else None
+    wish = report.callback_at
+    return replace(
+        report,
+        call_id=report.call_id if len(report.call_id) <= CALL_ID_LENGTH else "",
+        answered_at=_storable(report.answered_at),
+        ended_at=_storable(report.ended_at),
+        appointment_at=_storable(report.appointment_at),
+        callback_at=wish if wish is not None and EARLIEST.year < wish.year < LATEST.year else None,
+        talk_seconds=max(0, min(report.talk_seconds, 10**9)) if report.talk_seconds is not None else None,
+        cost=cost,
+        cost_unit=calls.cut(report.cost_unit, 16),
+        summary=calls.cut(report.summary, 15_000),
+        details=_plain_json(report.details),
+    )
+
+
+CALL_ID_LENGTH = 128
+
+
+def _storable(at: datetime | None) -> datetime | None:
+    return at if at is not None and at.tzinfo is not None and EARLIEST < at < LATEST else None
+
+
+def _plain_json(details: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not details:
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(dict(details), default=str, allow_nan=False))
+        return found
+    except (TypeError, ValueError):
+        return {"unreadable": repr(details)[:2000]}
 
 
 def without_phone(lead: Lead, position: int, number: str) -> Lead:
@@ -327,7 +379,7 @@ def read_outcome(text: str) -> Outcome:
 def process_call_result(
     lead_id: int, result: str, provider_payload: Mapping[str, Any] | None = None, *,
     callback_at: datetime | None = None, callback_zone: str | None = None, runtime: Runtime | None = None,
-    actor: str = "api",
+    actor: str = "api", may_end_live: bool = True,
 ) -> str:
     """Apply the result of a call to this lead: of the one that is open, or of one made by hand.
 
@@ -353,6 +405,11 @@ def process_call_result(
             if attempt.state is AttemptState.PLACING:
                 raise Conflict(
                     f"lead {lead_id} is being dialed at this moment (attempt {attempt.id}); try again in a few seconds"
+                )
+            if not may_end_live:
+                raise Conflict(
+                    f"a call to lead {lead_id} is open (attempt {attempt.id}, {attempt.state}); hang it up, or say how "
+                    f"it ended with `ringback calls resolve {attempt.id} OUTCOME`"
                 )
             rulebook = RuleBook()
             applied = apply_ends(
@@ -393,9 +450,14 @@ def _record_by_hand(connection: Connection, lead_id: int, report: CallReport, no
     rules = RuleBook().read_for(connection, {lead.campaign_id})
     step = next_step(
         Ended(outcome, number, position, callback_at=report.callback_at, callback_zone=report.callback_zone),
-        lead, rules.policy(lead.campaign_id), now,
+        lead, rules.policy(lead.campaign_id), now, read_barred_of(connection, lead, now),
     )
     return carry_out(connection, lead, step, now)
+
+
+def read_barred_of(connection: Connection, lead: Lead, now: datetime) -> Mapping[str, str]:
+    """The lead's numbers that are on the do-not-call list."""
+    return leads.read_barred(connection, {phone.number for phone in phones_of(lead)}, now)
 
 
 def mark_number(

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 
 from scheduler.errors import DatabaseUnavailable, InvalidValue
 from scheduler.events import Reporter
-from scheduler.model import Campaign, Happening, Hold, Lead, LeadStatus, ScheduledCall
+from scheduler.model import Campaign, CampaignStatus, Happening, Hold, Lead, LeadStatus, ScheduledCall
 from scheduler.rules.eligibility import RECHECK_HELD, phones_of, zones_of
 from scheduler.rules.hours import explain_closed, next_allowed
-from scheduler.rules.policy import Policy
+from scheduler.rules.phones import is_e164, to_e164
+from scheduler.rules.policy import Fingerprint, Policy
 from scheduler.rules.retry import Reschedule
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
@@ -27,6 +28,8 @@ from scheduler.store.calls import Move
 from scheduler.store.database import Connection
 
 MANY = 500
+PAGE = 2000
+SLOW_EVERY = timedelta(minutes=1)
 SWEEP = timedelta(minutes=1)
 """How far back leads closed with `closed_at` already set are looked at for rows left waiting."""
 
@@ -61,6 +64,10 @@ class Upkeep:
         self.rulebook = rulebook or RuleBook()
         self.reporter = reporter or Reporter()
         self._known_problems: frozenset[tuple[str, str]] = frozenset()
+        self._held_after: dict[Hold, int] = {}
+        self._stopped_after: dict[int, tuple[datetime, int]] = {}
+        self._barred_after = 0
+        self._slow_at: datetime | None = None
 
     def run_once(self) -> Report:
         """Every step once. Raises DatabaseUnavailable; a step that fails otherwise is reported and passed by."""
@@ -72,7 +79,15 @@ class Upkeep:
             ("planning for leads opened by hand", self._follow_hand_opened),
             ("releasing held rows", self._release_held),
             ("finishing campaigns", self._finish_campaigns),
+            ("tidying what waits in stopped campaigns", self._tidy_stopped),
+            ("reading the do-not-call list", self._respell_barred),
         ]
+        if self._slow_at is None or now - self._slow_at >= SLOW_EVERY:
+            self._slow_at = now
+            steps += [
+                ("holding what waits in deleted campaigns", self._hold_lost),
+                ("deleting what is old", self._clean_up),
+            ]
         for name, step in steps:
             try:
                 self.runtime.database.transact(lambda connection, step=step: step(connection, now, report))  # type: ignore[misc]
@@ -89,7 +104,10 @@ class Upkeep:
         """A dial whose lease ran out belongs to nobody: unknown, to be looked up, never simply given back."""
         found = calls.list_expired_leases(connection, now, MANY)
         orphans = calls.list_placing_without_row(connection, now - timedelta(minutes=2), MANY)
-        attempts = calls.lock_attempts(connection, [attempt_id for attempt_id, _ in found] + orphans)
+        # Whoever holds one may be frozen: waiting for it would keep the others, and a polite stop, waiting too.
+        attempts = calls.lock_attempts(
+            connection, [attempt_id for attempt_id, _ in found] + orphans, skip_locked=True
+        )
         placing = [one for one in attempts.values() if one.state == "placing"]
         report.expired += calls.mark_unknown(connection, [
             {
@@ -145,12 +163,18 @@ class Upkeep:
         self.reporter.by_hand(now, text=f"{len(opened)} leads were opened again by hand")
 
     def _release_held(self, connection: Connection, now: datetime, report: Report) -> None:
-        released = leads.list_released(connection, MANY)
-        report.released += calls.move_pending(
-            connection,
-            [Move(row_id, wanted_at or at, "released: the lead is free again") for row_id, at, wanted_at in released],
-            now,
-        )
+        """A page of each kind of held row at a turn, so that many of them cost no more than few."""
+        for hold in Hold:
+            rows = leads.list_held(connection, hold, self._held_after.get(hold, 0), PAGE)
+            self._held_after[hold] = rows[-1].id if len(rows) == PAGE else 0
+            report.released += calls.move_pending(
+                connection,
+                [
+                    Move(row.id, row.wanted_at or row.scheduled_at, "released: its lead was changed")
+                    for row in rows if row.is_free
+                ],
+                now,
+            )
 
     def _finish_campaigns(self, connection: Connection, now: datetime, report: Report) -> None:
         for one in campaigns.resume_completed(connection, now):
@@ -159,6 +183,62 @@ class Upkeep:
         report.completed_campaigns += len(done)
         for one in done:
             self.reporter.campaign(now, code=str(one), text="is completed: nothing is left to call")
+
+    def _tidy_stopped(self, connection: Connection, now: datetime, report: Report) -> None:
+        """Rows that no take will ever come to: of leads that were moved elsewhere, of cancelled campaigns."""
+        for campaign in campaigns.list_stopped_with_rows(connection):
+            rows = calls.list_waiting(connection, campaign.id, self._stopped_after.get(campaign.id), MANY)
+            if len(rows) == MANY:
+                self._stopped_after[campaign.id] = (rows[-1].scheduled_at, rows[-1].id)
+            else:
+                self._stopped_after.pop(campaign.id, None)
+            people = leads.read_leads(connection, {row.lead_id for row in rows}, deciding=True)
+            elsewhere = {
+                row.id: lead.campaign_id
+                for row in rows
+                if (lead := people.get(row.lead_id)) is not None and lead.campaign_id != campaign.id
+            }
+            calls.set_campaign(connection, elsewhere, now)
+            if campaign.status is not CampaignStatus.PAUSED:
+                why = f"campaign {campaign.code} is {campaign.status}"
+                calls.cancel_rows(connection, {row.id: why for row in rows if row.id not in elsewhere}, now)
+
+    def _hold_lost(self, connection: Connection, now: datetime, report: Report) -> None:
+        for campaign_id in campaigns.list_lost_campaigns(connection):
+            rows = calls.list_waiting(connection, campaign_id, None, MANY)
+            why = f"held: its campaign {campaign_id} does not exist"
+            calls.move_pending(
+                connection,
+                [
+                    Move(row.id, now + RECHECK_HELD, why, row.wanted_at or row.scheduled_at, Hold.ERROR)
+                    for row in rows
+                ],
+                now,
+            )
+            self.reporter.by_hand(now, text=f"campaign {campaign_id} was deleted; {len(rows)} calls of it are held")
+
+    def _respell_barred(self, connection: Connection, now: datetime, report: Report) -> None:
+        """Each entry of the do-not-call list is looked at once: one that is not +<country><number> bars nobody."""
+        entries = leads.list_misspelt(connection, self._barred_after, PAGE)
+        for entry_id, text in entries:
+            self._barred_after = max(self._barred_after, entry_id)
+            if is_e164(text):
+                continue
+            try:
+                number = to_e164(text, self.runtime.settings.default_country)
+            except InvalidValue as error:
+                self.reporter.settings_refused(now, where=f"do_not_call {entry_id}", problem=str(error), kept=False)
+                continue
+            if leads.respell(connection, entry_id, number):
+                journal.add_events(connection, [Happening(
+                    kind="do_not_call_respelt", actor=self.owner, reason=f"entry {entry_id} was written {text!r}",
+                )], now)
+
+    def _clean_up(self, connection: Connection, now: datetime, report: Report) -> None:
+        rules = self.rulebook.read(connection)
+        before = now - timedelta(days=rules.config.get("cleanup_after_days", 30))
+        calls.delete_cancelled(connection, before, 10 * MANY)
+        journal.forget_daemons(connection, now - journal.FORGET_AFTER)
 
     # --- changed rules ---------------------------------------------------------------------------
 
@@ -195,10 +275,11 @@ class Upkeep:
         key = campaign.id if campaign else None
         fingerprint = policy.fingerprint
         last = self.runtime.database.read(lambda connection: settings.find_last_version(connection, key))
-        if last is not None and last[0] == fingerprint:
+        before = Fingerprint.parse(last[0]) if last is not None else None
+        if before is not None and before.rules == fingerprint.rules and not fingerprint.moves_calls_of(before):
             return 0
         moved = 0
-        if last is not None:
+        if before is not None and fingerprint.moves_calls_of(before):
             for rows in self._waiting(key):
                 moved += self._replan(rows, policy, now)
         # Written last: a process that dies before this does it again, which changes nothing.
@@ -206,28 +287,33 @@ class Upkeep:
             "config": dict(policy.config.texts)
         }
         self.runtime.database.transact(
-            lambda connection: settings.add_version(connection, key, fingerprint, document, now)
+            lambda connection: settings.add_version(connection, key, str(fingerprint), document, now)
         )
-        if last is not None:
+        if before is not None:
             where = f"campaign {campaign.code}" if campaign else "scheduler_config"
             self.reporter.rules_changed(now, where=where, rows=moved)
         return moved
 
     def _waiting(self, campaign_id: int | None) -> Iterator[list[ScheduledCall]]:
-        after = 0
+        """Rows that hours or a rule moved away from when they were wished, page by page."""
+        after: tuple[datetime, int] | None = None
         while True:
-            rows = self.runtime.database.read(
-                lambda connection: calls.list_moved(connection, campaign_id, after, MANY)  # noqa: B023
+            page = self.runtime.database.read(
+                lambda connection: calls.list_waiting(connection, campaign_id, after, PAGE)  # noqa: B023
             )
+            rows = [
+                row for row in page
+                if row.wanted_at is not None and row.hold in (None, Hold.NEVER, Hold.ERROR)
+            ]
             if rows:
                 yield rows
-            if len(rows) < MANY:
+            if len(page) < PAGE:
                 return
-            after = rows[-1].id
+            after = (page[-1].scheduled_at, page[-1].id)
 
     def _replan(self, rows: list[ScheduledCall], policy: Policy, now: datetime) -> int:
         def work(connection: Connection) -> int:
-            people = leads.read_leads(connection, {row.lead_id for row in rows})
+            people = leads.read_leads(connection, {row.lead_id for row in rows}, deciding=True)
             moves = [
                 move
                 for row in rows

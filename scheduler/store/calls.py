@@ -127,6 +127,13 @@ class Workload:
     next_at: datetime | None
 
 
+def is_any_open(connection: Connection) -> bool:
+    """Is any call being placed, live or unknown, or any row in work?"""
+    attempt = connection.execute(select(A.id).where(A.state.in_(OPEN_STATES)).limit(1)).first()
+    row = connection.execute(select(S.id).where(S.status == ScheduleStatus.IN_PROGRESS).limit(1)).first()
+    return attempt is not None or row is not None
+
+
 def read_workload(connection: Connection) -> Workload:
     """What active campaigns, and leads without one, have left to do."""
     of_active = or_(S.campaign_id.is_(None), C.status == CampaignStatus.ACTIVE)
@@ -238,9 +245,8 @@ def take_due_of(connection: Connection, limits: Mapping[int | None, int], now: d
     The locking selects are parts of a union: each still walks the index of due rows for its campaign and
     stops at its limit, so no other row is locked.
     """
-    if len(limits) == 1:
-        ((campaign_id, limit),) = limits.items()
-        return take_due(connection, campaign_id, now, limit)
+    if len(limits) <= FEW:
+        return [row for one, limit in limits.items() for row in take_due(connection, one, now, limit)]
     is_sqlite = connection.dialect.name == "sqlite"
     part = "SELECT id FROM ({})" if is_sqlite else "({} FOR UPDATE SKIP LOCKED)"
     parts = [
@@ -261,6 +267,7 @@ def take_due_of(connection: Connection, limits: Mapping[int | None, int], now: d
     return [_due_call(rows[one]) for one in ids]
 
 
+FEW = 20
 UNION_PARTS = 250
 """SQLite takes 500 at most."""
 
@@ -359,14 +366,19 @@ def set_phone_positions(connection: Connection, positions: Mapping[int, int]) ->
     )
 
 
-def list_engaged(connection: Connection, numbers: Collection[str]) -> set[str]:
-    """Those of these numbers that have an open attempt, for whatever lead."""
-    if not numbers:
-        return set()
-    return set(connection.execute(
-        select(A.telefono).where(A.telefono.in_(sorted(numbers)), A.open_mark == 1)
-    ).scalars())
+@dataclass(frozen=True, slots=True)
+class Engaged:
+    """Numbers, leads and schedule rows that have an open attempt now."""
 
+    numbers: set[str]
+    leads: set[int]
+    rows: set[int]
+
+
+def read_engaged(connection: Connection) -> Engaged:
+    """Read from the open attempts, which are never more than the calls allowed at once."""
+    rows = connection.execute(select(A.telefono, A.lead_id, A.schedule_id).where(A.state.in_(OPEN_STATES))).all()
+    return Engaged({row[0] for row in rows}, {row[1] for row in rows}, {row[2] for row in rows})
 
 def lock_placing(connection: Connection, keys: Sequence[tuple[int, int, str]]) -> set[int]:
     """Of (attempt, schedule row, token): the attempts still `placing` whose row is still held by that token."""
@@ -421,6 +433,24 @@ def move_pending(connection: Connection, moves: Sequence[Move], now: datetime) -
         same={"updated_at": now},
         guard="status = 'pending'",
     )
+
+
+def set_rounds(connection: Connection, rounds: Sequence[tuple[int, int, int]]) -> int:
+    """(row, attempt number, phone position): a pending row whose round ended without a call."""
+    return change_rows(
+        connection, call_schedule,
+        [{"id": one, "attempt_number": number, "phone_position": position} for one, number, position in rounds],
+        per_row=("attempt_number", "phone_position"), guard="status = 'pending'",
+    )
+
+
+def hold_oldest(connection: Connection, now: datetime, *, again_at: datetime, reason: str) -> int:
+    """Hold the row that a take would begin with, because no take can be written with it."""
+    for one in list_due_campaigns(connection, now):
+        for row in take_due(connection, one.id, now, 1):
+            move = Move(row.id, again_at, reason, row.wanted_at or row.scheduled_at, Hold.ERROR)
+            return move_pending(connection, [move], now)
+    return 0
 
 
 def give_back(connection: Connection, moves: Sequence[Move], now: datetime) -> int:
@@ -520,16 +550,19 @@ def list_open_calls(connection: Connection, lead_ids: Collection[int], *, lock: 
     return [_scheduled_call(row) for row in connection.execute(query.with_for_update() if lock else query)]
 
 
-def list_moved(connection: Connection, campaign_id: int | None, after: int, limit: int) -> list[ScheduledCall]:
-    """Pending rows that hours or a rule moved away from when they were wished, by id."""
+def list_waiting(
+    connection: Connection, campaign_id: int | None, after: tuple[datetime, int] | None, limit: int
+) -> list[ScheduledCall]:
+    """Pending rows of one campaign in the order of the index of due rows, from beyond (due time, id)."""
     of = S.campaign_id.is_(None) if campaign_id is None else S.campaign_id == campaign_id
+    beyond = [] if after is None else [
+        or_(S.scheduled_at > after[0], and_(S.scheduled_at == after[0], S.id > after[1]))
+    ]
     rows = connection.execute(
         select(*SCHEDULE_COLUMNS)
-        .where(
-            S.status == ScheduleStatus.PENDING, of, S.id > after, S.wanted_at.is_not(None),
-            or_(S.hold.is_(None), S.hold.in_((Hold.NEVER, Hold.ERROR))),
-        )
-        .order_by(S.id)
+        .with_hint(call_schedule, "FORCE INDEX (ix_call_schedule_due)", "mysql")
+        .where(S.status == ScheduleStatus.PENDING, of, *beyond)
+        .order_by(S.scheduled_at, S.id)
         .limit(limit)
     )
     return [_scheduled_call(row) for row in rows]
@@ -538,8 +571,11 @@ def list_moved(connection: Connection, campaign_id: int | None, after: int, limi
 # --- attempts -----------------------------------------------------------------------------------
 
 
-def lock_attempts(connection: Connection, ids: Collection[int]) -> dict[int, Attempt]:
-    """Lock attempts, in the order of their ids, so that two batches never wait for each other."""
+def lock_attempts(connection: Connection, ids: Collection[int], *, skip_locked: bool = False) -> dict[int, Attempt]:
+    """Lock attempts, in the order of their ids, so that two batches never wait for each other.
+
+    `skip_locked`: those that somebody else holds are passed by, for work that comes round again.
+    """
     if not ids:
         return {}
     rows = connection.execute(
@@ -547,7 +583,7 @@ def lock_attempts(connection: Connection, ids: Collection[int]) -> dict[int, Att
         .with_hint(call_attempts, BY_ID, "mysql")
         .where(ids_in(A.id, ids))
         .order_by(A.id)
-        .with_for_update()
+        .with_for_update(skip_locked=skip_locked)
     )
     return {row[0]: _attempt(row) for row in rows}
 

@@ -24,7 +24,7 @@ from pymysql.converters import conversions, convert_datetime
 from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
 
-from scheduler.errors import DatabaseUnavailable, InvalidValue
+from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue
 
 T = TypeVar("T")
 
@@ -56,16 +56,17 @@ class Database:
     def __str__(self) -> str:
         return self.url.render_as_string(hide_password=True)
 
-    def transact(self, work: Callable[[Connection], T]) -> T:
+    def transact(self, work: Callable[[Connection], T], *, tries: int = MAX_TRIES) -> T:
         """Run `work` in one write transaction and commit it; again from the start if a race was lost.
 
-        Raises DatabaseUnavailable; its subclass CommitUnclear when only the commit's answer is missing.
+        Raises Contended when it was lost `tries` times, and DatabaseUnavailable; the latter's subclass
+        CommitUnclear when only the commit's answer is missing.
         """
-        return self._run(self.engine, work)
+        return self._run(self.engine, work, tries)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that only reads. Raises DatabaseUnavailable."""
-        return self._run(self._reader, work)
+        return self._run(self._reader, work, MAX_TRIES)
 
     def now(self) -> datetime:
         """The present instant by the database's clock (by this host's, for SQLite: it is the same host)."""
@@ -86,8 +87,8 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
 
-    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
-        for attempt in range(1, MAX_TRIES + 1):
+    def _run(self, engine: Engine, work: Callable[[Connection], T], tries: int) -> T:
+        for attempt in range(1, tries + 1):
             committing = False
             try:
                 with engine.connect() as connection, connection.begin() as transaction:
@@ -99,7 +100,9 @@ class Database:
                 cause = error.orig if isinstance(error, exc.DBAPIError) else None
                 # A deadlock undoes everything, a lock wait only its own statement; leaving the block
                 # above has rolled back in both cases, so the whole work starts again from nothing.
-                if _is_lost_race(cause) and attempt < MAX_TRIES:
+                if _is_lost_race(cause) and attempt == tries:
+                    raise Contended(f"{self}: somebody else holds these rows ({explain(cause or error)})") from error
+                if _is_lost_race(cause):
                     time.sleep(random.uniform(0.2, 1.0) * min(0.5, 0.005 * 2**attempt))
                     continue
                 if committing and _is_connection_lost(cause):
@@ -236,7 +239,7 @@ def is_unavailable(cause: BaseException | None) -> bool:
     if isinstance(cause, pymysql.err.MySQLError):
         return _code(cause) in CONNECTION_LOST | {
             1021, 1026, 1030, 1040, 1041, 1044, 1045, 1049, 1053, 1114, 1129, 1130, 1142, 1158, 1159, 1160,
-            1161, 1203, 1205, 1213, 1020, 1226, 1290, 1792, 1836, 1927, 2002, 2003, 2005, 2026, 2059, 3024, 3159,
+            1161, 1203, 1226, 1290, 1792, 1836, 1927, 2002, 2003, 2005, 2026, 2059, 3024, 3159,
         }
     return isinstance(cause, sqlite3.OperationalError | sqlite3.DatabaseError) and not isinstance(
         cause, sqlite3.IntegrityError | sqlite3.ProgrammingError

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,6 @@ from sqlalchemy import (
     Connection,
     String,
     Text,
-    and_,
     cast,
     func,
     insert,
@@ -148,26 +148,50 @@ def mark_invalid(connection: Connection, lead: Lead, position: int, number: str)
 
 
 def read_barred(connection: Connection, numbers: Collection[str], now: datetime) -> dict[str, str]:
-    """Those of these numbers that may not be dialed at `now`, with the reason."""
+    """Those of these numbers that may not be dialed at `now`, with the reason.
+
+    Entries typed without + or with 00 count from the first moment; upkeep writes them properly later.
+    """
     if not numbers:
         return {}
+    spellings = {text: number for number in numbers for text in (number, number[1:], "00" + number[1:])}
     rows = connection.execute(
         select(D.telefono, D.reason).where(
-            D.telefono.in_(sorted(numbers)), or_(D.expires_at.is_(None), D.expires_at > now)
+            D.telefono.in_(sorted(spellings)), or_(D.expires_at.is_(None), D.expires_at > now)
         )
     )
-    return {number: reason or "on the do-not-call list" for number, reason in rows}
+    # Some collations take trailing spaces for nothing, so what comes back may not be what was asked for.
+    found = ((spellings.get(listed.strip()), reason) for listed, reason in rows)
+    return {number: reason or "on the do-not-call list" for number, reason in found if number}
+
+
+def list_misspelt(connection: Connection, after: int, limit: int) -> list[tuple[int, str]]:
+    """(id, number) of do-not-call entries beyond this id, for upkeep to look at once."""
+    rows = connection.execute(select(D.id, D.telefono).where(D.id > after).order_by(D.id).limit(limit))
+    return [(row_id, number) for row_id, number in rows]
+
+
+def respell(connection: Connection, entry_id: int, number: str) -> bool:
+    """Write a do-not-call entry as +<country><number>. False: that number is listed already."""
+    if connection.execute(select(D.id).where(D.telefono == number, D.id != entry_id)).first() is not None:
+        return False
+    connection.execute(update(do_not_call).where(D.id == entry_id).values(telefono=number))
+    return True
 
 
 def bar_number(connection: Connection, number: str, *, reason: str, source: str, now: datetime) -> None:
     """Never dial this number again. One that is listed already stays as it is, but does not expire."""
-    listed = connection.execute(select(D.id).where(D.telefono == number).with_for_update()).scalar()
+    listed = connection.execute(
+        select(D.id, D.expires_at).where(D.telefono == number).with_for_update()
+    ).first()
     if listed is None:
         connection.execute(insert(do_not_call).values(
             telefono=number, reason=reason, source=source, created_at=now,
         ))
-    else:
-        connection.execute(update(do_not_call).where(D.id == listed).values(expires_at=None))
+        return
+    # One that had expired begins anew: calls made in between were right.
+    begun = {"created_at": now} if listed.expires_at is not None and listed.expires_at <= now else {}
+    connection.execute(update(do_not_call).where(D.id == listed.id).values(expires_at=None, **begun))
 
 
 # --- what people changed by SQL -----------------------------------------------------------------
@@ -202,20 +226,46 @@ def list_closed_with_open_row(connection: Connection, since: datetime, limit: in
     return [(row_id, lead_id) for row_id, lead_id in rows]
 
 
-def list_released(connection: Connection, limit: int) -> list[tuple[int, datetime, datetime | None]]:
-    """(row, scheduled_at, wanted_at) of rows held for people whose lead is free again."""
-    open_lead = or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN)
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """A row that waits for people; `is_free` when what it waited for has come."""
+
+    id: int
+    scheduled_at: datetime
+    wanted_at: datetime | None
+    is_free: bool
+
+
+def list_held(connection: Connection, hold: Hold, after: int, limit: int) -> list[HeldRow]:
+    """Rows held for this reason, by id beyond `after`.
+
+    Held for the lead's sake: free when it is open and not managed by hand. Held because something could
+    not be read: worth another look when the lead was changed since.
+    """
     rows = connection.execute(
-        select(S.id, S.scheduled_at, S.wanted_at)
-        .join(leads, L.id == S.lead_id)
-        .where(
-            S.hold.in_((Hold.MANUAL, Hold.SUSPENDED)),
-            S.status == ScheduleStatus.PENDING,
-            and_(open_lead, func.coalesce(L.manual_management, False).is_(False)),
-        )
+        select(S.id, S.lead_id, S.scheduled_at, S.wanted_at, S.updated_at)
+        .with_hint(call_schedule, "FORCE INDEX (ix_call_schedule_held)", "mysql")
+        .where(S.hold == hold, S.id > after, S.status == ScheduleStatus.PENDING)
+        .order_by(S.id)
         .limit(limit)
-    )
-    return [(row_id, at, wanted_at) for row_id, at, wanted_at in rows]
+    ).all()
+    if not rows:
+        return []
+    free = {
+        lead_id: (status in (None, LeadStatus.OPEN) and not manual, changed_at)
+        for lead_id, status, manual, changed_at in connection.execute(
+            select(L.id, word(L.lead_status), L.manual_management, L.updated_at)
+            .where(ids_in(L.id, {row.lead_id for row in rows}))
+        )
+    }
+    return [
+        HeldRow(
+            row.id, row.scheduled_at, row.wanted_at,
+            row.lead_id in free and free[row.lead_id][0]
+            and (hold in (Hold.MANUAL, Hold.SUSPENDED) or free[row.lead_id][1] > row.updated_at),
+        )
+        for row in rows
+    ]
 
 
 def set_closed_at(connection: Connection, ids: Sequence[int], now: datetime) -> int:
@@ -239,10 +289,12 @@ def _lead(row: Any) -> Lead:
         lead_id, campaign_id, first_name, phone, status, closed_reason, manual, call_status, time_zone, region,
         call_until, phones, *rest,
     ) = row
+    # An empty word is what a server without strict mode makes of one that it does not know.
+    standing = LeadStatus.OPEN if status is None else LeadStatus(status or LeadStatus.SUSPENDED)
     last_name, email, closed_at, count, priority, variables = rest or (None, None, None, 0, 0, None)
     return Lead(
         id=lead_id, campaign_id=campaign_id, first_name=first_name, last_name=last_name, phone=phone, email=email,
-        status=LeadStatus(status or "open"), closed_reason=closed_reason, closed_at=closed_at,
+        status=standing, closed_reason=closed_reason, closed_at=closed_at,
         manual_management=bool(manual), call_status=CallStatus(call_status or "no_selected"),
         call_attempts_count=count, time_zone=time_zone, region=region, priority=priority, call_until=call_until,
         variables=_variables(variables), phones=_phones(lead_id, phones) if phones else (),

@@ -10,7 +10,7 @@ Orphans are reported by `ringback cleanup` and refused by the gate.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -35,12 +35,13 @@ from sqlalchemy import (
     false,
     text,
 )
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from scheduler.model import (
+    UNREADABLE,
     AttemptState,
     CallStatus,
     CampaignStatus,
@@ -62,6 +63,40 @@ metadata = MetaData(
 )
 
 
+class _TypedInstant(sqlite.DATETIME):
+    """SQLite stores whatever text a person types; one that is no instant must not stop everybody's calls."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        def read(text: str | None) -> datetime | None:
+            if text is None:
+                return None
+            try:
+                return datetime.fromisoformat(text)
+            except (TypeError, ValueError):
+                return UNREADABLE
+
+        return read
+
+
+class _TypedDate(sqlite.DATE):
+    """The same for dates."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        def read(text: str | None) -> date | None:
+            if text is None:
+                return None
+            try:
+                return date.fromisoformat(text[:10])
+            except (TypeError, ValueError):
+                return UNREADABLE.date()
+
+        return read
+
+
 class UTCDateTime(TypeDecorator[datetime]):
     """An instant: aware in, stored in UTC to the microsecond, aware UTC out. Naive values are refused.
 
@@ -75,7 +110,7 @@ class UTCDateTime(TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name in ("mysql", "mariadb"):
             return dialect.type_descriptor(mysql.TIMESTAMP(fsp=6))
-        return dialect.type_descriptor(DateTime())
+        return dialect.type_descriptor(_TypedInstant())  # type: ignore[no-untyped-call]
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -87,6 +122,8 @@ class UTCDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
+        if value == UNREADABLE:
+            return UNREADABLE
         # SQLite keeps what a person typed: it may carry an offset of its own.
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
@@ -204,7 +241,7 @@ leads = Table(
     Column("region", String(16)),
     Column("priority", Integer, nullable=False, server_default=text("0")),
     Column("variables", JSON(none_as_null=True)),
-    Column("fecha_limite", Date),
+    Column("fecha_limite", Date().with_variant(_TypedDate(), "sqlite")),  # type: ignore[no-untyped-call]
     _instant("appointment_at"),
     _created(),
     _updated(),

@@ -26,6 +26,7 @@ from scheduler.rules.eligibility import (
     Dropped,
     Held,
     Later,
+    RoundOver,
     Yes,
     explain,
     judge,
@@ -57,16 +58,27 @@ def test_a_lead_with_nothing_in_the_way_may_be_called_and_the_hours_are_the_evid
     [
         (None, [], [], FIRST), (1, [], [], FIRST), (2, [], [], SECOND_NUMBER), (3, [], [], THIRD),
         (1, [1], [], SECOND_NUMBER), (1, [], [FIRST], SECOND_NUMBER), (1, [1], [SECOND_NUMBER], THIRD),
-        (2, [2], [], THIRD), (3, [3], [], FIRST), (3, [3], [FIRST], SECOND_NUMBER), (9, [], [], FIRST),
+        (2, [2], [], THIRD), (2, [2], [FIRST], THIRD),
     ],
 )  # fmt: skip
-def test_the_planned_number_is_dialed_else_the_next_that_can_be(position, invalid, barred, dialed):
+def test_the_planned_number_is_dialed_else_the_next_after_it_that_can_be(position, invalid, barred, dialed):
     lead = make_lead(phones=phones(FIRST, SECOND_NUMBER, THIRD, invalid=invalid))
 
     answer = judge(make_case(lead=lead, call=make_call(phone_position=position), barred=dict.fromkeys(barred, "no")))
 
     assert isinstance(answer, Yes)
     assert answer.phone.number == dialed
+
+
+@pytest.mark.parametrize(
+    "position, invalid, barred", [(3, [3], []), (2, [2], [THIRD]), (9, [], []), (2, [], [SECOND_NUMBER, THIRD])]
+)
+def test_a_number_rung_earlier_in_the_round_is_not_rung_again_in_it(position, invalid, barred):
+    lead = make_lead(phones=phones(FIRST, SECOND_NUMBER, THIRD, invalid=invalid))
+
+    answer = judge(make_case(lead=lead, call=make_call(phone_position=position), barred=dict.fromkeys(barred, "no")))
+
+    assert isinstance(answer, RoundOver)
 
 
 # --- no, and why ----------------------------------------------------------------------------------------------
@@ -87,6 +99,7 @@ REFUSALS = [
     ("exhausted", {"call": {"attempt_number": 4}}, Closed, "attempt 4 of 3 allowed (built-in)"),
     ("too late", {"lead": {"call_until": date(2026, 11, 19)}}, Closed, "2026-11-19"),
     ("engaged", {"engaged": frozenset({FIRST})}, Later, "another call to this number"),
+    ("still called", {"is_engaged": True}, Later, "an earlier call to this lead"),
     ("shut", {"now": NOW + 9 * HOUR}, Later, "outside hours"),
     ("never open", {"settings": {"windows": {}}}, Held, "never allowed"),
     ("odd zone", {"lead": {"time_zone": "Chile"}}, Held, "Chile"),
@@ -230,8 +243,9 @@ def test_a_row_that_was_given_back_is_judged_by_the_most_that_any_outcome_allows
     assert isinstance(judge(case), Yes) == may
 
 
-def test_a_promise_is_kept_beyond_the_maximum():
-    assert isinstance(judge(make_case(call={"attempt_number": 9, "promise": True})), Yes)
+@pytest.mark.parametrize("attempt, may", [(4, True), (6, True), (7, False)])
+def test_a_promise_is_kept_beyond_the_maximum_but_not_for_ever(attempt, may):
+    assert isinstance(judge(make_case(call={"attempt_number": attempt, "promise": True})), Yes) == may
 
 
 # --- the numbers of a lead ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from zoneinfo import ZoneInfo
@@ -31,7 +32,8 @@ TABLE = [
     ("invalid_number", (), 1, 1, "invalid_number"), ("invalid_number", (2,), 1, 1, (1, 2, 0)),
     ("invalid_number", (1,), 2, 1, (2, 1, 4)), ("invalid_number", (1,), 2, 3, "max_attempts"),
     ("invalid_number", (1, 3), 2, 1, (1, 3, 0)), ("cancelled", ONE, 1, 1, (2, 1, 4)),
-    ("callback", ONE, 1, 2, (2, 1, 4)), ("callback", TWO, 2, 2, (2, 2, 4)), ("callback", ONE, 2, 1, (1, 1, 4)),
+    ("callback", ONE, 1, 2, (3, 1, 4)), ("callback", TWO, 2, 2, (3, 2, 4)), ("callback", ONE, 2, 1, (2, 1, 4)),
+    ("callback", ONE, 1, 5, (6, 1, 4)), ("callback", ONE, 1, 6, "max_attempts"),
     *[
         (outcome, *row)
         for outcome in RETRYABLE_OUTCOMES
@@ -132,7 +134,6 @@ def test_never_is_an_answer_and_holds_the_lead(outcome, active):
         ("2026-11-20T18:30", "Europe/Madrid", "2026-11-20T17:30", False),
         ("2026-11-20T20:00", None, "2026-11-23T12:00", True),
         ("2026-11-22T10:00", None, "2026-11-23T12:00", True),
-        ("2026-11-19T10:00", None, "2026-11-20T15:00", False),
     ],
 )
 def test_a_callback_is_planned_for_the_time_that_was_asked_for(wish, zone, at, moved):
@@ -140,8 +141,45 @@ def test_a_callback_is_planned_for_the_time_that_was_asked_for(wish, zone, at, m
 
     assert isinstance(step, Reschedule)
     assert f"{step.at:%Y-%m-%dT%H:%M}" == at
-    assert (step.promise, step.attempt_number, step.wanted_at is not None) == (True, 3, moved)
+    assert (step.promise, step.attempt_number, step.wanted_at is not None) == (True, 4, moved)
     assert "callback asked for at" in step.reason
+
+
+@pytest.mark.parametrize("wish", ["2026-11-19T10:00", "2026-11-20T12:00"])
+def test_a_callback_for_a_time_that_has_passed_waits_the_usual_delay(wish):
+    step = decide("callback", rule=OFFICE, callback_at=datetime.fromisoformat(wish))
+
+    assert isinstance(step, Reschedule)
+    assert (step.at, step.promise) == (NOW + 4 * HOUR, True)
+    assert "has passed" in step.reason
+
+
+@pytest.mark.parametrize(
+    "barred, follows",
+    [
+        (["+5690000002"], (1, 3, 0)),
+        (["+5690000002", "+5690000003"], (2, 1, 4)),
+        (["+5690000001", "+5690000002", "+5690000003"], "do_not_call"),
+    ],
+)
+def test_a_barred_number_is_no_next_phone(barred, follows):
+    step = decide_next(Ended(Outcome.BUSY, 1, 1), phones(THREE), DEFAULT, lambda number: (ALWAYS,), NOW, barred=barred)
+
+    if isinstance(follows, str):
+        assert isinstance(step, Finish)
+        assert step.closed_reason == follows
+    else:
+        assert isinstance(step, Reschedule)
+        assert (step.attempt_number, step.phone_position, step.at) == (*follows[:2], NOW + follows[2] * HOUR)
+
+
+def test_a_number_written_twice_is_rung_once_a_round():
+    twice = tuple(replace(phone, number="+5690000001") for phone in phones(TWO))
+
+    step = decide_next(Ended(Outcome.BUSY, 1, 1), twice, DEFAULT, lambda number: (ALWAYS,), NOW)
+
+    assert isinstance(step, Reschedule)
+    assert (step.attempt_number, step.at) == (2, NOW + 4 * HOUR)
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,9 @@ TABLE = [
     ("invalid_number", 2, 1, 1, (1, 2, 0)),
     ("invalid_number", 2, 2, 1, (2, 1, 4)),
     ("invalid_number", 2, 2, 3, "max_attempts"),
-    ("callback", 1, 1, 1, (1, 1, 4)),
-    ("callback", 1, 1, 3, (3, 1, 4)),
-    ("callback", 2, 2, 2, (2, 2, 4)),
+    ("callback", 1, 1, 1, (2, 1, 4)),
+    ("callback", 1, 1, 3, (4, 1, 4)),
+    ("callback", 2, 2, 2, (3, 2, 4)),
     *[
         row
         for outcome in RETRIED
@@ -306,9 +306,9 @@ def test_a_lead_whose_zone_was_broken_meanwhile_is_held_not_lost(runtime, databa
         ("2026-11-23T09:00", None, "2026-11-23T12:00", False),
         ("2026-11-20T20:00", None, "2026-11-23T12:00", True),
         ("2026-11-21T11:00", None, "2026-11-23T12:00", True),
-        ("2026-11-20T08:00", None, "2026-11-20T15:00", False),  # that time has passed: at once
+        ("2026-11-20T08:00", None, "2026-11-20T19:00", False),  # that time has passed: after the usual delay
         ("2026-11-20T18:30", "Europe/Madrid", "2026-11-20T17:30", False),
-        ("2026-11-20T03:00", "Asia/Tokyo", "2026-11-20T15:00", False),
+        ("2026-11-20T03:00", "Asia/Tokyo", "2026-11-20T19:00", False),
         ("2026-11-21T09:00", "Asia/Tokyo", "2026-11-23T12:00", True),
     ],
 )
@@ -316,7 +316,7 @@ def test_a_callback_is_a_promise_kept_inside_hours(runtime, database, wish, zone
     lead_id = call_that_ends(runtime, database, "callback", callback_at=wall(wish), callback_zone=zone)
 
     row = call_of(database, lead_id)
-    assert (row.status, bool(row.promise), row.attempt_number) == ("pending", True, 1)
+    assert (row.status, bool(row.promise), row.attempt_number) == ("pending", True, 2)
     assert f"{row.scheduled_at:%Y-%m-%dT%H:%M}" == planned
     assert (row.wanted_at is not None) == moved
     assert "callback asked for" in row.reason
@@ -327,12 +327,37 @@ def test_a_promise_is_kept_even_when_the_attempts_are_over(runtime, database, cl
     lead_id = call_that_ends(
         runtime, database, "callback", attempt=3, callback_at=wall("2026-11-20T15:00"), station=station
     )
-    sql(database, "UPDATE scheduler_config SET config_value = '1' WHERE config_key = 'default_max_attempts'")
 
     clock.advance(3 * HOUR)
     station.dispatch()
 
     assert [one.state for one in attempts_of(database, lead_id)] == ["ended", "live"]
+    assert call_of(database, lead_id).attempt_number == 4
+
+
+def test_promises_too_come_to_an_end(runtime, database, clock):
+    station = Station(runtime)
+    lead_id = add_due_lead(database)
+    station.provider.answers(None, *[ended_at_once("callback")] * 9)
+
+    for _ in range(9):
+        station.dispatch()
+        clock.set(max(clock.now(), call_of(database, lead_id).scheduled_at))
+
+    assert len(attempts_of(database, lead_id)) == 6
+    assert lead_of(database, lead_id).closed_reason == "max_attempts"
+
+
+def test_a_barred_number_is_not_the_next_phone(runtime, database):
+    station = Station(runtime)
+    lead_id = add_due_lead(database, *TWO)
+    station.dispatch()
+    bar(database, TWO[1])
+
+    end(station, lead_id, "no_answer")
+
+    row = call_of(database, lead_id)
+    assert (row.attempt_number, row.phone_position, row.scheduled_at) == (2, 1, NOON + 4 * HOUR)
 
 
 def test_a_callback_in_a_zone_that_does_not_exist_is_held_not_lost(runtime, database):

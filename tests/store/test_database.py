@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import event, exc, make_url
 
-from scheduler.errors import DatabaseUnavailable, InvalidValue
+from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
 from scheduler.store.database import MAX_TRIES, CommitUnclear, Database, DatabaseClock, Raw, change_rows, insert_row
@@ -107,8 +107,8 @@ def test_a_busy_file_is_waited_for(database):
 
 
 @sqlite_only
-def test_a_file_that_stays_busy_is_unavailable(database):
-    with impatient_holder(database), pytest.raises(DatabaseUnavailable, match="locked"):
+def test_a_file_that_stays_busy_is_contended_and_not_away(database):
+    with impatient_holder(database), pytest.raises(Contended, match="somebody else holds"):
         database.transact(lambda connection: insert_row(connection, tables.leads, {"nombre": "Ana"}))
 
 
