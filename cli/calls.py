@@ -12,7 +12,7 @@ from cli.instants import read_instant
 from cli.leads import LEAD
 
 STATES = ("placing", "live", "unknown", "ended", "refused")
-ATTEMPT = click.IntRange(min=1)
+ATTEMPT = LEAD
 
 
 @click.group()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 
@@ -17,11 +17,13 @@ HELP = (
 
 
 def read_instant(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    """Callback of an option: aware for an instant, naive for a wall time, None for now and for nothing."""
+    """Callback of an option: aware for an instant, naive for a wall time, None for nothing."""
     from dateutil.parser import isoparse
 
-    if value is None or value.strip().lower() == "now":
+    if value is None:
         return None
+    if value.strip().lower() == "now":
+        return datetime.now(UTC)
     right = "write it like 2027-03-01T15:00:00Z, or now"
     if not LOOKS_LIKE_ISO.match(value.strip()):
         raise click.BadParameter(f"{value!r} is no time; {right}")

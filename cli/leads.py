@@ -16,7 +16,7 @@ from cli.instants import read_instant
 if TYPE_CHECKING:
     from scheduler.store.database import Database
 
-LEAD = click.IntRange(min=1)
+LEAD = click.IntRange(1, 2**63 - 1)
 STATUSES = ("open", "closed", "suspended")
 
 
@@ -24,7 +24,8 @@ STATUSES = ("open", "closed", "suspended")
 def leads() -> None:
     """Add, find and close the people to call.
 
-    Rows written by SQL into the table leads are as good as these: upkeep plans their first call.
+    Rows written by SQL into the table leads are as good as these; plan their first call with a row in
+    call_schedule, or with `ringback schedule add`.
     """
 
 
@@ -88,8 +89,11 @@ def import_(
     if not as_json:
         for one in report.first_rejects:
             output.tell(f"line {one.line}, {one.field} {one.value!r}: {one.reason}")
+        more = report.rejected + report.duplicates - len(report.first_rejects)
+        if more > 0:
+            output.tell(f"... and {more} more")
     if report.rejects_path:
-        output.tell(f"the rejected rows and why: {report.rejects_path}")
+        output.tell(f"what was left out and why: {report.rejects_path}")
     nothing_usable = report.rejected and not report.added and not report.duplicates
     ctx.exit(1 if nothing_usable else 0)
 
@@ -258,8 +262,7 @@ def reopen(program: Program, lead_id: int) -> None:
     from scheduler.service import operations
 
     with program.working() as runtime:
-        operations.reopen_lead(lead_id, runtime=runtime)
-    click.echo(f"lead {lead_id} is open again")
+        click.echo(operations.reopen_lead(lead_id, runtime=runtime))
 
 
 @leads.command()
@@ -292,11 +295,15 @@ def find_campaign_id(database: Database, key: str | None) -> int | None:
     return found.id
 
 
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
 def _read_variables(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:
         raise click.BadParameter(f"it is not JSON: {error}", param_hint="--variables") from None
     if not isinstance(found, dict):

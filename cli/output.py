@@ -35,7 +35,8 @@ def json_option(command: F) -> F:
 
 def limit_option(command: F) -> F:
     return click.option(
-        "--limit", type=click.IntRange(min=1), default=DEFAULT_LIMIT, show_default=True, help="At most so many rows."
+        "--limit", type=click.IntRange(1, 10_000_000), default=DEFAULT_LIMIT, show_default=True,
+        help="At most so many rows.",
     )(command)
 
 

@@ -85,9 +85,8 @@ class Breaker:
             return replace(self, faults=faults)
         if self.open_until is not None and now < self.open_until:
             return self  # a late answer to a call placed before it opened says nothing new
-        return Breaker(
-            faults=faults, rest=min(self.rest * 2, LONGEST_REST), open_until=now + max(min(self.rest, LONGEST_REST), rest or timedelta(0)), pace=1
-        )
+        wait = max(min(self.rest, LONGEST_REST), rest or timedelta(0))
+        return Breaker(faults=faults, rest=min(self.rest * 2, LONGEST_REST), open_until=now + wait, pace=1)
 
     def is_open(self, now: datetime) -> bool:
         return self.open_until is not None and now < self.open_until

@@ -195,7 +195,11 @@ def _check_hours(values: dict[str, Any], rows: Mapping[str, str], problems: dict
         )
         # Which of the two was meant is unknown, so neither is taken.
         problems["working_hours_end"] = str(InvalidValue("working_hours_end", rows["working_hours_end"], message))
-        problems["working_hours_start"] = problems["working_hours_end"]
+        problems["working_hours_start"] = str(InvalidValue(
+            "working_hours_start", rows["working_hours_start"],
+            f"it must be earlier than working_hours_end ({rows['working_hours_end']}); "
+            "hours across midnight are written as `windows` of a campaign",
+        ))
 
 
 # --- campaigns.call_settings --------------------------------------------------------------------

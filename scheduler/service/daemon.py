@@ -69,6 +69,9 @@ class Daemon:
         self._stop = threading.Event()
         self._signals = 0
         self._away_since: float | None = None
+        self._returning: float | None = None
+        self._ask_at = 0.0
+        self._outage_tries = 0
         self._away_lock = threading.Lock()
         self._ticks = 0
         self._is_registered = False
@@ -150,6 +153,7 @@ class Daemon:
     def _check_beginning(self) -> None:
         database, settings = self.runtime.database, self.runtime.settings
         schema.require_current(database)
+        self.runtime.providers.get(self.runtime.default_provider)  # one that does not exist is said at once
         now = self.runtime.clock.now()
         rules = database.read(lambda connection: self.dispatcher.rulebook.read(connection))
         lease = timedelta(seconds=rules.config.get("lease_seconds", 60))
@@ -258,6 +262,7 @@ class Daemon:
                 return
             try:
                 work()
+                self._worked()
                 self.reporter.ticked(name, self._host_now())
             except DatabaseUnavailable as error:
                 self._went_away(error)
@@ -275,7 +280,7 @@ class Daemon:
         before = self.runtime.database.transact(
             lambda connection: journal.beat(connection, self.owner, ticks=ticks, status="running", now=now)
         )
-        known, self._ticks = self._ticks, ticks  # only what was committed counts: a beat may fail in an outage
+        self._ticks = ticks  # only what was committed counts: a beat may fail in an outage
         if before is None:  # somebody deleted our row: nothing is lost with it, so it is written again
             self._is_registered, self._ticks = False, 0
             self._check_beginning()
@@ -307,29 +312,43 @@ class Daemon:
 
     def _went_away(self, error: BaseException) -> None:
         with self._away_lock:
-            if self._away_since is None:
-                self._away_since = boottime()
-                self.reporter.database_away(self._host_now(), error, self.runtime.settings.dispatch_interval)
+            if self._is_away():
+                return
+            # A disk that is nearly full takes a small write and refuses the next: that is no return.
+            self._away_since = self._returning or boottime()
+            self._returning = None
+            wait = min(LONGEST_WAIT, self.runtime.settings.dispatch_interval * 2**self._outage_tries)
+            self._outage_tries = min(self._outage_tries + 1, 10)
+            self._ask_at = boottime() + wait
+            self.reporter.database_away(self._host_now(), error, wait)
 
     def _is_back(self) -> bool:
-        """Asked at each tick while away: one writes once it answers, because a read-only copy answers reads."""
+        """Asked while away: one writes once it answers, because a read-only copy answers reads."""
         if not self._away_lock.acquire(blocking=False):
             return False
         try:
             if self._away_since is None:
                 return True
+            if boottime() < self._ask_at:
+                return False
             try:
                 now = self.runtime.clock.now()
-                self.runtime.database.transact(
-                    lambda connection: journal.touch(connection, self.owner, now=now)
-                )
+                self.runtime.database.transact(lambda connection: journal.touch(connection, self.owner, now=now))
             except DatabaseUnavailable:
+                self._ask_at = boottime() + min(1.0, self.runtime.settings.dispatch_interval)
                 return False
-            self.reporter.database_back(self._host_now(), boottime() - self._away_since)
-            self._away_since = None
+            self._returning, self._away_since = self._away_since, None
             return True
         finally:
             self._away_lock.release()
+
+    def _worked(self) -> None:
+        """A whole turn has succeeded: only now is it back."""
+        with self._away_lock:
+            if self._returning is not None:
+                self.reporter.database_back(self._host_now(), boottime() - self._returning)
+                self._returning = None
+                self._outage_tries = 0
 
     # --- waiting and stopping --------------------------------------------------------------------
 

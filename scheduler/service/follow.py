@@ -199,7 +199,8 @@ class Follower:
             self.reporter.tick_failed(now, "writing what was learnt of one call", error)
             for end in learnt.ends:  # that it is over is worth more than what else was said of it
                 bare = CallReport(call_id="", phase=Phase.ENDED, outcome=end.report.outcome or Outcome.FAILED)
-                self._write_all(_Learnt(ends=[End(end.attempt_id, bare, error=f"its report could not be kept: {error}")]))
+                kept = End(end.attempt_id, bare, error=f"its report could not be kept: {error}")
+                self._write_all(_Learnt(ends=[kept]))
 
     def _write_all(self, learnt: _Learnt) -> None:
         now = self.runtime.clock.now()

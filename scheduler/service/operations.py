@@ -72,6 +72,11 @@ def add_lead(
     numbers = list(dict.fromkeys(to_e164(text, country) for text in phones))
     if time_zone:
         zone_info(time_zone, "time_zone")
+    for field, text in (("nombre", first_name), ("apellidos", last_name), ("email", email)):
+        if text and len(text) > 255:
+            raise InvalidValue(field, text[:20] + "...", f"it has {len(text)} characters; at most 255 fit")
+    if not -(2**31) <= priority < 2**31:
+        raise InvalidValue("priority", priority, "write a whole number of at most nine digits")
     values = {
         "nombre": first_name, "apellidos": last_name, "email": email, "time_zone": time_zone,
         "region": normal_region(region) if region else None, "priority": priority, "fecha_limite": call_until,
@@ -109,12 +114,15 @@ def close_lead(lead_id: int, *, reason: str = "by_hand", runtime: Runtime | None
     runtime.database.transact(work)
 
 
-def reopen_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | None = None) -> None:
-    """Open a closed or suspended lead again. A closed one gets a new first round; its history stays."""
+def reopen_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | None = None) -> str:
+    """Open a closed or suspended lead again. A closed one gets a new first round; its history stays.
+
+    Returns what it was and what follows, as a sentence.
+    """
     runtime = runtime or shared_runtime()
     now = runtime.clock.now()
 
-    def work(connection: Connection) -> None:
+    def work(connection: Connection) -> str:
         lead = _get_lead(connection, lead_id)
         if lead.status is LeadStatus.OPEN:
             raise Conflict(f"lead {lead_id} is open already")
@@ -135,8 +143,11 @@ def reopen_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | N
                 connection, [calls.Move(row.id, row.wanted_at or row.scheduled_at, "reopened by hand")], now
             )
         _record(connection, "lead_reopened", now, lead_id=lead_id, reason=reason or f"was {lead.status}")
+        was = f"closed ({lead.closed_reason or 'by hand'})" if lead.status is LeadStatus.CLOSED else lead.status.value
+        follows = "a new first round begins" if row is None else "it goes on with what was planned"
+        return f"lead {lead_id} is open again; it was {was}, and {follows}"
 
-    runtime.database.transact(work)
+    return runtime.database.transact(work)
 
 
 def suspend_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | None = None) -> None:
@@ -274,6 +285,9 @@ def resolve_call(attempt_id: int, outcome: str, *, runtime: Runtime | None = Non
     runtime = runtime or shared_runtime()
     kind = read_outcome(outcome)
     now = runtime.clock.now()
+    known = runtime.database.read(lambda connection: calls.find_attempt(connection, attempt_id))
+    if known is not None and known.state is AttemptState.LIVE:
+        hang_up_call(attempt_id, runtime=runtime)  # or the person would still be in it when they are called again
 
     def work(connection: Connection) -> str:
         attempt = calls.lock_attempts(connection, [attempt_id]).get(attempt_id)
@@ -301,8 +315,12 @@ def create_campaign(
 ) -> str:
     """Create an active campaign. Returns its code. Raises InvalidSettings for `call_settings` that cannot be used."""
     runtime = runtime or shared_runtime()
-    if not name.strip():
-        raise InvalidValue("name", name, "a campaign needs a name")
+    if not name.strip() or len(name) > 255:
+        raise InvalidValue("name", name[:40], "a campaign needs a name of 1 to 255 characters")
+    if code is not None and not 0 < len(code) <= 64:
+        raise InvalidValue("code", code[:40], "write 1 to 64 characters")
+    if not -(2**31) <= priority < 2**31:
+        raise InvalidValue("priority", priority, "write a whole number of at most nine digits")
     document = read_call_settings(call_settings).model_dump(mode="json", exclude_unset=True) if call_settings else None
     if provider:
         runtime.providers.get(provider)
@@ -330,7 +348,12 @@ def set_config(key: str, value: str, *, runtime: Runtime | None = None) -> None:
 
     def work(connection: Connection) -> None:
         rows = settings.read_config_rows(connection)
-        problem = read_config({**rows, key: value}).problems.get(key)
+        config = read_config({**rows, key: value})
+        if key == "lease_seconds":
+            unsafe = runtime.settings.problems(timedelta(seconds=config.get(key, 60)))
+            if unsafe:
+                raise InvalidValue(key, value, "; ".join(unsafe))
+        problem = config.problems.get(key)
         if problem is not None:  # fine by itself, but not beside the other rows
             raise InvalidValue(key, value, problem.partition("; ")[2] or problem)
         settings.write_config(connection, key, value, now)

@@ -24,7 +24,7 @@ from pymysql.converters import conversions, convert_datetime
 from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
 
-from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue
+from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue, RingbackError
 
 T = TypeVar("T")
 
@@ -107,6 +107,8 @@ class Database:
                     continue
                 if committing and _is_connection_lost(cause):
                     raise CommitUnclear(f"{self}: the connection broke while committing ({cause})") from error
+                if isinstance(error, exc.DataError) or isinstance(cause, OverflowError):
+                    raise RingbackError(f"a value does not fit its column: {explain(cause or error)}") from error
                 if isinstance(error, exc.TimeoutError) or is_unavailable(cause):
                     raise DatabaseUnavailable(f"{self}: {explain(cause or error)}") from error
                 raise
@@ -276,11 +278,13 @@ def _checked_url(url: str | URL) -> URL:
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):
         # The text may hold a password, so it is not repeated.
         right = "write mysql+pymysql://user:password@host/name or sqlite:///path"
         raise InvalidValue("database URL", "...", right) from None
     if backend in ("mysql", "mariadb"):
+        if not parsed.database:
+            raise InvalidValue("database URL", parsed.render_as_string(hide_password=True), "name the database too: mysql+pymysql://user:password@host/name")
         # One driver for both: the mariadb+ prefix would refuse an Oracle server.
         return parsed.set(drivername="mysql+pymysql")
     if backend == "sqlite":
