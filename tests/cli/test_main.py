@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import scheduler
-from cli.main import COMMANDS, cli
+from cli.main import COMMANDS, Commands, cli
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
-from tests.factories import add_lead, sql
+from tests.factories import add_lead
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -129,15 +130,20 @@ def test_commands_refuse_an_empty_database_and_name_the_command_that_helps(homel
         assert "run `ringback db upgrade`" in homeless.refused(*arguments, RINGBACK_DATABASE_URL=url)
 
 
-def test_a_bug_is_a_sentence_too_and_shows_itself_when_asked(ringback: Ringback, database: Database) -> None:
-    add_lead(database)
-    sql(database, "UPDATE leads SET call_attempts_count = 0")
-    if not database.is_sqlite:
-        pytest.skip("only SQLite keeps an instant that is none")
-    sql(database, "UPDATE leads SET closed_at = 'yesterday'")
+class WithABug(Commands):
+    """The same group with one command more, which fails as no command should."""
 
-    assert "This is a bug" in ringback.refused("leads", "list")
-    assert "Traceback" in ringback("leads", "list", RINGBACK_LOG_LEVEL="DEBUG").stderr
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return click.Command(cmd_name, callback=lambda: {}["missing"])
+
+
+def test_a_bug_is_a_sentence_too_and_shows_itself_when_asked() -> None:
+    said = CliRunner().invoke(WithABug(), ["any"])
+    shown = CliRunner().invoke(WithABug(), ["any"], env={"RINGBACK_LOG_LEVEL": "DEBUG"})
+
+    assert (said.exit_code, shown.exit_code) == (1, 1)
+    assert "This is a bug" in said.stderr and "Traceback" not in said.stderr
+    assert "Traceback" in shown.stderr
 
 
 def test_the_url_may_be_given_before_the_command(homeless: Ringback, tmp_path: Path) -> None:

@@ -70,15 +70,17 @@ def test_each_daemon_is_born_with_a_name_of_its_own(runtime):
 
 
 def test_a_daemon_that_is_told_to_work_until_idle_comes_back(runtime, database):
+    provider = ScriptedProvider("simulator")
+    provider.answers(None, ended_at_once("no_answer"))
     lead_id = add_due_lead(database)
-    set_config(database, default_max_attempts="1")
+    hasty = with_settings(runtime, dispatch_interval=0.05, follow_interval=0.05)
 
-    code = Daemon(with_settings(runtime, dispatch_interval=0.05, follow_interval=0.05), reporter=SilentReporter()).run(
+    code = Daemon(with_providers(hasty, {"simulator": provider}, "simulator"), reporter=SilentReporter()).run(
         until_idle=True
     )
 
     assert code == 0
-    assert attempt_of(database, lead_id).state == "ended"
+    assert attempt_of(database, lead_id).outcome == "no_answer"
     assert broken_promises(database) == {}
     assert [one.status for one in find_all(database, tables.daemons)] == ["stopped"]
 
