@@ -68,7 +68,7 @@ def is_e164(number: str | None) -> bool:
     return number is not None and _E164.fullmatch(number) is not None
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=4096)  # a lead is judged a few times in a row, and memory must stay flat over millions
 def number_facts(number: str) -> NumberFacts:
     """What an E.164 number tells. Raises InvalidValue for anything else."""
     if not is_e164(number):

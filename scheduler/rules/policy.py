@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -430,7 +430,7 @@ class Policy:
                 return Setting(found, f"scheduler_config.{key}")
         return Setting(built_in, "built-in")
 
-    @property
+    @cached_property
     def fingerprint(self) -> Fingerprint:
         """Of the rules in force, and apart from the others of those that say when calls may be placed."""
         settings = self.settings.model_dump(mode="json", exclude_none=True)

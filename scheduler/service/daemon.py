@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -82,6 +83,9 @@ class Daemon:
 
     def run(self, *, until_idle: bool = False, idle_after: timedelta = IDLE_AFTER) -> int:
         """Work until a signal, or until nothing is left that is due within `idle_after`. Returns the exit code."""
+        # Dials, answers and ticks are many short waits for sockets: at the default of 5 ms a thread that has its
+        # answer would mostly wait for another to give way.
+        sys.setswitchinterval(0.0005)
         with self._signal_handlers():
             if not self._begin():
                 return 0
@@ -353,8 +357,11 @@ class Daemon:
     # --- waiting and stopping --------------------------------------------------------------------
 
     def _wait(self, until_idle: bool, idle_after: timedelta) -> None:
+        # In slices: a signal that was taken by another thread is handled only when this one wakes.
+        while not until_idle and not self._stop.wait(0.5):
+            continue
         # The first turn of everything comes before the first question whether all is done.
-        self._stop.wait(self.runtime.settings.dispatch_interval + 0.2 if until_idle else None)
+        self._stop.wait(self.runtime.settings.dispatch_interval + 0.2)
         while until_idle and not self._stop.is_set():
             try:
                 idle = self.is_idle(idle_after) if not self._places_in_use() else None
@@ -382,7 +389,8 @@ class Daemon:
         self._signals += 1
         if self._signals > 1:
             os._exit(128 + number)  # asked twice: as a kill; leases expire and calls are looked up
-        self.stop()
+        # In a thread of its own: this one may hold the lock of the very event that is to be set.
+        threading.Thread(target=self.stop, name="stop").start()
 
     def _note_skip(self, event: JobEvent) -> None:
         self.reporter.skipped(event.job_id)

@@ -75,7 +75,10 @@ def apply_ends(
 ) -> Applied:
     """Apply finished attempts, as a step of the caller's transaction. Those that ended before are left alone."""
     applied = Applied()
-    by_id = {end.attempt_id: replace(end, report=clean(end.report)) for end in ends}
+    by_id = {}
+    for end in ends:
+        report = clean(end.report)
+        by_id[end.attempt_id] = end if report is end.report else replace(end, report=report)
     endings = calls.lock_endings(connection, by_id)
     open_ones = [one for one in endings if one.state in OPEN_STATES]
     _record_late_truths(connection, [one for one in endings if _may_be_late(one)], by_id, now, actor, applied)
@@ -260,6 +263,12 @@ def clean(report: CallReport) -> CallReport:
 
     One such fact must not keep the end of the call, and of the others in its batch, from being written.
     """
+    doubtful = (
+        report.answered_at, report.ended_at, report.appointment_at, report.callback_at, report.talk_seconds,
+        report.cost, report.cost_unit, report.summary, report.details or None,
+    )
+    if all(fact is None for fact in doubtful) and len(report.call_id) <= CALL_ID_LENGTH:
+        return report  # nothing in it that could be wrong
     cost = report.cost if report.cost is not None and report.cost.is_finite() and abs(report.cost) < 10**9 else None
     wish = report.callback_at
     return replace(

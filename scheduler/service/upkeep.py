@@ -244,16 +244,17 @@ class Upkeep:
 
     def _follow_rules(self, now: datetime, report: Report) -> None:
         """Say what does not validate; plan again what waits by rules that have changed since."""
-        active, rules = self.runtime.database.read(self._read_rules)
+        active, rules, known = self.runtime.database.read(self._read_rules)
         self._report_problems(rules, now)
         for campaign in [None, *active]:
             key = campaign.id if campaign else None
             if rules.may_dial(key):
-                report.replanned += self._replan_if_changed(campaign, rules.policy(key), now)
+                before = Fingerprint.parse(known[key]) if key in known else None
+                report.replanned += self._replan_if_changed(campaign, rules.policy(key), before, now)
 
-    def _read_rules(self, connection: Connection) -> tuple[list[Campaign], Rules]:
+    def _read_rules(self, connection: Connection) -> tuple[list[Campaign], Rules, dict[int | None, str]]:
         active = campaigns.list_active(connection)
-        return active, self.rulebook.read(connection, active)
+        return active, self.rulebook.read(connection, active), settings.read_last_fingerprints(connection)
 
     def _report_problems(self, rules: Rules, now: datetime) -> None:
         self.reporter.settings_problems(len(rules.problems))
@@ -271,11 +272,11 @@ class Upkeep:
             ], now))
         self._known_problems = found
 
-    def _replan_if_changed(self, campaign: Campaign | None, policy: Policy, now: datetime) -> int:
+    def _replan_if_changed(
+        self, campaign: Campaign | None, policy: Policy, before: Fingerprint | None, now: datetime
+    ) -> int:
         key = campaign.id if campaign else None
         fingerprint = policy.fingerprint
-        last = self.runtime.database.read(lambda connection: settings.find_last_version(connection, key))
-        before = Fingerprint.parse(last[0]) if last is not None else None
         if before is not None and before.rules == fingerprint.rules and not fingerprint.moves_calls_of(before):
             return 0
         moved = 0

@@ -302,6 +302,9 @@ def _lead(row: Any) -> Lead:
 
 
 def _phones(lead_id: int, text: str) -> tuple[Phone, ...]:
+    if "," not in text:
+        position, status, number = text.split(" ", 2)
+        return (Phone(lead_id, int(position), number, PhoneStatus(status)),)
     parts = sorted((int(position), number, status) for position, status, number in (
         one.split(" ", 2) for one in text.split(",")
     ))

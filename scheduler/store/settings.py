@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from scheduler.store.tables import rule_versions, scheduler_config
 
@@ -34,6 +34,13 @@ def find_last_version(connection: Connection, campaign_id: int | None) -> tuple[
         select(V.fingerprint, V.settings).where(of).order_by(V.id.desc()).limit(1)
     ).first()
     return (row.fingerprint, row.settings or {}) if row else None
+
+
+def read_last_fingerprints(connection: Connection) -> dict[int | None, str]:
+    """The last fingerprint of every campaign, and under None of everybody, in one look."""
+    last = select(func.max(V.id)).group_by(V.campaign_id)
+    rows = connection.execute(select(V.campaign_id, V.fingerprint).where(V.id.in_(list(connection.scalars(last)))))
+    return {row.campaign_id: row.fingerprint for row in rows}
 
 
 def add_version(

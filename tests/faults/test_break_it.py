@@ -11,25 +11,25 @@ pytestmark = [pytest.mark.faults, pytest.mark.parametrize("engine", ["sqlite"], 
 
 
 def test_a_healthy_daemon_is_found_healthy(build_house: BuildHouse) -> None:
-    house = build_house(faults="reset_after_accept=0.3")
-    house.add_leads(30)
+    house = build_house(faults="reset_after_accept=0.15")
+    house.add_leads(40)
     house.start_daemons(1)
     house.require_clean(least_calls=30)
 
 
 def test_repeating_a_request_is_noticed(build_house: BuildHouse) -> None:
-    found = run_variant(build_house(faults="reset_after_accept=0.3"), "repeat_on_timeout")
+    found = run_variant(build_house(faults="reset_after_accept=0.15"), "repeat_on_timeout")
     assert found.refs_with_two_calls
     assert found.refs_asked_twice
 
 
 def test_taking_unknown_for_failed_is_noticed(build_house: BuildHouse) -> None:
-    found = run_variant(build_house(faults="reset_after_accept=0.3"), "unknown_is_failed")
+    found = run_variant(build_house(faults="reset_after_accept=0.15"), "unknown_is_failed")
     assert found.refused_but_called
 
 
 def test_taking_not_found_for_proof_is_noticed(build_house: BuildHouse) -> None:
-    found = run_variant(build_house(faults="reset_after_accept=0.3"), "not_found_is_proof")
+    found = run_variant(build_house(faults="reset_after_accept=0.15"), "not_found_is_proof")
     assert found.refused_but_called
 
 
@@ -67,7 +67,7 @@ def test_dialing_without_a_budget_is_noticed(build_house: BuildHouse) -> None:
 
 
 def run_variant(house: House, name: str) -> Verdict:
-    house.add_leads(30)
+    house.add_leads(40)
     running = house.start_daemon(command=variant(name))
     house.wait_started(running)
     house.settle()

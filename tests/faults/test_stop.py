@@ -47,6 +47,19 @@ def test_a_stop_during_a_take_finishes_what_was_taken(build_house: BuildHouse) -
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_signal_that_came_while_it_was_frozen_is_heard(build_house: BuildHouse) -> None:
+    house = build_house()
+    for daemon in house.start_daemons(3):
+        daemon.freeze()
+        wait_until(lambda: house.is_frozen(daemon), 5, "it is frozen")  # noqa: B023
+        daemon.send(signal.SIGTERM)  # any thread may take it when the process goes on, not only the first
+        daemon.thaw()
+        assert daemon.wait(WITHIN) == 0
+    house.add_leads(5)
+    house.require_clean(least_calls=5)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_second_signal_ends_it_at_once(build_house: BuildHouse) -> None:
     house = build_house(faults="timeout_after_accept=1")
     house.add_leads(10)

@@ -361,6 +361,18 @@ def test_an_unknown_call_is_resolved_by_a_person_who_knows(runtime, database):
         operations.resolve_call(one.id, "busy", runtime=runtime)
 
 
+def test_a_live_call_that_a_person_resolves_is_hung_up_first(runtime, database):
+    station = Station(runtime)
+    lead_id = add_due_lead(database)
+    station.dispatch()
+    one = attempt_of(database, lead_id)
+
+    operations.resolve_call(one.id, "completed", runtime=station.runtime)
+
+    assert station.provider.hung_up == [one.provider_call_id]
+    assert lead_of(database, lead_id).closed_reason == "completed"
+
+
 # --- campaigns and settings -----------------------------------------------------------------------------------
 
 

@@ -126,7 +126,8 @@ def test_old_cancelled_rows_are_deleted_and_history_stays(database, session, run
     now = database.now()
     lead_id = add_lead(database)
     plan_call(database, lead_id)
-    Station(runtime).dispatch()
+    station = Station(runtime)
+    station.dispatch()
     sql(database, "UPDATE call_schedule SET status = 'cancelled'")
     sql(database, "UPDATE call_schedule SET created_at = UTC_TIMESTAMP() - INTERVAL 31 DAY")
     kept = [
@@ -146,7 +147,7 @@ def test_old_cancelled_rows_are_deleted_and_history_stays(database, session, run
     assert [row.id for row in find_all(database, tables.call_schedule)] == kept
     assert gone not in kept
     assert [one.state for one in attempts_of(database, lead_id)] == ["live"]
-    operations.resolve_call(attempt_of(database, lead_id).id, "no_answer", runtime=runtime)
+    operations.resolve_call(attempt_of(database, lead_id).id, "no_answer", runtime=station.runtime)
     assert attempt_of(database, lead_id).outcome == "no_answer"
     assert broken_promises(database) == {}
 
