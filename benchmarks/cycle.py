@@ -31,7 +31,7 @@ from scheduler.service.runtime import Runtime
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_url_options(parser, leads=20_000)
-    parser.add_argument("--batch", type=int, default=500, help="rows to a take (default 500), with twice as many places")
+    parser.add_argument("--batch", type=int, default=500, help="rows to a take, of twice as many places (default 500)")
     options = parser.parse_args()
     run_and_show(lambda: measure(options.url, options.leads, options.batch, force=options.force), options)
 
@@ -56,7 +56,9 @@ def run_cycles(runtime: Runtime, cycles: int, batch: int) -> float:
     """Tick until so many calls are done. Returns the seconds that it took."""
     # As in a daemon that is busy: while one batch is written down, there are places for the next.
     sys.setswitchinterval(0.0005)
-    dispatcher = Dispatcher(runtime, owner="benchmark", reporter=SilentReporter(), places=2 * batch)
+    dispatcher = Dispatcher(
+        runtime, owner="benchmark", reporter=SilentReporter(), places=2 * batch, largest_take=batch
+    )
     try:
         started = time.perf_counter()
         done = 0

@@ -139,7 +139,7 @@ class Dispatcher:
 
     def __init__(
         self, runtime: Runtime, *, owner: str, rulebook: RuleBook | None = None, reporter: Reporter | None = None,
-        places: int | None = None,
+        places: int | None = None, largest_take: int = LARGEST_TAKE,
     ) -> None:
         self.runtime = runtime
         self.owner = owner
@@ -147,6 +147,7 @@ class Dispatcher:
         self.reporter = reporter or Reporter()
         self.breakers: dict[str, Breaker] = {}
         self._places = places or runtime.settings.dialing_places
+        self._largest_take = largest_take
         self._pool = ThreadPoolExecutor(max_workers=self._places, thread_name_prefix="dial")
         self._results: queue.SimpleQueue[Dialed] = queue.SimpleQueue()
         self._unrecorded: list[Dialed] = []
@@ -171,7 +172,7 @@ class Dispatcher:
             free = self.free_places
             if free <= 0:
                 break
-            report = self._turn(min(free, LARGEST_TAKE))
+            report = self._turn(min(free, self._largest_take))
             total.add(report)
             if report.taken == 0:
                 break
