@@ -15,9 +15,9 @@ from scheduler.errors import DatabaseUnavailable, InvalidValue
 from scheduler.events import Reporter
 from scheduler.model import Campaign, CampaignStatus, Happening, Hold, Lead, LeadStatus, ScheduledCall
 from scheduler.rules.eligibility import RECHECK_HELD, phones_of, zones_of
-from scheduler.rules.hours import explain_closed, next_allowed
+from scheduler.rules.hours import explain_closed, is_allowed, next_allowed
 from scheduler.rules.phones import is_e164, to_e164
-from scheduler.rules.policy import Fingerprint, Policy
+from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
 from scheduler.rules.retry import Reschedule
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
@@ -246,11 +246,20 @@ class Upkeep:
         """Say what does not validate; plan again what waits by rules that have changed since."""
         active, rules, known = self.runtime.database.read(self._read_rules)
         self._report_problems(rules, now)
-        for campaign in [None, *active]:
+        changed = [
+            campaign for campaign in [None, *active]
+            if rules.may_dial(key := campaign.id if campaign else None)
+            and _is_changed(rules.policy(key).fingerprint, known.get(key))
+        ]
+        if not changed:
+            return
+        # What was in force until now, read before anything is written about it.
+        before = self.runtime.database.read(lambda connection: {
+            key: _policy_before(connection, key) for key in [one.id if one else None for one in changed]
+        })
+        for campaign in changed:
             key = campaign.id if campaign else None
-            if rules.may_dial(key):
-                before = Fingerprint.parse(known[key]) if key in known else None
-                report.replanned += self._replan_if_changed(campaign, rules.policy(key), before, now)
+            report.replanned += self._replan_changed(campaign, rules.policy(key), known.get(key), before[key], now)
 
     def _read_rules(self, connection: Connection) -> tuple[list[Campaign], Rules, dict[int | None, str]]:
         active = campaigns.list_active(connection)
@@ -272,17 +281,15 @@ class Upkeep:
             ], now))
         self._known_problems = found
 
-    def _replan_if_changed(
-        self, campaign: Campaign | None, policy: Policy, before: Fingerprint | None, now: datetime
+    def _replan_changed(
+        self, campaign: Campaign | None, policy: Policy, known: str | None, before: Policy | None, now: datetime
     ) -> int:
         key = campaign.id if campaign else None
         fingerprint = policy.fingerprint
-        if before is not None and before.rules == fingerprint.rules and not fingerprint.moves_calls_of(before):
-            return 0
         moved = 0
-        if before is not None and fingerprint.moves_calls_of(before):
+        if known is not None and fingerprint.moves_calls_of(Fingerprint.parse(known)):
             for rows in self._waiting(key):
-                moved += self._replan(rows, policy, now)
+                moved += self._replan(rows, policy, before, now)
         # Written last: a process that dies before this does it again, which changes nothing.
         document = policy.settings.model_dump(mode="json", exclude_none=True) if campaign else {
             "config": dict(policy.config.texts)
@@ -290,7 +297,7 @@ class Upkeep:
         self.runtime.database.transact(
             lambda connection: settings.add_version(connection, key, str(fingerprint), document, now)
         )
-        if before is not None:
+        if known is not None:
             where = f"campaign {campaign.code}" if campaign else "scheduler_config"
             self.reporter.rules_changed(now, where=where, rows=moved)
         return moved
@@ -312,26 +319,35 @@ class Upkeep:
                 return
             after = (page[-1].scheduled_at, page[-1].id)
 
-    def _replan(self, rows: list[ScheduledCall], policy: Policy, now: datetime) -> int:
+    def _replan(
+        self, rows: list[ScheduledCall], policy: Policy, before: Policy | None, now: datetime
+    ) -> int:
         def work(connection: Connection) -> int:
             people = leads.read_leads(connection, {row.lead_id for row in rows}, deciding=True)
             moves = [
                 move
                 for row in rows
                 if (lead := people.get(row.lead_id)) is not None
-                and (move := plan_again(row, lead, policy, now)) is not None
+                and (move := plan_again(row, lead, policy, now, before)) is not None
             ]
             return calls.move_pending(connection, moves, now)
 
         return self.runtime.database.transact(work)
 
 
-def plan_again(row: ScheduledCall, lead: Lead, policy: Policy, now: datetime) -> Move | None:
-    """The due time of a row that hours had moved, by the rules as they are now. None: it stays."""
+def plan_again(
+    row: ScheduledCall, lead: Lead, policy: Policy, now: datetime, before: Policy | None = None
+) -> Move | None:
+    """The due time of a row that hours had moved, by the rules as they are now. None: it stays.
+
+    A row that does not stand where the rules of `before` put it was moved by a person, and stays too.
+    """
     wanted_at = row.wanted_at or row.scheduled_at
     position = row.phone_position or 1
     number = next((phone.number for phone in phones_of(lead) if phone.position == position), lead.phone)
     try:
+        if before is not None and row.hold is None and not _stands_at_opening(row, lead, number, before):
+            return None
         rules = policy.hours(zones_of(lead, number, policy))
         at = next_allowed(rules, max(wanted_at, now))
     except InvalidValue as error:
@@ -343,6 +359,30 @@ def plan_again(row: ScheduledCall, lead: Lead, policy: Policy, now: datetime) ->
     if at <= max(wanted_at, now):
         return Move(row.id, wanted_at, "planned again: the rules were changed")
     return Move(row.id, at, f"planned again: {explain_closed(rules, max(wanted_at, now))}", wanted_at)
+
+
+def _stands_at_opening(row: ScheduledCall, lead: Lead, number: str | None, before: Policy) -> bool:
+    rules = before.hours(zones_of(lead, number, before))
+    return not is_allowed(rules, row.scheduled_at - timedelta(seconds=1))
+
+
+def _is_changed(fingerprint: Fingerprint, known: str | None) -> bool:
+    if known is None:
+        return True
+    before = Fingerprint.parse(known)
+    return fingerprint.rules != before.rules or fingerprint.moves_calls_of(before)
+
+
+def _policy_before(connection: Connection, campaign_id: int | None) -> Policy | None:
+    """The policy that was last seen in force; None when that cannot be told."""
+    config = settings.find_last_version(connection, None)
+    own = settings.find_last_version(connection, campaign_id) if campaign_id is not None else None
+    if config is None or (campaign_id is not None and own is None):
+        return None
+    try:
+        return Policy(read_config(dict(config[1].get("config", {}))), read_call_settings(dict(own[1]) if own else None))
+    except InvalidValue:
+        return None  # written by a release that knew other settings
 
 
 def first_call(lead: Lead, now: datetime, reason: str) -> Reschedule:

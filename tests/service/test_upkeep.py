@@ -273,6 +273,21 @@ def test_hours_that_are_widened_bring_waiting_calls_forward(runtime, database, c
     assert attempt_of(database, lead_id).state == "live"
 
 
+def test_a_waiting_call_that_a_person_moved_stays_where_they_put_it(runtime, database, clock):
+    station = Station(runtime)
+    clock.set(datetime(2026, 11, 21, 15, 0, tzinfo=UTC))  # a Saturday
+    lead_id = add_due_lead(database, at=clock.now() - HOUR)
+    station.upkeep()
+    station.dispatch()
+    sql(database, "UPDATE call_schedule SET scheduled_at = '2026-11-25 15:30:00.000000'")
+
+    set_config(database, working_days="1,2,3,4,5,6")
+    report = station.upkeep()
+
+    assert report.replanned == 0
+    assert call_of(database, lead_id).scheduled_at == datetime(2026, 11, 25, 15, 30, tzinfo=UTC)
+
+
 def test_hours_that_are_narrowed_hold_calls_back(runtime, database):
     station = Station(runtime)
     lead_id = add_due_lead(database)
