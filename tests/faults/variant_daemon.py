@@ -95,7 +95,7 @@ class EarlyDispatcher(dispatch.Dispatcher):
             def __getattr__(self, name: str) -> object:
                 return getattr(database, name)
 
-            def transact(self, work: Callable[[Connection], object]) -> object:
+            def transact(self, work: Callable[[Connection], object], **options: int) -> object:
                 def dial_inside(connection: Connection) -> object:
                     from scheduler.service.fault_points import reach
 
@@ -105,7 +105,7 @@ class EarlyDispatcher(dispatch.Dispatcher):
                     reach("dial.after_answer")
                     return jobs
 
-                return database.transact(dial_inside)
+                return database.transact(dial_inside, **options)
 
         self.answers: dict[int, DialAnswer] = {}
         real, self.runtime = self.runtime, Runtime(
