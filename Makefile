@@ -32,7 +32,15 @@ reset: ## Forget what `make run` did (deletes var/)
 	rm -rf var
 
 test: $(VENV)/.dev mariadb ## Run every test, on SQLite and on a private MariaDB
+ifneq ($(ARGS),)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+else
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults"
+	@# Real processes that are killed and frozen keep real deadlines, which a busy machine may miss: what failed
+	@# gets one more run by itself, and must pass it.
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m faults || \
+		$(BIN)/python -m pytest -n 1 -m faults --last-failed --last-failed-no-failures none
+endif
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
