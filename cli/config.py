@@ -23,9 +23,9 @@ def config() -> None:
 
 
 def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from scheduler.rules.policy import CONFIG_KEYS
+    from scheduler.rules.policy import ALL_KEYS
 
-    return [key for key in CONFIG_KEYS if key.startswith(incomplete)]
+    return [key for key in ALL_KEYS if key.startswith(incomplete)]
 
 
 @config.command("list")
@@ -58,11 +58,11 @@ def get(program: Program, key: str, as_json: bool) -> None:
       ringback config get working_hours_end
     """
     from scheduler.errors import InvalidValue, NotFound
-    from scheduler.rules.policy import CONFIG_KEYS
+    from scheduler.rules.policy import ALL_KEYS, CONFIG_KEYS
 
     with program.reading() as database:
         found = next((row for row in _read(database) if row["config_key"] == key), None)
-    if found is None and key not in CONFIG_KEYS:
+    if found is None and key not in ALL_KEYS:
         raise InvalidValue("config_key", key, f"the keys are {', '.join(CONFIG_KEYS)}")
     if found is None:
         raise NotFound("row of scheduler_config for", key)

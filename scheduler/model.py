@@ -118,6 +118,50 @@ class Hold(StrEnum):
     ERROR = "error"
 
 
+class BillingType(StrEnum):
+    """How an account pays: not at all, in minutes talked, in credits (money paid before)."""
+
+    UNLIMITED = "unlimited"
+    MINUTES = "minutes"
+    CREDITS = "credits"
+
+
+class EntryKind(StrEnum):
+    """Why a balance moved. What is set aside for a call (`reserve`) comes back at its end (`release`), and
+    what the call cost goes (`charge`); the sum of all entries is the balance.
+    """
+
+    OPENING = "opening"
+    TOP_UP = "top_up"
+    RESERVE = "reserve"
+    RELEASE = "release"
+    CHARGE = "charge"
+    ADJUST = "adjust"
+
+
+class ImportStatus(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    UNDONE = "undone"
+
+
+class DaemonWish(StrEnum):
+    """What people ask of a daemon (`daemons.wanted`)."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    DRAIN = "drain"
+
+
+class DaemonDoing(StrEnum):
+    """What it answers (`daemons.doing`)."""
+
+    WORKING = "working"
+    PAUSED = "paused"
+    DRAINING = "draining"
+
+
 @dataclass(frozen=True, slots=True)
 class Phone:
     lead_id: int
@@ -207,6 +251,24 @@ class Campaign:
     provider: str | None
     settings: Any
     account_id: int | None = None
+    call_until: date | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who pays. `reserve_per_call` and `price_per_minute` are in the account's own unit (minutes, credits)."""
+
+    id: int
+    code: str
+    name: str
+    status: str
+    billing: BillingType
+    balance: Decimal
+    max_concurrent_calls: int | None = None
+    price_per_minute: Decimal | None = None
+    reserve_per_call: Decimal | None = None
+    low_balance: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +283,8 @@ class Happening:
     schedule_id: int | None = None
     attempt_id: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    rule_version: str | None = None
+    """The fingerprint of the rules that decided it (`rule_versions.fingerprint`)."""
 
 
 Money = Decimal

@@ -15,7 +15,7 @@ lead: that the two are about different things must be known, not assumed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
@@ -26,7 +26,7 @@ from scheduler.rules.hours import HORIZON, HoursRule, day_start, format_local, n
 Key = str | int | None
 
 ANY = "*"
-KEYS = ("lead", "phone", "debt", "subject", "line", "campaign")
+KEYS = ("lead", "phone", "debt", "subject", "line", "campaign", "group")
 UNITS = ("day", "week", "month")
 LONGEST_DAYS = 3660
 
@@ -130,6 +130,9 @@ class PastCall:
     channel: str = "voice"
     subject: Key = None
     line: Key = None
+    group: Key = None
+    ended_at: datetime | None = None
+    """Silence after an outcome begins with it: at the end of the call, where that is known."""
 
     def __post_init__(self) -> None:
         if self.at.utcoffset() is None:
@@ -147,6 +150,7 @@ class Target:
     channel: str = "voice"
     subject: Key = None
     line: Key = None
+    group: Key = None
 
 
 def next_callable(
@@ -214,7 +218,7 @@ def _cap_release(
     ]
     if len(counted) < cap.max:
         return None
-    releases = sorted((_released_at(call, cap.period, zones) for call in counted), reverse=True)
+    releases = sorted((_released_at(call.at, cap.period, zones) for call in counted), reverse=True)
     return releases[cap.max - 1]
 
 
@@ -223,7 +227,7 @@ def _cooldown_release(
 ) -> datetime | None:
     return max(
         (
-            _released_at(call, cooldown.wait, zones)
+            _released_at(call.ended_at or call.at, cooldown.wait, zones)
             for call in history
             if _counts(call, cooldown.after) and _is_same(call, target, cooldown.by)
         ),
@@ -249,11 +253,11 @@ def _shares(call: PastCall, target: Target, key: str) -> bool:
     return theirs is not None and theirs == ours
 
 
-def _released_at(call: PastCall, period: Period, zones: Sequence[str]) -> datetime:
-    """The first instant at which the call no longer counts, in any zone."""
+def _released_at(at: datetime, period: Period, zones: Sequence[str]) -> datetime:
+    """The first instant at which a call made then no longer counts, in any zone."""
     if isinstance(period, Hours):
-        return call.at.astimezone(UTC) + timedelta(hours=period.n)
-    return max(_released_in_zone(call.at, period, zone) for zone in (zones or ("UTC",)))
+        return at.astimezone(UTC) + timedelta(hours=period.n)
+    return max(_released_in_zone(at, period, zone) for zone in (zones or ("UTC",)))
 
 
 def _released_in_zone(at: datetime, period: Days | Calendar, name: str) -> datetime:
@@ -340,12 +344,12 @@ def _parse_past_call(value: object, field: str) -> PastCall:
     mapping = _keyed(value, field, ("at", "outcome", *KEYS, "channel"))
     outcome = mapping.get("outcome")
     keys = {key: _parse_key(mapping.get(key), f"{field}.{key}") for key in KEYS}
-    return PastCall(
+    made = PastCall(
         at=parse_instant(mapping.get("at"), f"{field}.at"),
         outcome=None if outcome is None else _known_outcome(outcome, f"{field}.outcome"),
         channel=_parse_channel(mapping, field) or "voice",
-        **keys,
     )
+    return replace(made, **keys)  # type: ignore[arg-type]
 
 
 def parse_instant(value: object, field: str) -> datetime:

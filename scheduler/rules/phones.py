@@ -91,3 +91,18 @@ def _known(zones: Iterable[str]) -> tuple[str, ...]:
 def _main_country(parsed: phonenumbers.PhoneNumber) -> str | None:
     code = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
     return code if code not in ("ZZ", "001") else None
+
+
+def read_countries(value: object, field: str) -> tuple[str, ...]:
+    """ISO 3166 codes of countries, like CL and AR. Raises InvalidValue for one that no number belongs to."""
+    right = 'write country codes of two letters, like "CL", "AR"'
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple):
+        raise InvalidValue(field, value, right)
+    codes = []
+    for item in items:
+        code = item.strip().upper() if isinstance(item, str) else ""
+        if code not in phonenumbers.SUPPORTED_REGIONS:
+            raise InvalidValue(field, item, right)
+        codes.append(code)
+    return tuple(dict.fromkeys(codes))

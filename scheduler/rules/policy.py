@@ -22,8 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from scheduler.errors import InvalidSettings, InvalidValue
 from scheduler.model import RETRYABLE_OUTCOMES, Outcome
+from scheduler.rules.caps import Cap, Cooldown, parse_caps, parse_cooldowns, parse_spacing
 from scheduler.rules.holiday_calendars import Holidays
 from scheduler.rules.hours import HoursRule, Span, Windows, tzdata_version, zone_info
+from scheduler.rules.phones import read_countries
+from scheduler.rules.presets import Preset, find_preset
 from scheduler.rules.zones import LeadZones
 
 T = TypeVar("T")
@@ -101,6 +104,37 @@ def _holidays(text: str, key: str) -> Holidays:
     return Holidays.parse(text, field=key)
 
 
+def _countries(text: str, key: str) -> tuple[str, ...]:
+    return read_countries(text.replace(",", " ").split(), key)
+
+
+def _yes_or_no(text: str, key: str) -> bool:
+    word = text.strip().lower()
+    if word not in ("yes", "no"):
+        raise InvalidValue(key, text, "write yes or no")
+    return word == "yes"
+
+
+def _number_from_0(most: float, what: str) -> Callable[[str, str], float]:
+    def read(text: str, key: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            raise InvalidValue(key, text, f"write a number of {what}, 0 to {most:g}") from None
+        if not math.isfinite(number) or not 0 <= number <= most:
+            raise InvalidValue(key, text, f"write a number of {what}, 0 to {most:g}")
+        return number
+
+    return read
+
+
+def _calls_per_second(text: str, key: str) -> float:
+    rate = _number_from_0(1000, "calls a second")(text, key)
+    if rate < 0.01:
+        raise InvalidValue(key, text, "write a number of calls a second, 0.01 to 1000; an empty value is no limit")
+    return rate
+
+
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "default_delay_hours": _hours_number,
     "default_max_attempts": _whole(1, 100, "attempts"),
@@ -114,14 +148,28 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "max_concurrent_calls": _whole(0, 100_000, "calls"),
     "lease_seconds": _whole(1, 86_400, "seconds"),
     "cleanup_after_days": _whole(0, 3650, "days"),
+    "paused": _yes_or_no,
+    "allowed_countries": _countries,
+    "alert_pending_above": _whole(0, 10**9, "calls"),
+    "alert_success_below": _number_from_0(100, "percent"),
+    "alert_due_minutes": _number_from_0(60 * 24 * 365, "minutes"),
+    "alert_balance_below": _number_from_0(10**9, "credits or minutes"),
+    "alert_silent_seconds": _whole(1, 86_400, "seconds"),
 }
-_MAY_BE_EMPTY = {"holidays"}
+_MAY_BE_EMPTY = {"holidays", "allowed_countries"}
 for _outcome in RETRYABLE_OUTCOMES:
     _READERS[f"{_outcome}_delay_hours"] = _hours_number
     _READERS[f"{_outcome}_max_attempts"] = _READERS["default_max_attempts"]
     _MAY_BE_EMPTY |= {f"{_outcome}_delay_hours", f"{_outcome}_max_attempts"}
 
 CONFIG_KEYS = tuple(_READERS)
+PROVIDER_NAMES = ("simulator", "retell", "nlpearl", "twilio", "asterisk", "http")
+# A provider's own limits have no row until somebody writes one.
+for _provider in PROVIDER_NAMES:
+    _READERS[f"{_provider}_max_concurrent_calls"] = _READERS["max_concurrent_calls"]
+    _READERS[f"{_provider}_calls_per_second"] = _calls_per_second
+    _MAY_BE_EMPTY |= {f"{_provider}_max_concurrent_calls", f"{_provider}_calls_per_second"}
+ALL_KEYS = tuple(_READERS)
 
 
 def read_config_value(key: str, text: str) -> Any:
@@ -130,7 +178,8 @@ def read_config_value(key: str, text: str) -> Any:
     Raises InvalidValue for a value that cannot be used and for a key that does not exist.
     """
     if key not in _READERS:
-        raise InvalidValue("config_key", key, f"the keys are {', '.join(CONFIG_KEYS)}")
+        also = "and for each provider, like simulator_max_concurrent_calls, simulator_calls_per_second"
+        raise InvalidValue("config_key", key, f"the keys are {', '.join(CONFIG_KEYS)}, {also}")
     if not text.strip():
         if key in _MAY_BE_EMPTY:
             return Holidays() if key == "holidays" else None
@@ -166,7 +215,7 @@ def read_config(rows: Mapping[str, str], last_good: Mapping[str, str] | None = N
     values: dict[str, Any] = {}
     texts: dict[str, str] = {}
     problems: dict[str, str] = {}
-    for key in CONFIG_KEYS:
+    for key in ALL_KEYS:
         if key in rows:
             try:
                 values[key], texts[key] = read_config_value(key, rows[key]), rows[key]
@@ -178,7 +227,7 @@ def read_config(rows: Mapping[str, str], last_good: Mapping[str, str] | None = N
         texts.pop(key, None)
         if last_good and key in last_good:
             values[key], texts[key] = read_config_value(key, last_good[key]), last_good[key]
-    unknown = tuple(sorted(set(rows) - set(CONFIG_KEYS)))
+    unknown = tuple(sorted(set(rows) - set(ALL_KEYS)))
     return Config(values, problems, unknown, texts)
 
 
@@ -250,6 +299,12 @@ class CallSettings(_Strict):
     holidays: Any = None
     close_margin_s: float | None = Field(None, ge=0, le=DAY_SECONDS, allow_inf_nan=False)
     outcomes: dict[str, OutcomeSettings] | None = None
+    caps: Any = None
+    cooldowns: Any = None
+    spacing: Any = None
+    preset: str | None = None
+    allowed_countries: Any = None
+    required_variables: list[str] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> CallSettings:
@@ -281,7 +336,36 @@ class CallSettings(_Strict):
             Windows.parse(self.windows, field="windows")
         if self.holidays is not None:
             Holidays.parse(self.holidays, field="holidays")
+        for cap in self.own_caps:
+            _refuse_loose(cap.by, f"caps: {cap}")
+        for cooldown in self.own_cooldowns:
+            _refuse_loose(cooldown.by, f"cooldowns: {cooldown}")
+        if self.allowed_countries is not None and not self.countries:
+            raise InvalidValue("allowed_countries", self.allowed_countries, "name a country, or leave it out")
+        found = self.found_preset
+        if found is not None and found.windows is None and self.span is None and self.windows is None:
+            raise InvalidValue(
+                "preset", self.preset, "it knows no hours, so write allowed_hours or windows of your own beside it"
+            )
         return self
+
+    @cached_property
+    def own_caps(self) -> tuple[Cap, ...]:
+        """Caps and spacing, which is a cap of one call."""
+        return (*parse_caps(self.caps), *parse_spacing(self.spacing))
+
+    @cached_property
+    def own_cooldowns(self) -> tuple[Cooldown, ...]:
+        return parse_cooldowns(self.cooldowns)
+
+    @cached_property
+    def countries(self) -> tuple[str, ...]:
+        return read_countries(self.allowed_countries, "allowed_countries") if self.allowed_countries else ()
+
+    @cached_property
+    def found_preset(self) -> Preset | None:
+        """Raises InvalidValue for one that does not exist."""
+        return find_preset(self.preset) if self.preset is not None else None
 
     @property
     def hours(self) -> AllowedHours | None:
@@ -319,16 +403,18 @@ def read_call_settings(document: Any, where: str = "call_settings") -> CallSetti
             return CallSettings()
     if not isinstance(document, dict):
         raise InvalidSettings(where, ["it must be a JSON object, like {\"max_attempts\": 3}"])
-    for name in ("caps", "cooldowns", "spacing"):
-        if name in document:
-            # A cap that is written down but not kept would be a false promise: such a campaign waits.
-            raise InvalidSettings(where, [f"{name}: this version does not enforce it, so it is not accepted"])
     try:
         return CallSettings.model_validate(document)
     except ValidationError as error:
         raise InvalidSettings(where, [_sentence(problem) for problem in error.errors()]) from None
     except InvalidValue as error:
         raise InvalidSettings(where, [str(error)]) from None
+
+
+def _refuse_loose(by: tuple[str, ...], what: str) -> None:
+    """A cap must say whose calls it counts, by something that a call can be found by."""
+    if not set(by) & {"lead", "phone", "debt", "campaign", "group"}:
+        raise InvalidValue(what, " and ".join(by), "add lead, phone, debt, campaign or group to `by`")
 
 
 def _sentence(problem: Any) -> str:
@@ -392,24 +478,71 @@ class Policy:
         key = (where.zones, where.country, where.region)
         found = self._hours_by_place.get(key)
         if found is None:
-            found = self._hours_by_place[key] = (self._hours_rule(where),)
+            found = self._hours_by_place[key] = self._hours_rules(where)
         return found
 
-    def _hours_rule(self, where: LeadZones) -> HoursRule:
+    def _hours_rule(self, where: LeadZones, span: Span | None = None) -> HoursRule:
         return HoursRule(
             zones=where.zones,
-            windows=self._windows(),
+            windows=self._windows(span),
             holidays=self._holidays_for(where),
             close_margin=timedelta(seconds=self.settings.close_margin_s or 0),
         )
 
-    def _windows(self) -> Windows:
+    def _hours_rules(self, where: LeadZones) -> tuple[HoursRule, ...]:
+        """The campaign's hours and its preset's, which must both be open; where only the preset has hours, they
+        stand in the place of the installation's.
+        """
+        preset = self.settings.found_preset
+        rules = []
+        if preset is None or preset.windows is None or self.settings.windows is not None or self.settings.span:
+            rules.append(self._hours_rule(where))
+        elif self.settings.days_of_week or self.settings.close_margin_s or self.settings.holidays is not None:
+            rules.append(self._hours_rule(where, Span(0, DAY_SECONDS)))
+        if preset is not None and preset.windows is not None:
+            rules.append(preset.hours_rule(where, timedelta(seconds=self.settings.close_margin_s or 0)))
+        return tuple(rules)
+
+    @cached_property
+    def caps(self) -> tuple[Cap, ...]:
+        """Every cap that must have room: the campaign's own, its spacing, its preset's."""
+        preset = self.settings.found_preset
+        return (*self.settings.own_caps, *(preset.caps if preset else ()))
+
+    @cached_property
+    def cooldowns(self) -> tuple[Cooldown, ...]:
+        preset = self.settings.found_preset
+        return (*self.settings.own_cooldowns, *(preset.cooldowns if preset else ()))
+
+    @property
+    def allowed_countries(self) -> Setting[tuple[str, ...]]:
+        """Countries that may be called; empty: any that is known. A campaign can only narrow what the
+        installation allows.
+        """
+        own: tuple[str, ...] = self.settings.countries
+        all_of_us: tuple[str, ...] = self.config.get("allowed_countries", ())
+        if own and all_of_us:
+            both = "call_settings.allowed_countries and scheduler_config.allowed_countries"
+            return Setting(tuple(one for one in own if one in all_of_us) or ("ZZ",), both)
+        if own:
+            return Setting(own, "call_settings.allowed_countries")
+        return Setting(all_of_us, "scheduler_config.allowed_countries" if all_of_us else "built-in")
+
+    def provider_limit(self, provider: str) -> int | None:
+        """Calls at once at one provider."""
+        return self.config.values.get(f"{provider}_max_concurrent_calls")
+
+    def calls_per_second(self, provider: str) -> float | None:
+        return self.config.values.get(f"{provider}_calls_per_second")
+
+    def _windows(self, all_day: Span | None = None) -> Windows:
         if self.settings.windows is not None:
             return Windows.parse(self.settings.windows)
-        span = self.settings.span or Span(
+        span = all_day or self.settings.span or Span(
             self.config.get("working_hours_start", 9 * 3600), self.config.get("working_hours_end", 20 * 3600)
         )
-        days = self.settings.days_of_week or self.config.get("working_days", (1, 2, 3, 4, 5))
+        every_day = (1, 2, 3, 4, 5, 6, 7) if all_day else self.config.get("working_days", (1, 2, 3, 4, 5))
+        days = self.settings.days_of_week or every_day
         return Windows(tuple((span,) if day in days else () for day in range(1, 8)))
 
     def _holidays_for(self, where: LeadZones) -> Holidays:
@@ -444,9 +577,12 @@ class Policy:
         )
 
 
-_HOURS_KEYS = {"working_hours_start", "working_hours_end", "working_days", "timezone", "holidays"}
+_HOURS_KEYS = {
+    "working_hours_start", "working_hours_end", "working_days", "timezone", "holidays", "allowed_countries",
+}
 _HOURS_SETTINGS = {
     "allowed_hours", "allowed_call_hours", "days_of_week", "timezone", "zones", "windows", "holidays", "close_margin_s",
+    "caps", "cooldowns", "spacing", "preset", "allowed_countries",
 }
 
 

@@ -50,7 +50,7 @@ ATTEMPT_COLUMNS = (
 )
 CAMPAIGN_COLUMNS = (
     C.id, C.code, C.name, C.status, C.priority, C.provider, type_coerce(C.call_settings, Text).label("settings"),
-    C.account_id,
+    C.account_id, C.fecha_limite, C.group_name,
 )
 NO_LEASE: Mapping[str, Any] = {"lease_owner": None, "lease_token": None, "lease_expires_at": None}
 CAPACITY_KEY = "max_concurrent_calls"
@@ -900,6 +900,7 @@ def to_campaign(row: Any) -> Campaign:
     return Campaign(
         id=row.id, code=row.code, name=row.name, status=CampaignStatus(row.status), priority=row.priority,
         provider=row.provider, settings=row.settings, account_id=row.account_id,
+        call_until=row.fecha_limite, group=row.group_name,
     )
 
 

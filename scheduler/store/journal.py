@@ -20,7 +20,7 @@ def add_events(connection: Connection, happenings: Sequence[Happening], now: dat
             {
                 "at": now, "kind": one.kind, "actor": one.actor, "lead_id": one.lead_id,
                 "campaign_id": one.campaign_id, "schedule_id": one.schedule_id, "attempt_id": one.attempt_id,
-                "reason": cut(one.reason), "details": dict(one.details) or None,
+                "reason": cut(one.reason), "details": dict(one.details) or None, "rule_version": one.rule_version,
             }
             for one in happenings
         ])

@@ -45,7 +45,11 @@ from scheduler.model import (
     AttemptState,
     CallStatus,
     CampaignStatus,
+    DaemonDoing,
+    DaemonWish,
+    EntryKind,
     Hold,
+    ImportStatus,
     LeadStatus,
     Outcome,
     PhoneStatus,
@@ -198,7 +202,26 @@ accounts = Table(
            nullable=False, server_default="unlimited"),
     Column("balance", MONEY, nullable=False, server_default=text("0")),
     _created(),
+    Column("max_concurrent_calls", Integer),
+    Column("price_per_minute", MONEY),
+    Column("reserve_per_call", MONEY),
+    Column("low_balance", MONEY),
     UniqueConstraint("code"),
+)
+
+account_entries = Table(
+    "account_entries",
+    metadata,
+    _id(),
+    Column("account_id", BIG, nullable=False),
+    Column("attempt_id", BIG),
+    Column("kind", _words(EntryKind, "entry_kind"), nullable=False),
+    Column("amount", MONEY, nullable=False),
+    Column("note", String(255)),
+    Column("actor", String(96), nullable=False),
+    _created("at"),
+    Index("ix_account_entries_account", "account_id", "id"),
+    Index("ix_account_entries_attempt", "attempt_id"),
 )
 
 campaigns = Table(
@@ -218,8 +241,33 @@ campaigns = Table(
     _instant("started_at"),
     _instant("completed_at"),
     _created(),
+    Column("fecha_limite", Date().with_variant(_TypedDate(), "sqlite")),  # type: ignore[no-untyped-call]
+    Column("group_name", String(64)),
     UniqueConstraint("code"),
     Index("ix_campaigns_status", "status"),
+    Index("ix_campaigns_account", "account_id"),
+    Index("ix_campaigns_group", "group_name"),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    _id(),
+    Column("campaign_id", BIG),
+    Column("file_name", String(255), nullable=False),
+    Column("file_sha256", String(64)),
+    Column("status", _words(ImportStatus, "import_status"), nullable=False, server_default="running"),
+    Column("rows_read", Integer, nullable=False, server_default=text("0")),
+    Column("added", Integer, nullable=False, server_default=text("0")),
+    Column("duplicates", Integer, nullable=False, server_default=text("0")),
+    Column("rejected", Integer, nullable=False, server_default=text("0")),
+    Column("taken_back", Integer, nullable=False, server_default=text("0")),
+    Column("actor", String(96), nullable=False, server_default="cli"),
+    Column("details", JSON(none_as_null=True)),
+    _created(),
+    _instant("finished_at"),
+    _instant("undone_at"),
+    Index("ix_imports_campaign", "campaign_id", "id"),
 )
 
 leads = Table(
@@ -245,11 +293,14 @@ leads = Table(
     _instant("appointment_at"),
     _created(),
     _updated(),
+    Column("import_id", BIG),
     # Upkeep asks: which leads were closed (or opened again) by hand and not yet seen? Those whose
     # status and `closed_at` do not agree.
     Index("ix_leads_closed", "lead_status", "closed_at"),
     Index("ix_leads_phone", "telefono"),
-    Index("ix_leads_campaign", "campaign_id"),
+    # The most urgent leads of a campaign, and all of them.
+    Index("ix_leads_priority", "campaign_id", "priority"),
+    Index("ix_leads_import", "import_id"),
     sqlite_autoincrement=True,  # ids are never used again: history points at them
 )
 
@@ -330,6 +381,10 @@ call_attempts = Table(
     _instant("open_until"),
     _instant("not_again_before"),
     Column("open_mark", SmallInteger, Computed(_OPEN_MARK, persisted=False)),
+    Column("account_id", BIG),
+    Column("reserved", MONEY),
+    Column("debt", String(64)),
+    Column("subject", String(64)),
     UniqueConstraint("attempt_ref"),
     UniqueConstraint("provider", "provider_call_id"),
     # One open attempt per phone across all campaigns, one per schedule row. The mark is NULL once the
@@ -338,6 +393,9 @@ call_attempts = Table(
     UniqueConstraint("schedule_id", "open_mark", name="uq_call_attempts_open_schedule"),
     Index("ix_call_attempts_poll", "state", "next_poll_at"),
     Index("ix_call_attempts_lead", "lead_id"),
+    # The last calls of a campaign (whose turn is it, caps by campaign), and those about one debt.
+    Index("ix_call_attempts_campaign", "campaign_id", "claimed_at"),
+    Index("ix_call_attempts_debt", "debt"),
     sqlite_autoincrement=True,  # ids are never used again: history points at them
 )
 
@@ -366,6 +424,7 @@ events = Table(
     Column("attempt_id", BIG),
     Column("reason", String(255)),
     Column("details", JSON(none_as_null=True)),
+    Column("rule_version", String(64)),
     Index("ix_events_at", "at"),
     Index("ix_events_lead", "lead_id"),
 )
@@ -400,7 +459,16 @@ daemons = Table(
     Column("ticks", BIG, nullable=False, server_default=text("0")),
     _created("started_at"),
     _created("last_seen_at"),
+    Column("wanted", _words(DaemonWish, "daemon_wanted"), nullable=False, server_default="run"),
+    Column("doing", _words(DaemonDoing, "daemon_doing"), nullable=False, server_default="working"),
     UniqueConstraint("owner"),
+)
+
+provider_pace = Table(
+    "provider_pace",
+    metadata,
+    Column("provider", String(32), primary_key=True),
+    Column("next_at", UTCDateTime, nullable=False, server_default=PresentInstant()),
 )
 
 rule_versions = Table(
@@ -411,5 +479,7 @@ rule_versions = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("settings", JSON(none_as_null=True)),
     _created("first_seen_at"),
+    _instant("replanned_at"),
     Index("ix_rule_versions_campaign", "campaign_id", "id"),
+    Index("ix_rule_versions_fingerprint", "fingerprint"),
 )

@@ -172,7 +172,7 @@ def test_nothing_written_is_nothing_asked_for(document):
         ({"outcomes": {"answered": {}}}, "the outcomes that are retried are"),
         ({"outcomes": {"completed": {"max_attempts": 2}}}, "the outcomes that are retried are"),
         ({"outcomes": {"busy": {"delay": 2}}}, "outcomes.busy.delay"),
-        ({"caps": [{"per": "day"}]}, "does not enforce it"),
+        ({"caps": [{"per": "day"}]}, "caps[0].max"),
     ],
 )
 def test_a_document_that_cannot_be_used_is_refused_by_the_name_of_its_field(document, says):
