@@ -270,6 +270,11 @@ class Account:
     reserve_per_call: Decimal | None = None
     low_balance: Decimal | None = None
 
+    @property
+    def is_paying(self) -> bool:
+        """Does a call take something from its balance?"""
+        return self.billing is not BillingType.UNLIMITED
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:

@@ -175,6 +175,33 @@ def next_callable(
     return None if found is None or found - at > HORIZON else found
 
 
+def group_key(group: str | None, campaign_id: int | None) -> str:
+    """What campaigns share when their calls count together; one without a group is a group of its own."""
+    return f"group {group}" if group else f"campaign {campaign_id}"
+
+
+def words_counted(outcomes: Iterable[str]) -> tuple[str, ...]:
+    """The outcomes of ours that count among these names and classes; ANY alone stands for all."""
+    names = set(outcomes)
+    if ANY in names:
+        return (ANY,)
+    ours = {*CLASSES_OF, "no_answer", "busy", "failed"}
+    return tuple(sorted(one for one in ours if {one, *CLASSES_OF.get(one, ())} & names))
+
+
+def longest_memory(caps: Iterable[Cap], cooldowns: Iterable[Cooldown]) -> timedelta:
+    """How far back calls must be known, with a day to spare for the zones."""
+    periods = [*(cap.period for cap in caps), *(cooldown.wait for cooldown in cooldowns)]
+    return max((_longest(one) for one in periods), default=timedelta(0))
+
+
+def _longest(period: Period) -> timedelta:
+    if isinstance(period, Hours):
+        return timedelta(hours=period.n)
+    days = period.n if isinstance(period, Days) else {"day": 1, "week": 7, "month": 31}[period.unit]
+    return timedelta(days=days + 2)
+
+
 def next_release(
     caps: Sequence[Cap],
     cooldowns: Sequence[Cooldown],
@@ -182,20 +209,23 @@ def next_release(
     target: Target,
     zones: Sequence[str],
     at: datetime,
+    *,
+    open_counts: bool = False,
 ) -> tuple[datetime, str]:
     """The earliest instant not before `at` with room in every cap and no cool-down left, and why then.
 
-    The reason is empty when nothing holds the call back. A date must have passed in every zone.
+    The reason is empty when nothing holds the call back. A date must have passed in every zone. With
+    `open_counts` a call in progress counts as whatever it may still turn out to be: a conversation, a refusal.
     """
     if at.utcoffset() is None:
         raise ValueError(f"{at!r} has no time zone, so it names no instant")
     latest, holder = at.astimezone(UTC), ""
     for cap in caps:
-        released_at = _cap_release(cap, history, target, zones)
+        released_at = _cap_release(cap, history, target, zones, open_counts)
         if released_at is not None and released_at > latest:
             latest, holder = released_at, f"cap of {cap} is used up"
     for cooldown in cooldowns:
-        released_at = _cooldown_release(cooldown, history, target, zones)
+        released_at = _cooldown_release(cooldown, history, target, zones, open_counts)
         if released_at is not None and released_at > latest:
             latest, holder = released_at, f"quiet time {cooldown}"
     if not holder:
@@ -204,7 +234,7 @@ def next_release(
 
 
 def _cap_release(
-    cap: Cap, history: Sequence[PastCall], target: Target, zones: Sequence[str]
+    cap: Cap, history: Sequence[PastCall], target: Target, zones: Sequence[str], open_counts: bool = False
 ) -> datetime | None:
     """When fewer than `max` calls still count; None when there is room whatever the time."""
     if cap.channel not in (None, target.channel):
@@ -213,7 +243,7 @@ def _cap_release(
         call
         for call in history
         if cap.channel in (None, call.channel)
-        and _counts(call, cap.counts)
+        and _counts(call, cap.counts, open_counts)
         and _is_same(call, target, cap.by)
     ]
     if len(counted) < cap.max:
@@ -223,21 +253,21 @@ def _cap_release(
 
 
 def _cooldown_release(
-    cooldown: Cooldown, history: Sequence[PastCall], target: Target, zones: Sequence[str]
+    cooldown: Cooldown, history: Sequence[PastCall], target: Target, zones: Sequence[str], open_counts: bool = False
 ) -> datetime | None:
     return max(
         (
             _released_at(call.ended_at or call.at, cooldown.wait, zones)
             for call in history
-            if _counts(call, cooldown.after) and _is_same(call, target, cooldown.by)
+            if _counts(call, cooldown.after, open_counts) and _is_same(call, target, cooldown.by)
         ),
         default=None,
     )
 
 
-def _counts(call: PastCall, outcomes: Iterable[str]) -> bool:
+def _counts(call: PastCall, outcomes: Iterable[str], open_counts: bool) -> bool:
     if call.outcome is None:
-        return ANY in outcomes
+        return open_counts or ANY in outcomes
     names = (ANY, call.outcome, *CLASSES_OF.get(call.outcome, ()))
     return any(name in outcomes for name in names)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
@@ -30,8 +31,16 @@ from scheduler.model import (
     PhoneStatus,
     ScheduledCall,
 )
-from scheduler.rules.hours import HoursRule, OpenSpan, explain_closed, next_allowed, open_span, zone_info
-from scheduler.rules.phones import is_e164
+from scheduler.rules.caps import PastCall, Target, group_key, next_release
+from scheduler.rules.hours import (
+    HoursRule,
+    OpenSpan,
+    explain_closed,
+    next_allowed,
+    open_span,
+    zone_info,
+)
+from scheduler.rules.phones import is_e164, line_kind, may_be_dialed
 from scheduler.rules.policy import Policy, Setting
 from scheduler.rules.retry import most_with_promises
 from scheduler.rules.zones import LeadZones, lead_zones
@@ -41,6 +50,9 @@ RECHECK_HELD = timedelta(hours=1)
 RECHECK_CAMPAIGN = timedelta(minutes=1)
 RECHECK_LINE = timedelta(seconds=60)
 """How long to wait when the same number is being called for somebody else."""
+RECHECK_BALANCE = timedelta(seconds=60)
+CAPS_REASON = "caps: "
+"""How the reason of a row begins that waits for room in a cap: such rows are judged anew when caps change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +105,34 @@ class RoundOver:
 Verdict: TypeAlias = Yes | Later | Held | Dropped | Closed | RoundOver
 
 
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """What the campaign's account has left, and what a call may cost, both in the account's unit."""
+
+    account: str
+    unit: str
+    available: Decimal
+    expected: Decimal
+    is_open: bool = True
+
+    @property
+    def problem(self) -> str | None:
+        """Why no call can be paid. Without figures, so that it reads the same until somebody tops up."""
+        if not self.is_open:
+            return f"account {self.account} is closed"
+        if self.available < self.expected:
+            return f"no balance: account {self.account} cannot pay for another call; top it up"
+        return None
+
+
 @dataclass(frozen=True)
 class Case:
     """One scheduled call at one instant, with everything that bears on it.
 
     `barred` are numbers on the do-not-call list, with the reason; `engaged` are numbers that have an open
     attempt somewhere, `is_engaged` says that this lead or this very row has one. `dial_budget` is how long
-    the dial may take to begin.
+    the dial may take to begin. `history` are earlier calls that caps may count, of this lead and of others;
+    `funds` is None where nobody pays by the call.
     """
 
     now: datetime
@@ -111,6 +144,8 @@ class Case:
     engaged: Collection[str] = frozenset()
     is_engaged: bool = False
     dial_budget: timedelta = timedelta(0)
+    history: Sequence[PastCall] = ()
+    funds: Funds | None = None
 
     @property
     def known_lead(self) -> Lead:
@@ -131,11 +166,22 @@ class Case:
 
     @cached_property
     def usable(self) -> tuple[Phone, ...]:
-        """Numbers that are neither invalid nor barred."""
+        """Numbers that are neither invalid nor barred, in places that may be called."""
         return tuple(
             phone for phone in self.phones
             if phone.status is PhoneStatus.ACTIVE and phone.number not in self.barred
+            and phone.number not in self.unreachable
         )
+
+    @cached_property
+    def unreachable(self) -> Mapping[str, str]:
+        """Numbers that must not be dialed for where they lead, with the reason."""
+        allowed = self.policy.allowed_countries.value
+        found = {}
+        for phone in self.phones:
+            if is_e164(phone.number) and (why := may_be_dialed(phone.number, allowed)) is not None:
+                found[phone.number] = why
+        return found
 
     @cached_property
     def where(self) -> LeadZones:
@@ -145,34 +191,32 @@ class Case:
     def rules(self) -> tuple[HoursRule, ...]:
         return self.policy.hours(self.where)
 
+    @cached_property
+    def span(self) -> OpenSpan | None:
+        """The open span that now lies in."""
+        return open_span(self.rules, self.now)
+
+    @cached_property
+    def target(self) -> Target:
+        """What caps may count the call by."""
+        return target_of(self.known_lead, self.phone.number if self.phone else None, self.policy)
+
+    def release(self, *, open_counts: bool = False) -> tuple[datetime, str]:
+        """When caps and cool-downs let the call through, and what holds it back until then."""
+        return next_release(
+            self.policy.caps, self.policy.cooldowns, self.history, self.target, self.where.zones, self.now,
+            open_counts=open_counts,
+        )
+
 
 def judge(case: Case) -> Verdict:
     """The first answer that is not yes, or the yes with its evidence."""
     for question in QUESTIONS:
-        answer = question(case)
-        if answer is not None:
-            return answer
-    raise AssertionError("the last question always answers")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    question: str
-    verdict: Verdict | None
-    """None: this question does not stand in the way."""
-
-
-def explain(case: Case) -> list[Answer]:
-    """Every question with its answer, for people: not only the first that refuses."""
-    answers = []
-    for question in QUESTIONS:
-        verdict = question(case)
-        answers.append(Answer(question.__name__.lstrip("_").replace("_", " "), verdict))
-        if isinstance(verdict, Dropped) or (case.lead is None):
-            break
-        if case.phone is None and isinstance(verdict, Closed | RoundOver):
-            break  # without a number to call, the rest cannot be asked
-    return answers
+        verdict = question.ask(case)
+        if verdict is not None:
+            return verdict
+    assert case.phone is not None and case.span is not None, "asked before"
+    return Yes(case.phone, case.span)
 
 
 # --- the questions, in order: None is a yes ------------------------------------------------------
@@ -209,6 +253,12 @@ def _is_readable(case: Case) -> Verdict | None:
     return None
 
 
+def _not_paused(case: Case) -> Verdict | None:
+    if case.policy.is_paused:
+        return Later(case.now + RECHECK_CAMPAIGN, "everything is paused (scheduler_config.paused)")
+    return None
+
+
 def _campaign_active(case: Case) -> Verdict | None:
     if case.known_lead.campaign_id is None:
         return None
@@ -221,6 +271,8 @@ def _campaign_active(case: Case) -> Verdict | None:
         return None
     if case.campaign.status is CampaignStatus.PAUSED:
         return Later(case.now + RECHECK_CAMPAIGN, f"campaign {case.campaign.code} is paused")
+    if case.campaign.status is CampaignStatus.CANCELLED:
+        return Closed("campaign_cancelled", f"campaign {case.campaign.code} is cancelled")
     return Dropped(f"campaign {case.campaign.code} is {case.campaign.status}")
 
 
@@ -228,14 +280,21 @@ def _has_number(case: Case) -> Verdict | None:
     if case.phone is None:
         if case.usable:
             return RoundOver("the numbers left for this round cannot be dialed any more")
-        if any(phone.number in case.barred for phone in case.phones):
-            return None  # the next question says so
+        if any(phone.number in case.barred or phone.number in case.unreachable for phone in case.phones):
+            return None  # the next questions say so
         return Closed("invalid_number", "no number of this lead can be dialed")
     if not is_e164(case.phone.number):
         return Held(
             Hold.ERROR, case.now + RECHECK_HELD,
             "its number cannot be dialed as written; telefono must be like +56912345678",
         )
+    return None
+
+
+def _destination_allowed(case: Case) -> Verdict | None:
+    if case.phone is None and case.unreachable:
+        why = next(iter(case.unreachable.values()))
+        return Held(Hold.ERROR, case.now + RECHECK_HELD, f"its number must not be dialed: {why}")
     return None
 
 
@@ -246,7 +305,7 @@ def _not_barred(case: Case) -> Verdict | None:
 
 
 def _attempts_left(case: Case) -> Verdict | None:
-    most = _most_attempts(case.known_lead, case.policy)
+    most = most_attempts(case.known_lead, case.policy)
     allowed = most_with_promises(most.value) if case.call.promise else most.value
     if case.call.attempt_number > allowed:
         return Closed(
@@ -256,15 +315,15 @@ def _attempts_left(case: Case) -> Verdict | None:
 
 
 def _before_deadline(case: Case) -> Verdict | None:
-    until = case.known_lead.call_until
+    until = case.policy.last_date(case.known_lead.call_until)
     if until is None:
         return None
     try:
         today = latest_date(case.where.zones, case.now)
     except InvalidValue as error:
         return Held(Hold.ERROR, case.now + RECHECK_HELD, str(error))
-    if today > until:
-        return Closed("deadline", f"the last date to call was {until} and it is {today}")
+    if today > until.value:
+        return Closed("deadline", f"the last date to call was {until.value} ({until.source}) and it is {today}")
     return None
 
 
@@ -276,12 +335,33 @@ def _line_free(case: Case) -> Verdict | None:
     return None
 
 
-def _inside_hours(case: Case) -> Verdict:
-    assert case.phone is not None, "asked before"
+def _under_caps(case: Case) -> Verdict | None:
+    if not case.policy.is_capped:
+        return None
     try:
-        span = open_span(case.rules, case.now)
+        released_at, why = case.release()
+        if why:
+            opens_at = next_allowed(case.rules, released_at)
+            if opens_at is None:
+                return Held(Hold.NEVER, case.now + RECHECK_HELD, explain_closed(case.rules, released_at))
+            if opens_at > released_at:
+                why += f"; opens {_local(opens_at, case.where)}"
+            return Later(opens_at, f"{CAPS_REASON}{why}")
+        if any(call.outcome is None for call in case.history):
+            _, why = case.release(open_counts=True)
+            if why:  # what becomes of that call decides; to plan beyond the whole period would be too much
+                reason = f"{CAPS_REASON}a call in progress may use up the last room: {why}"
+                return Later(case.now + RECHECK_LINE, reason)
+    except InvalidValue as error:
+        return Held(Hold.ERROR, case.now + RECHECK_HELD, str(error))
+    return None
+
+
+def _inside_hours(case: Case) -> Verdict | None:
+    try:
+        span = case.span
         if span is not None and case.now + case.dial_budget <= span.open_until:
-            return Yes(case.phone, span)
+            return None
         # Open, but it would close before the dial could begin: as good as shut.
         opens_at = next_allowed(case.rules, span.open_until if span else case.now)
         if opens_at is None:
@@ -293,19 +373,55 @@ def _inside_hours(case: Case) -> Verdict:
         return Held(Hold.ERROR, case.now + RECHECK_HELD, str(error))
 
 
-QUESTIONS: Sequence[Callable[[Case], Verdict | None]] = (
-    _lead_exists,
-    _lead_open,
-    _not_manual,
-    _is_readable,
-    _campaign_active,
-    _has_number,
-    _not_barred,
-    _attempts_left,
-    _before_deadline,
-    _line_free,
-    _inside_hours,
+def _balance_left(case: Case) -> Verdict | None:
+    if case.funds is not None and (problem := case.funds.problem) is not None:
+        return Later(case.now + RECHECK_BALANCE, problem)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question of the gate. `ask` answers None for a yes."""
+
+    text: str
+    ask: Callable[[Case], Verdict | None]
+
+
+QUESTIONS: Sequence[Question] = (
+    Question("lead exists?", _lead_exists),
+    Question("lead open?", _lead_open),
+    Question("not managed by hand?", _not_manual),
+    Question("readable?", _is_readable),
+    Question("not paused?", _not_paused),
+    Question("campaign active?", _campaign_active),
+    Question("a number left?", _has_number),
+    Question("destination allowed?", _destination_allowed),
+    Question("not on the do-not-call list?", _not_barred),
+    Question("attempts left?", _attempts_left),
+    Question("before the deadline?", _before_deadline),
+    Question("line free?", _line_free),
+    Question("room in caps and cool-downs?", _under_caps),
+    Question("inside calling hours?", _inside_hours),
+    Question("balance left?", _balance_left),
 )
+
+
+def target_of(lead: Lead, number: str | None, policy: Policy) -> Target:
+    """What a call to this lead counts by. Debt and subject are variables of the lead (deuda, asunto)."""
+    return Target(
+        lead=lead.id, phone=number, debt=variable_of(lead, "debt", "deuda"), campaign=policy.campaign_id or 0,
+        subject=variable_of(lead, "subject", "asunto"), line=line_kind(number) if number and is_e164(number) else None,
+        group=group_key(policy.group, policy.campaign_id),
+    )
+
+
+def variable_of(lead: Lead, *names: str) -> str | None:
+    """The first of these variables that the lead has, as text of at most 64 characters."""
+    for name in names:
+        found = (lead.variables or {}).get(name)
+        if found not in (None, ""):
+            return str(found)[:64]
+    return None
 
 
 def phones_of(lead: Lead) -> tuple[Phone, ...]:
@@ -338,7 +454,7 @@ def latest_date(zones: Sequence[str], at: datetime) -> date:
     return max(at.astimezone(zone_info(zone)).date() for zone in zones)
 
 
-def _most_attempts(lead: Lead, policy: Policy) -> Setting[int]:
+def most_attempts(lead: Lead, policy: Policy) -> Setting[int]:
     """Attempts in all, by the outcome that planned the present one.
 
     A row that was given back has hidden it: the lead is still `selected`. Then the most that any outcome

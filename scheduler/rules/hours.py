@@ -149,6 +149,20 @@ class Windows:
     def is_empty(self) -> bool:
         return not any(self.weekdays) and not self.holiday
 
+    def spoken(self) -> str:
+        """Such as "mon-fri 09:00-20:00, sat 10:00-13:00"; days that are shut are left out."""
+        parts = []
+        first = 0
+        for last in range(7):
+            if last == 6 or self.weekdays[last + 1] != self.weekdays[first]:
+                if self.weekdays[first]:
+                    days = _DAYS[first] + (f"-{_DAYS[last]}" if last > first else "")
+                    parts.append(f"{days} {' and '.join(map(str, self.weekdays[first]))}")
+                first = last + 1
+        if self.holiday:
+            parts.append(f"holidays {' and '.join(map(str, self.holiday))}")
+        return ", ".join(parts) or "never"
+
 
 @dataclass(frozen=True)
 class HoursRule:

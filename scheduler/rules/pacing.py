@@ -1,16 +1,20 @@
 """How many calls to place: sharing free places between campaigns, and sparing a provider in trouble.
 
-Pure: counts and instants are given. What must stay true: shares never add up to more than the places,
-and no campaign with room gets nothing while another of its priority gets two. A breaker opens on
+Pure: counts and instants are given. What must stay true: shares never add up to more than the places, nor
+to more than any room that several campaigns draw from (a provider's, an account's); of two campaigns of
+one priority the next place goes to the one with fewer calls in progress, and of these to the one that has
+waited longer for its turn, so that none starves. A breaker opens on
 repeated faults, lets one probe through when its rest is over, and comes back slowly: a provider that has
 just recovered must not meet every waiting call at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import heapq
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Generic, TypeVar
 
@@ -19,28 +23,80 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Claim(Generic[K]):
-    """One campaign that wants places. `room` is how many calls it may still place."""
+    """One campaign that wants places. `room` is how many calls it may still place, `in_use` how many it has in
+    progress, `served_at` when it last had a turn, `draws` names the rooms that it shares with others.
+    """
 
     key: K
     priority: int
     room: int
+    in_use: int = 0
+    served_at: datetime | None = None
+    draws: tuple[Hashable, ...] = ()
 
 
-def share_out(places: int, claims: Sequence[Claim[K]]) -> dict[K, int]:
-    """Places for each claim, given best first: the higher priority is served before the lower one, and
-    within a priority everyone gets one before anyone gets two. What one cannot use goes to the others.
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def share_out(
+    places: int, claims: Sequence[Claim[K]], rooms: Mapping[Hashable, int] | None = None
+) -> dict[K, int]:
+    """Places for each claim: the higher priority is served before the lower one; within a priority the next
+    place goes to whoever uses the fewest, then to whoever was served longest ago, then by the order given.
+
+    `rooms` are what several claims may take together, by the names in `draws`; one that is missing is no limit.
     """
+    left = dict(rooms or {})
     shares: dict[K, int] = {}
-    for _, group in groupby(claims, key=lambda claim: claim.priority):
-        wanting = [claim for claim in group if claim.room > 0]
-        while places > 0 and wanting:
-            each = max(1, places // len(wanting))
-            for claim in wanting:
-                given = min(each, claim.room - shares.get(claim.key, 0), places)
-                shares[claim.key] = shares.get(claim.key, 0) + given
-                places -= given
-            wanting = [claim for claim in wanting if shares[claim.key] < claim.room]
-    return {key: share for key, share in shares.items() if share}
+    ordered = sorted(claims, key=lambda claim: -claim.priority)  # stable: the order given decides the rest
+    for _, group in groupby(ordered, key=lambda claim: claim.priority):
+        queue = [
+            (claim.in_use, claim.served_at or NEVER, number, claim)
+            for number, claim in enumerate(group) if claim.room > 0
+        ]
+        heapq.heapify(queue)
+        while places > 0 and queue:
+            in_use, served_at, number, claim = queue[0]
+            if any(left.get(name, 1) <= 0 for name in claim.draws):
+                heapq.heappop(queue)  # what it draws from is used up, and does not come back in this turn
+                continue
+            shares[claim.key] = shares.get(claim.key, 0) + 1
+            places -= 1
+            for name in claim.draws:
+                if name in left:
+                    left[name] -= 1
+            if shares[claim.key] < claim.room:
+                heapq.heapreplace(queue, (in_use + 1, served_at, number, claim))
+            else:
+                heapq.heappop(queue)
+        if places <= 0:
+            break
+    return shares
+
+
+SEND_TOLERANCE = timedelta(milliseconds=200)
+"""How late after its slot a request may still be sent, where a provider takes only so many a second."""
+SLOTS_AHEAD = timedelta(seconds=1)
+
+
+def slot_step(rate: float) -> timedelta:
+    """The distance of slots that keeps every window of a second within `rate` requests, though each of them
+    may be sent anywhere in its tolerance. A rate below one means one request in 1/rate seconds.
+    """
+    if rate < 1:
+        return timedelta(seconds=1 / rate) + SEND_TOLERANCE + timedelta(microseconds=1)
+    return (timedelta(seconds=1) + SEND_TOLERANCE) / math.floor(rate) + timedelta(microseconds=1)
+
+
+def list_slots(next_at: datetime | None, now: datetime, rate: float, until: datetime) -> list[datetime]:
+    """When requests may be sent between now and `until`, the first not before `next_at`."""
+    step = slot_step(rate)
+    slots = []
+    at = max(next_at or now, now)
+    while at <= until:
+        slots.append(at)
+        at += step
+    return slots
 
 
 FAULTS_TO_OPEN = 5

@@ -106,3 +106,49 @@ def read_countries(value: object, field: str) -> tuple[str, ...]:
             raise InvalidValue(field, item, right)
         codes.append(code)
     return tuple(dict.fromkeys(codes))
+
+
+_KINDS = {
+    phonenumbers.PhoneNumberType.MOBILE: "mobile",
+    phonenumbers.PhoneNumberType.FIXED_LINE: "fixed",
+    phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE: "fixed_or_mobile",
+    phonenumbers.PhoneNumberType.TOLL_FREE: "toll_free",
+    phonenumbers.PhoneNumberType.PREMIUM_RATE: "premium_rate",
+    phonenumbers.PhoneNumberType.SHARED_COST: "shared_cost",
+    phonenumbers.PhoneNumberType.VOIP: "voip",
+    phonenumbers.PhoneNumberType.PERSONAL_NUMBER: "personal",
+    phonenumbers.PhoneNumberType.PAGER: "pager",
+    phonenumbers.PhoneNumberType.UAN: "company",
+    phonenumbers.PhoneNumberType.VOICEMAIL: "voicemail",
+}
+DEAR_KINDS = {"premium_rate": "a premium-rate", "shared_cost": "a shared-cost", "pager": "a pager's"}
+"""Kinds of line that fraudsters earn by, with how to speak of them. They are never dialed."""
+
+
+@lru_cache(maxsize=65_536)
+def line_kind(number: str) -> str:
+    """mobile, fixed, fixed_or_mobile, toll_free, premium_rate, shared_cost, voip ..., or unknown."""
+    try:
+        return _KINDS.get(phonenumbers.number_type(phonenumbers.parse(number)), "unknown")
+    except phonenumbers.NumberParseException:
+        return "unknown"
+
+
+@lru_cache(maxsize=65_536)
+def may_be_dialed(number: str, allowed_countries: tuple[str, ...] = ()) -> str | None:
+    """None, or why a call to this E.164 number is refused: toll fraud lives on calls to dear or unknown places.
+
+    Refused always: premium-rate and shared-cost lines, numbers of no country (satellites and other shared
+    codes). A number that is possible but not assigned passes: its prefix names its country.
+    """
+    try:
+        country = number_facts(number).country
+    except InvalidValue as error:
+        return str(error)
+    if country is None:
+        return "its code belongs to no country, and such calls are dear"
+    if (kind := DEAR_KINDS.get(line_kind(number))) is not None:
+        return f"it is {kind} number"
+    if allowed_countries and country not in allowed_countries:
+        return f"it is in {country}, and allowed_countries holds only {', '.join(allowed_countries)}"
+    return None

@@ -14,7 +14,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -434,6 +434,10 @@ class Policy:
 
     config: Config
     settings: CallSettings = field(default_factory=CallSettings)
+    campaign_id: int | None = None
+    group: str | None = None
+    call_until: date | None = None
+    """The campaign's last date to call; a lead may have an earlier one of its own."""
     _hours_by_place: dict[Any, tuple[HoursRule, ...]] = field(default_factory=dict, repr=False)
 
     def delay(self, outcome: Outcome) -> Setting[timedelta]:
@@ -480,6 +484,25 @@ class Policy:
         if found is None:
             found = self._hours_by_place[key] = self._hours_rules(where)
         return found
+
+    @property
+    def hours_source(self) -> str:
+        """Who says when calls may be placed."""
+        settings, found = self.settings, []
+        for name in ("windows", "allowed_hours", "allowed_call_hours", "days_of_week", "holidays", "close_margin_s"):
+            if getattr(settings, name) is not None:
+                found.append(f"call_settings.{name}")
+        preset = settings.found_preset
+        if preset is not None and preset.windows is not None:
+            found.append(f"call_settings.preset ({preset.name})")
+        elif settings.windows is None:
+            if settings.span is None:
+                found.append("scheduler_config.working_hours_start and _end")
+            if settings.days_of_week is None:
+                found.append("scheduler_config.working_days")
+        if settings.holidays is None and preset is None and self.config.values.get("holidays"):
+            found.append("scheduler_config.holidays")
+        return ", ".join(found)
 
     def _hours_rule(self, where: LeadZones, span: Span | None = None) -> HoursRule:
         return HoursRule(
@@ -528,6 +551,22 @@ class Policy:
             return Setting(own, "call_settings.allowed_countries")
         return Setting(all_of_us, "scheduler_config.allowed_countries" if all_of_us else "built-in")
 
+    @property
+    def is_capped(self) -> bool:
+        """Do earlier calls bear on the next one?"""
+        return bool(self.caps or self.cooldowns)
+
+    @property
+    def is_paused(self) -> bool:
+        """Is nobody called at all?"""
+        return bool(self.config.get("paused", False))
+
+    def last_date(self, lead_until: date | None) -> Setting[date] | None:
+        """The last date to call a lead, and who says so."""
+        if lead_until is not None and (self.call_until is None or lead_until <= self.call_until):
+            return Setting(lead_until, "leads.fecha_limite")
+        return Setting(self.call_until, "campaigns.fecha_limite") if self.call_until is not None else None
+
     def provider_limit(self, provider: str) -> int | None:
         """Calls at once at one provider."""
         return self.config.values.get(f"{provider}_max_concurrent_calls")
@@ -568,7 +607,7 @@ class Policy:
         """Of the rules in force, and apart from the others of those that say when calls may be placed."""
         settings = self.settings.model_dump(mode="json", exclude_none=True)
         return Fingerprint(
-            rules=_hash(self.config.texts, settings),
+            rules=_hash(self.config.texts, {**settings, "call_until": self.call_until, "group": self.group}),
             hours=_hash(
                 {key: text for key, text in self.config.texts.items() if key in _HOURS_KEYS},
                 {key: value for key, value in settings.items() if key in _HOURS_SETTINGS},

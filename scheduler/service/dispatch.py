@@ -15,16 +15,20 @@ import contextlib
 import queue
 import random
 import threading
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from scheduler.clock import boottime
 from scheduler.errors import Contended, DatabaseUnavailable, ProviderError
 from scheduler.events import Reporter
 from scheduler.model import (
+    Account,
     AttemptState,
     CallStatus,
     Campaign,
@@ -46,11 +50,14 @@ from scheduler.providers.base import (
     Refused,
     Unanswered,
 )
+from scheduler.rules.billing import affordable, expected_cost
 from scheduler.rules.eligibility import (
     RECHECK_HELD,
+    RECHECK_LINE,
     Case,
     Closed,
     Dropped,
+    Funds,
     Held,
     Later,
     RoundOver,
@@ -59,11 +66,13 @@ from scheduler.rules.eligibility import (
     judge,
     last_outcome,
     phones_of,
+    variable_of,
 )
-from scheduler.rules.pacing import Breaker, Claim, share_out
+from scheduler.rules.pacing import SEND_TOLERANCE, SLOTS_AHEAD, Breaker, Claim, list_slots, share_out, slot_step
 from scheduler.rules.policy import Policy
 from scheduler.rules.retry import Ended, Finish, after_refusal
 from scheduler.service.fault_points import reach
+from scheduler.service.history import History
 from scheduler.service.outcomes import (
     CALL_ID_LENGTH,
     Applied,
@@ -73,12 +82,13 @@ from scheduler.service.outcomes import (
     must_be,
     next_step,
     read_barred_of,
+    release_reserves,
     spoken,
     without_phone,
 )
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls, campaigns, journal, leads
+from scheduler.store import accounts, calls, campaigns, journal, leads
 from scheduler.store.calls import Intent, Move
 from scheduler.store.database import Connection
 
@@ -100,8 +110,11 @@ class DialJob:
     request: DialRequest
     send_before: float
     """On the clock of `boottime()`: after it nothing may be sent."""
+    send_after: float
+    """The same clock: a provider that takes only so many calls a second has a slot for this one."""
     dial_before: datetime
     who: str
+    has_slot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +278,7 @@ class Dispatcher:
         for job in jobs:
             if job.schedule_id not in allowed:
                 self._results.put(Dialed(job, Refused(RefusalKind.NEVER_SENT, reason, timedelta(0)), boottime()))
-            elif waits[job.provider]:
+            elif waits[job.provider] or job.send_after > boottime():
                 self._pool.submit(self._dial_and_record, job)
             else:
                 self._dial(job)  # it answers at once: handing it to another thread would cost more than the dial
@@ -298,10 +311,15 @@ class Dispatcher:
     def _place(self, job: DialJob) -> tuple[DialAnswer, float]:
         provider = self.runtime.providers.get(job.provider)
         reach("dial.before_request")
+        if (wait := job.send_after - boottime()) > 0:
+            time.sleep(wait)
         asked = boottime()
         if asked >= job.send_before:
             late = "its dial budget was over before it could be sent"
             return Refused(RefusalKind.NEVER_SENT, late, timedelta(0)), asked
+        if job.has_slot and asked > job.send_after + SEND_TOLERANCE.total_seconds():
+            missed = "it missed its slot: this provider takes only so many calls a second"
+            return Refused(RefusalKind.NEVER_SENT, missed, timedelta(0)), asked
         return provider.place(job.request), asked
 
     # --- (4) what was answered -------------------------------------------------------------------
@@ -456,12 +474,20 @@ class _Take:
         self.next_rounds: list[tuple[int, int, int]] = []
         self.closed_by_hand: list[int] = []
         self.chosen: list[tuple[ScheduledCall, Lead, Yes, Policy, str]] = []
+        self.accounts: dict[int, Account] = {}
+        self.locked: Mapping[int, Campaign] = {}
+        self.balances: dict[int, Decimal] = {}
+        self.slots: dict[str, tuple[float, list[datetime]]] = {}
+        self.happenings: list[Happening] = []
 
     def run(self) -> list[DialJob]:
         connection = self.connection
         calls.lock_capacity(connection)
         due = calls.list_due_campaigns(connection, self.now)
         rules = self.dispatcher.rulebook.read(connection, [one.campaign for one in due if one.campaign])
+        if rules.policy(None).is_paused:
+            return []
+        self._read_accounts([one.campaign for one in due if one.campaign])
         shares = self._share(due, rules)
         locked = calls.lock_campaigns(connection, [key for key in shares if key is not None])
         active = {
@@ -472,41 +498,84 @@ class _Take:
         if not rows:
             return []
         self.report.taken = len(rows)
+        self.locked = locked
         self._judge_all(rows, locked, rules)
         return self._write(rules)
+
+    def _read_accounts(self, due: Sequence[Campaign]) -> None:
+        self.accounts = accounts.read_accounts(
+            self.connection, {one.account_id for one in due if one.account_id is not None}
+        )
+        self.balances = {one.id: one.balance for one in self.accounts.values()}
+
+    # --- who gets how many -----------------------------------------------------------------------
 
     def _share(self, due: Sequence[calls.DueCampaign], rules: Rules) -> dict[int | None, int]:
         in_flight = calls.count_in_flight(self.connection)
         places = min(self.places, max(0, rules.config.get("max_concurrent_calls", 20) - in_flight.total))
-        rooms: dict[str, int | None] = {}
+        rooms: dict[Hashable, int] = {}
         claims = []
         for one in due:
             if not rules.may_dial(one.id):
                 continue
             provider = self._provider_of(one.campaign)
             if provider not in rooms:
-                rooms[provider] = self._room_at(provider, in_flight.placing.get(provider, 0))
-            room = places if rooms[provider] is None else min(places, rooms[provider] or 0)
-            most = rules.policy(one.id).settings.max_concurrent_calls
-            if most is not None:
-                room = min(room, most - in_flight.by_campaign.get(one.id, 0))
-            claims.append(Claim(one.id, one.campaign.priority if one.campaign else 0, max(0, room)))
-        shares = share_out(places, claims)
-        return self._within_providers(shares, {one.id: self._provider_of(one.campaign) for one in due}, rooms)
+                self._open_rooms(rooms, provider, rules.policy(None), in_flight, places)
+            policy = rules.policy(one.id)
+            room, draws = places, [provider]
+            if policy.settings.max_concurrent_calls is not None:
+                room = min(room, policy.settings.max_concurrent_calls - in_flight.by_campaign.get(one.id, 0))
+            if one.campaign is not None and one.campaign.account_id is not None:
+                room = min(room, self._room_of_account(one.campaign, policy))
+                draws.append(account := f"account {one.campaign.account_id}")
+                self._open_account(rooms, account, one.campaign.account_id, in_flight)
+            claims.append(Claim(
+                one.id, one.campaign.priority if one.campaign else 0, max(0, room),
+                in_use=in_flight.by_campaign.get(one.id, 0), draws=tuple(draws),
+            ))
+        return share_out(places, self._in_turn(claims, places), rooms)
 
-    def _within_providers(
-        self, shares: dict[int | None, int], provider_of: dict[int | None, str], rooms: dict[str, int | None]
-    ) -> dict[int | None, int]:
-        left = dict(rooms)
-        fitting: dict[int | None, int] = {}
-        for key, share in shares.items():
-            room = left[provider_of[key]]
-            given = share if room is None else min(share, room)
-            if room is not None:
-                left[provider_of[key]] = room - given
-            if given:
-                fitting[key] = given
-        return fitting
+    def _in_turn(self, claims: list[Claim[int | None]], places: int) -> list[Claim[int | None]]:
+        """With when each was served last: asked only where there is not enough for all."""
+        if len(claims) < 2 or sum(claim.room for claim in claims) <= places:
+            return claims
+        turns = calls.read_last_turns(self.connection, [claim.key for claim in claims if claim.key is not None])
+        return [replace(claim, served_at=turns.get(claim.key)) for claim in claims]
+
+    def _open_rooms(
+        self, rooms: dict[Hashable, int], provider: str, policy: Policy, in_flight: calls.InFlight, places: int
+    ) -> None:
+        """What a provider may still be given: its limit of calls at once, its breaker, its calls a second."""
+        room = self._room_at(provider, in_flight.placing.get(provider, 0))
+        most = policy.provider_limit(provider)
+        if most is not None:
+            left = most - in_flight.by_provider.get(provider, 0)
+            room = left if room is None else min(room, left)
+        rate = policy.calls_per_second(provider)
+        if rate is not None:
+            ahead = min(SLOTS_AHEAD, self.dispatcher._budget / 2)
+            slots = list_slots(calls.read_pace(self.connection, provider), self.now, rate, self.now + ahead)
+            self.slots[provider] = (rate, slots)
+            room = len(slots) if room is None else min(room, len(slots))
+        rooms[provider] = places if room is None else max(0, room)
+
+    def _open_account(
+        self, rooms: dict[Hashable, int], name: str, account_id: int, in_flight: calls.InFlight
+    ) -> None:
+        account = self.accounts.get(account_id)
+        if account is not None and account.max_concurrent_calls is not None:
+            rooms[name] = account.max_concurrent_calls - in_flight.by_account.get(account_id, 0)
+
+    def _room_of_account(self, campaign: Campaign, policy: Policy) -> int:
+        """How many calls its account can pay. Where that is none its rows wait where they are, and cost nothing."""
+        assert campaign.account_id is not None, "asked before"
+        account = self.accounts.get(campaign.account_id)
+        if account is None:
+            problem = f"its account {campaign.account_id} does not exist"
+            self.told.note("settings_refused", where=f"campaign {campaign.code}", problem=problem, kept=False)
+            return 0
+        most = affordable(account, expected_cost(account, policy.max_call_duration))
+        return self.places if most is None else most
 
     def _room_at(self, provider: str, in_flight: int) -> int | None:
         if self.dispatcher.runtime.providers.find(provider) is None:
@@ -525,6 +594,7 @@ class _Take:
         engaged = calls.read_engaged(self.connection)
         elsewhere = {lead.campaign_id for lead in people.values() if lead.campaign_id is not None} - set(locked)
         known = {None, *locked, *campaigns.read_campaigns(self.connection, elsewhere)}
+        history = History.read(self.connection, self.now, people.values(), rules.policies)
         for row in rows:
             lead = people.get(row.lead_id)
             if lead is not None and lead.campaign_id != row.campaign_id and lead.campaign_id in known:
@@ -537,6 +607,8 @@ class _Take:
                 now=self.now, call=row, lead=lead, campaign=campaign, policy=policy, barred=barred,
                 engaged=engaged.numbers, is_engaged=row.lead_id in engaged.leads or row.id in engaged.rows,
                 dial_budget=self.dispatcher._budget,
+                history=history.of(lead, policy) if lead is not None else (),
+                funds=funds_of(self._account_of(campaign), policy, self.balances),
             )
             try:
                 self._sort(row, lead, judge(case), policy, self._provider_of(campaign), barred)
@@ -546,8 +618,13 @@ class _Take:
                                        row.wanted_at or row.scheduled_at, Hold.ERROR))
                 self.report.held += 1
                 continue
-            if self.chosen and self.chosen[-1][0] is row:
-                engaged.numbers.add(self.chosen[-1][2].phone.number)
+            if lead is not None and self.chosen and self.chosen[-1][0] is row:
+                number = self.chosen[-1][2].phone.number
+                engaged.numbers.add(number)
+                if policy.is_capped:
+                    history.add(lead, number, policy, self.now)
+                if campaign is not None and campaign.account_id in self.balances and case.funds is not None:
+                    self.balances[campaign.account_id] -= case.funds.expected
 
     def _sort(
         self, row: ScheduledCall, lead: Lead | None, verdict: Verdict, policy: Policy, provider: str,
@@ -562,23 +639,38 @@ class _Take:
             case Later(at, reason):
                 self.moves.append(Move(row.id, at, reason, row.wanted_at or row.scheduled_at))
                 self.report.moved += 1
+                if at - self.now > RECHECK_LINE:  # a look again in a minute is no step of the lead
+                    self._keep("moved", row, lead, policy, reason, until=at.isoformat())
                 self.told.note("moved", who=spoken(lead), reason=reason, until=at)
             case Held(hold, at, reason):
                 self.moves.append(Move(row.id, at, f"held: {reason}", row.wanted_at or row.scheduled_at, hold))
                 self.report.held += 1
                 if row.hold != hold:
                     self.told.note("held", who=spoken(lead), reason=reason)
+                    self._keep("held", row, lead, policy, reason)
             case Dropped(reason):
                 if lead is not None and lead.status is LeadStatus.CLOSED and lead.closed_at is None:
                     self.closed_by_hand.append(lead.id)
                 self.cancelled[row.id] = reason
                 self.report.dropped += 1
                 self.told.note("dropped", lead_id=row.lead_id, reason=reason)
+                self._keep("dropped", row, lead, policy, reason)
             case Closed(word, reason):
                 self.closed[row.lead_id] = word
                 self.cancelled[row.id] = reason
                 self.report.closed += 1
                 self.told.note("closed", who=spoken(lead), reason=reason)
+                self._keep("closed", row, lead, policy, reason, closed_reason=word)
+
+    def _keep(
+        self, kind: str, row: ScheduledCall, lead: Lead | None, policy: Policy, reason: str, **details: str
+    ) -> None:
+        """A step of this lead, with the rules that decided it: later edits do not rewrite history."""
+        self.happenings.append(Happening(
+            kind=kind, actor=self.dispatcher.owner, lead_id=row.lead_id, schedule_id=row.id,
+            campaign_id=lead.campaign_id if lead else row.campaign_id, reason=reason, details=details,
+            rule_version=str(policy.fingerprint),
+        ))
 
     def _end_round(
         self, row: ScheduledCall, lead: Lead, policy: Policy, barred: Mapping[str, str], over: RoundOver
@@ -602,7 +694,10 @@ class _Take:
         calls.cancel_rows(connection, self.cancelled, now)
         leads.close_leads(connection, self.closed, now)
         calls.set_campaign(connection, self.readdressed, now)
+        deciding = {lead.campaign_id for _, lead, *_ in self.chosen} | {one.campaign_id for one in self.happenings}
+        dispatcher.rulebook.record(connection, rules, deciding, now)
         if not self.chosen:
+            journal.add_events(connection, self.happenings, now)
             return []
         token = str(uuid.uuid4())
         dial_before = now + dispatcher._budget
@@ -612,8 +707,12 @@ class _Take:
                 attempt_number=row.attempt_number, phone=verdict.phone.number, provider=provider,
                 claimed_at=now, dial_before=dial_before,
                 open_from=verdict.span.open_from, open_until=verdict.span.open_until,
+                account_id=account.id if account else None,
+                reserved=expected_cost(account, policy.max_call_duration) if account and account.is_paying else None,
+                debt=variable_of(lead, "debt", "deuda"), subject=variable_of(lead, "subject", "asunto"),
             )
-            for row, lead, verdict, _, provider in self.chosen
+            for row, lead, verdict, policy, provider in self.chosen
+            for account in [self._account_of(self.locked.get(lead.campaign_id or 0))]
         ]
         reach("take.before_write")
         configured = timedelta(seconds=rules.config.get("lease_seconds", 60))
@@ -633,12 +732,17 @@ class _Take:
         ids = calls.insert_intents(connection, intents)
         leads.set_call_status(connection, [lead.id for _, lead, *_ in self.chosen], CallStatus.SELECTED, now)
         campaigns.start_campaigns(connection, {row.campaign_id for row, *_ in self.chosen if row.campaign_id}, now)
+        slots = self._give_slots()
         jobs = []
-        for intent, (row, lead, _verdict, policy, provider) in zip(intents, self.chosen, strict=True):
+        for intent, (row, lead, verdict, policy, provider) in zip(intents, self.chosen, strict=True):
+            slot = next(slots[provider]) if provider in slots else None
+            self._keep("dialed", row, lead, policy, f"attempt {row.attempt_number}, phone {verdict.phone.position}")
+            self.happenings[-1] = replace(self.happenings[-1], attempt_id=ids[intent.schedule_id])
             jobs.append(DialJob(
                 attempt_id=ids[intent.schedule_id], schedule_id=row.id, lead_id=lead.id,
                 attempt_number=row.attempt_number, token=token, provider=provider,
                 send_before=self.started + dispatcher._budget.total_seconds(),
+                send_after=self.started + ((slot - now).total_seconds() if slot else 0), has_slot=slot is not None,
                 dial_before=dial_before, who=spoken(lead),
                 request=DialRequest(
                     attempt_ref=intent.attempt_ref, number=intent.phone, ring_timeout=policy.ring_timeout,
@@ -648,7 +752,35 @@ class _Take:
                 ),
             ))
             self.told.note("dialing", who=spoken(lead), number=intent.phone, attempt=row.attempt_number)
+        journal.add_events(connection, self.happenings, now)
+        # The last locks of the transaction, so that it never waits for anything while it holds them.
+        accounts.reserve(connection, [
+            accounts.Reservation(one.account_id, ids[one.schedule_id], one.reserved)
+            for one in intents if one.account_id is not None and one.reserved is not None
+        ], dispatcher.owner, now)
         return jobs
+
+    def _account_of(self, campaign: Campaign | None) -> Account | None:
+        return self.accounts.get(campaign.account_id or 0) if campaign else None
+
+    def _give_slots(self) -> dict[str, Iterator[datetime]]:
+        """A slot for each chosen call of a provider that takes only so many a second; the next take goes on there."""
+        used = Counter(provider for *_, provider in self.chosen)
+        for provider, (rate, slots) in self.slots.items():
+            if used[provider]:
+                calls.write_pace(self.connection, provider, slots[used[provider] - 1] + slot_step(rate))
+        return {provider: iter(slots) for provider, (_, slots) in self.slots.items()}
+
+
+def funds_of(account: Account | None, policy: Policy, balances: Mapping[int, Decimal] | None = None) -> Funds | None:
+    """What an account has left for a call by these rules; None where nobody pays by the call."""
+    if account is None:
+        return None
+    is_open = account.status == "active"
+    if not account.is_paying:
+        return None if is_open else Funds(account.code, account.billing, Decimal(0), Decimal(0), is_open=False)
+    left = account.balance if balances is None else balances[account.id]
+    return Funds(account.code, account.billing, left, expected_cost(account, policy.max_call_duration), is_open)
 
 
 def usable(answer: DialAnswer) -> DialAnswer:
@@ -680,13 +812,15 @@ class _Answers:
                     unknown.append(one)
                 case Refused():
                     refused.append(one)
+        given_up = self._write_live(live)
+        self._write_unknown(unknown)
+        returned = self._write_refused(refused)
+        self._write_late([one for one in batch if isinstance(one.answer, Accepted) and self._is_late(one)])
         if ends:
             applied = apply_ends(self.connection, ends, now=self.now, rulebook=self.dispatcher.rulebook)
             self.told.notes += applied.notes
-        given_up = self._write_live(live)
-        self._write_unknown(unknown)
-        self._write_refused(refused)
-        self._write_late([one for one in batch if isinstance(one.answer, Accepted) and self._is_late(one)])
+        # Accounts are locked last, here as in the take.
+        release_reserves(self.connection, [one.job.attempt_id for one in returned], self.dispatcher.owner, self.now)
         return given_up
 
     def _placed_at(self, one: Dialed) -> datetime:
@@ -744,11 +878,14 @@ class _Answers:
         for one in unknown:
             self.told.note("unknown", who=one.job.who, reason=one.answer.reason)  # type: ignore[union-attr]
 
-    def _write_refused(self, refused: Sequence[Dialed]) -> None:
-        """Proven not to have been calls: the rows wait again, unless the number itself is at fault."""
+    def _write_refused(self, refused: Sequence[Dialed]) -> Sequence[Dialed]:
+        """Proven not to have been calls: the rows wait again, unless the number itself is at fault.
+
+        Returns those that were still ours to refuse.
+        """
         refused = self._still_ours(refused)
         if not refused:
-            return
+            return refused
         answers: dict[int, Refused] = {
             one.job.attempt_id: one.answer for one in refused if isinstance(one.answer, Refused)
         }
@@ -764,6 +901,7 @@ class _Answers:
         if calls.give_back(self.connection, moves, self.now) < len(moves):
             # Cancelled by hand meanwhile: such a row waits for nothing, and keeps no lease.
             calls.clear_leases(self.connection, [one.id for one in moves], self.now)
+        return refused
 
     def _still_ours(self, answered: Sequence[Dialed]) -> list[Dialed]:
         """Those whose row we hold by its token. A process that was frozen past its lease finds its attempt
@@ -818,7 +956,7 @@ class _Answers:
         if not was_ours:  # cancelled by hand meanwhile
             calls.clear_leases(connection, [one.job.schedule_id], self.now)
         if was_ours or isinstance(step, Finish):
-            follows = carry_out(connection, lead, step, self.now)
+            follows = carry_out(connection, lead, step, self.now, policy)
             self.told.note("refused", who=one.job.who, reason=f"{outcome}: {answer.reason}; {follows}")
         return []
 

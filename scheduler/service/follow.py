@@ -16,7 +16,7 @@ from scheduler.events import Reporter
 from scheduler.model import Attempt, AttemptState, CallStatus, Outcome
 from scheduler.providers.base import CallKey, CallReport, Phase, Provider
 from scheduler.service.fault_points import reach
-from scheduler.service.outcomes import Applied, End, apply_ends
+from scheduler.service.outcomes import ACTOR, Applied, End, apply_ends, release_reserves
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
 from scheduler.store import calls, leads
@@ -210,11 +210,12 @@ class Follower:
             nonlocal told
             told = Applied()
             reach("outcome.before_write")
+            self._write_found(connection, learnt, now, told)
+            gone = self._write_never_made(connection, learnt, now, told)
             if learnt.ends:
                 applied = apply_ends(connection, learnt.ends, now=now, rulebook=self.rulebook)
                 told.notes += applied.notes
-            self._write_found(connection, learnt, now, told)
-            self._write_never_made(connection, learnt, now, told)
+            release_reserves(connection, gone, ACTOR, now)  # accounts are locked last
             reach("outcome.before_commit")
 
         if learnt.ends or learnt.answered or learnt.found or learnt.looked:
@@ -237,10 +238,13 @@ class Follower:
         for one, _ in learnt.found:
             told.note("settled", attempt_id=one.id, how="found at the provider: it is a call")
 
-    def _write_never_made(self, connection: Connection, learnt: _Learnt, now: datetime, told: Applied) -> None:
+    def _write_never_made(
+        self, connection: Connection, learnt: _Learnt, now: datetime, told: Applied
+    ) -> list[int]:
+        """Returns the attempts that are now known to have been no calls."""
         calls.count_look(connection, learnt.looked)
         if not learnt.never_made:
-            return
+            return []
         # Locked first: a webhook may have shown the call while we were asking.
         attempts = calls.lock_attempts(connection, [one.id for one in learnt.never_made])
         gone = [one for one in attempts.values() if one.state is AttemptState.UNKNOWN]
@@ -257,6 +261,7 @@ class Follower:
         )
         for one in gone:
             told.note("settled", attempt_id=one.id, how="looked up: no call was made; the lead waits again")
+        return [one.id for one in gone]
 
 
 def _key(one: Attempt) -> CallKey:

@@ -31,6 +31,7 @@ from scheduler.service.outcomes import (
     next_step,
     process_call_result,
     read_barred_of,
+    read_deciding,
     read_outcome,
 )
 from scheduler.service.rulebook import RuleBook
@@ -229,11 +230,11 @@ def reschedule_failed_call(lead_id: int, outcome: str, *, runtime: Runtime | Non
         last = row or calls.find_last_call(connection, lead_id)
         if row is not None:
             calls.cancel_rows(connection, {row.id: f"a call ended {kind}"}, now)
-        rules = RuleBook().read_for(connection, {lead.campaign_id})
         ended = Ended(kind, last.attempt_number if last else 1, (last.phone_position if last else None) or 1)
         lead = mark_number(connection, lead, ended.phone_position, kind, source="another system", now=now)
-        step = next_step(ended, lead, rules.policy(lead.campaign_id), now, read_barred_of(connection, lead, now))
-        carry_out(connection, lead, step, now)
+        policy, history = read_deciding(connection, lead, now)
+        step = next_step(ended, lead, policy, now, read_barred_of(connection, lead, now), history)
+        carry_out(connection, lead, step, now, policy, ACTOR)
         return isinstance(step, Reschedule)
 
     return runtime.database.transact(work)

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from scheduler.errors import Conflict, InvalidValue, NotFound
@@ -21,6 +22,7 @@ from scheduler.events import Reporter
 from scheduler.model import (
     CALL_STATUS_AFTER,
     OPEN_STATES,
+    Account,
     AttemptState,
     Happening,
     Hold,
@@ -31,13 +33,16 @@ from scheduler.model import (
     ScheduleStatus,
 )
 from scheduler.providers.base import CallReport, Phase
-from scheduler.rules.eligibility import RECHECK_HELD, latest_date, phones_of, zones_of
-from scheduler.rules.hours import zone_info
+from scheduler.rules.billing import charge
+from scheduler.rules.caps import PastCall, next_release
+from scheduler.rules.eligibility import CAPS_REASON, RECHECK_HELD, latest_date, phones_of, target_of, zones_of
+from scheduler.rules.hours import next_allowed, zone_info
 from scheduler.rules.policy import Policy
 from scheduler.rules.retry import Ended, Finish, NextStep, Reschedule, decide_next
+from scheduler.service.history import History
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
-from scheduler.store import calls, journal, leads
+from scheduler.store import accounts, calls, journal, leads
 from scheduler.store.calls import Ending
 from scheduler.store.database import Connection
 
@@ -89,11 +94,17 @@ def apply_ends(
 
     # One number needs no look: the gate asks about it before the next dial. Several may pass the call on.
     several = {phone.number for lead in people.values() if len(lead.phones) > 1 for phone in phones_of(lead)}
-    work = _Batch(connection, now, actor, applied, leads.read_barred(connection, several, now))
+    history = History.read(connection, now, people.values(), rules.policies)
+    for ending in open_ones:
+        report = by_id[ending.id].report
+        history.end(ending.id, (report.outcome or Outcome.FAILED).value, report.ended_at or now)
+    payers = accounts.read_accounts(connection, {one.account_id for one in open_ones if one.account_id is not None})
+    work = _Batch(connection, now, actor, applied, leads.read_barred(connection, several, now), history, payers)
     for ending in open_ones:
         lead = people.get(ending.lead_id)
         policy = rules.policy(lead.campaign_id if lead else None)
         work.add(ending, by_id[ending.id], lead, policy)
+    rulebook.record(connection, rules, {lead.campaign_id for lead in people.values()}, now)
     work.write()
     return applied
 
@@ -102,10 +113,12 @@ class _Batch:
     """Ends of one transaction, decided one by one and written as sets."""
 
     def __init__(
-        self, connection: Connection, now: datetime, actor: str, applied: Applied, not_callable: Collection[str]
+        self, connection: Connection, now: datetime, actor: str, applied: Applied, not_callable: Collection[str],
+        history: History, payers: Mapping[int, Account],
     ) -> None:
         self.connection, self.now, self.actor, self.applied = connection, now, actor, applied
-        self.not_callable = not_callable
+        self.not_callable, self.history, self.payers = not_callable, history, payers
+        self.settlements: list[accounts.Settlement] = []
         self.ended: list[Mapping[str, Any]] = []
         self.completed: dict[int, Outcome] = {}
         self.statuses: dict[int, Any] = {}
@@ -131,6 +144,10 @@ class _Batch:
             self.barred[attempt.phone] = attempt.lead_id
         if not report.known_word:
             self.applied.note("unknown_word", provider=attempt.provider, word=report.provider_status)
+        payer = self.payers.get(attempt.account_id or 0)
+        if payer is not None and attempt.reserved is not None:
+            cost = charge(payer, report.talk_seconds, report.cost)
+            self.settlements.append(accounts.Settlement(payer.id, attempt.id, attempt.reserved, cost, outcome.value))
         if lead is None:
             return
         self.statuses[lead.id] = CALL_STATUS_AFTER[outcome]
@@ -144,7 +161,7 @@ class _Batch:
                 has_appointment=report.appointment_at is not None, callback_at=report.callback_at,
                 callback_zone=report.callback_zone,
             ),
-            lead, policy, self.now, self.not_callable,
+            lead, policy, self.now, self.not_callable, self.history.of(lead, policy),
         )
         if report.appointment_at is not None:
             self.appointments[lead.id] = report.appointment_at
@@ -160,6 +177,12 @@ class _Batch:
         else:
             self.planned.append(planned_row(lead, step, self.now))
             follows = f"{step.reason} ({step.at:%Y-%m-%d %H:%M:%S} UTC)"
+        goes_on = isinstance(step, Reschedule) and in_work and lead.status is not LeadStatus.CLOSED
+        kind = "closed" if lead.id in self.closed else "planned" if goes_on else "ended"
+        self.happenings.append(Happening(
+            kind=kind, actor=self.actor, lead_id=lead.id, campaign_id=lead.campaign_id, attempt_id=attempt.id,
+            schedule_id=attempt.schedule_id, reason=f"{outcome}; {follows}", rule_version=str(policy.fingerprint),
+        ))
         self.applied.note("ended", who=spoken(lead), number=attempt.phone, outcome=outcome.value, follows=follows)
 
     def write(self) -> None:
@@ -187,28 +210,61 @@ class _Batch:
             )
         calls.insert_scheduled(connection, self.planned)
         journal.add_events(connection, self.happenings, now)
+        # The last locks of the transaction, so that it never waits for anything while it holds them.
+        accounts.settle(connection, self.settlements, self.actor, now)
         self.applied.changed += changed
 
 
+def release_reserves(connection: Connection, attempt_ids: Collection[int], actor: str, now: datetime) -> None:
+    """Give back what was set aside for attempts that turned out to be no calls. Takes the last locks."""
+    accounts.settle(connection, [
+        accounts.Settlement(account_id, attempt_id, reserved, Decimal(0), "no call was made")
+        for attempt_id, account_id, reserved in calls.list_reserves(connection, attempt_ids)
+    ], actor, now)
+
+
 def next_step(
-    ended: Ended, lead: Lead, policy: Policy, now: datetime, barred: Collection[str] = ()
+    ended: Ended, lead: Lead, policy: Policy, now: datetime, barred: Collection[str] = (),
+    history: Sequence[PastCall] = (),
 ) -> NextStep:
-    """What follows for this lead; a lead whose rules cannot be read is held with the reason, never lost."""
+    """What follows for this lead; a lead whose rules cannot be read is held with the reason, never lost.
+
+    Planned under the caps, as far as `history` tells; the gate asks again before the dial.
+    """
     try:
         step = decide_next(
             ended, phones_of(lead), policy, lambda number: policy.hours(zones_of(lead, number, policy)), now,
             barred=barred,
         )
-        if isinstance(step, Reschedule) and lead.call_until is not None:
+        if isinstance(step, Reschedule) and step.hold is None and history:
+            step = under_caps(step, lead, policy, history)
+        until = policy.last_date(lead.call_until)
+        if isinstance(step, Reschedule) and until is not None:
             zones = zones_of(lead, None, policy).zones
-            if latest_date(zones, step.at) > lead.call_until:
-                return Finish("deadline", f"the last date to call is {lead.call_until}")
+            if latest_date(zones, step.at) > until.value:
+                return Finish("deadline", f"the last date to call is {until.value} ({until.source})")
         return step
     except InvalidValue as error:
         return Reschedule(
             at=now + RECHECK_HELD, wanted_at=now, reason=f"held: {error}", attempt_number=ended.attempt_number + 1,
             phone_position=1, hold=Hold.ERROR,
         )
+
+
+def under_caps(step: Reschedule, lead: Lead, policy: Policy, history: Sequence[PastCall]) -> Reschedule:
+    """The step at the first instant at which caps, cool-downs and hours all agree."""
+    number = next((phone.number for phone in phones_of(lead) if phone.position == step.phone_position), None)
+    where = zones_of(lead, number, policy)
+    released_at, why = next_release(
+        policy.caps, policy.cooldowns, history, target_of(lead, number, policy), where.zones, step.at
+    )
+    if not why:
+        return step
+    opens_at = next_allowed(policy.hours(where), released_at)
+    return replace(
+        step, at=opens_at or released_at, wanted_at=step.wanted_at or step.at,
+        reason=f"{CAPS_REASON}{why}; {step.reason}", hold=Hold.NEVER if opens_at is None else None,
+    )
 
 
 def planned_row(lead: Lead, step: Reschedule, now: datetime) -> dict[str, Any]:
@@ -341,7 +397,8 @@ def _record_late_truths(
     connection: Connection, attempts: Iterable[Ending], by_id: Mapping[int, End], now: datetime, actor: str,
     applied: Applied,
 ) -> None:
-    """Attempts that we had given up and that were calls after all: recorded, counted, alarmed."""
+    """Attempts that we had given up and that were calls after all: recorded, counted, alarmed, and paid for."""
+    late_payers: list[Ending] = []
     for attempt in attempts:
         end = by_id[attempt.id]
         report = end.report
@@ -352,6 +409,8 @@ def _record_late_truths(
         if not changed:
             continue
         applied.changed += 1
+        if attempt.account_id is not None and attempt.reserved is not None:
+            late_payers.append(attempt)
         lead = leads.find_lead(connection, attempt.lead_id, lock=True)
         if lead is not None and attempt.state is AttemptState.REFUSED:
             leads.record_calls(connection, {lead.id: CALL_STATUS_AFTER[report.outcome]}, now)
@@ -372,6 +431,11 @@ def _record_late_truths(
             reason=f"given up as {attempt.state}, but it was a call that ended {report.outcome}",
         )], now)
         applied.note("settled", attempt_id=attempt.id, how=f"late: it was a call after all, {report.outcome}")
+    payers = accounts.read_accounts(connection, {one.account_id for one in late_payers if one.account_id is not None})
+    for one in late_payers:
+        payer, report = payers.get(one.account_id or 0), by_id[one.id].report
+        if payer is not None and (cost := charge(payer, report.talk_seconds, report.cost)) > 0:
+            accounts.correct(connection, payer.id, one.id, cost, "a call after all", actor, now)
 
 
 # --- calls recorded by people -------------------------------------------------------------------
@@ -456,12 +520,21 @@ def _record_by_hand(connection: Connection, lead_id: int, report: CallReport, no
     )], now)
     leads.record_calls(connection, {lead.id: CALL_STATUS_AFTER[outcome]}, now)
     lead = mark_number(connection, lead, position, outcome, source=f"recorded by {actor}", now=now)
-    rules = RuleBook().read_for(connection, {lead.campaign_id})
+    policy, history = read_deciding(connection, lead, now)
     step = next_step(
         Ended(outcome, number, position, callback_at=report.callback_at, callback_zone=report.callback_zone),
-        lead, rules.policy(lead.campaign_id), now, read_barred_of(connection, lead, now),
+        lead, policy, now, read_barred_of(connection, lead, now), history,
     )
-    return carry_out(connection, lead, step, now)
+    return carry_out(connection, lead, step, now, policy, actor)
+
+
+def read_deciding(connection: Connection, lead: Lead, now: datetime) -> tuple[Policy, Sequence[PastCall]]:
+    """The rules in force for a lead, kept for its events, and the calls that they count."""
+    rulebook = RuleBook()
+    rules = rulebook.read_for(connection, {lead.campaign_id})
+    rulebook.record(connection, rules, {lead.campaign_id}, now)
+    policy = rules.policy(lead.campaign_id)
+    return policy, History.read(connection, now, [lead], rules.policies).of(lead, policy)
 
 
 def read_barred_of(connection: Connection, lead: Lead, now: datetime) -> Mapping[str, str]:
@@ -482,10 +555,18 @@ def mark_number(
     return lead
 
 
-def carry_out(connection: Connection, lead: Lead, step: NextStep, now: datetime) -> str:
-    """Plan the next call or close the lead. Returns it as a sentence."""
+def carry_out(
+    connection: Connection, lead: Lead, step: NextStep, now: datetime, policy: Policy | None = None,
+    actor: str = ACTOR,
+) -> str:
+    """Plan the next call or close the lead. Returns it as a sentence. `policy` is what decided the step."""
     if lead.status is LeadStatus.CLOSED:
         return f"lead {lead.id} was closed already ({lead.closed_reason or 'by hand'}); nothing follows"
+    if policy is not None:
+        journal.add_events(connection, [Happening(
+            kind="closed" if isinstance(step, Finish) else "planned", actor=actor, lead_id=lead.id,
+            campaign_id=lead.campaign_id, reason=step.reason, rule_version=str(policy.fingerprint),
+        )], now)
     if isinstance(step, Finish):
         leads.close_leads(connection, {lead.id: step.closed_reason}, now)
         return f"lead {lead.id} is closed ({step.closed_reason}): {step.reason}"

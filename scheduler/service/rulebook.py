@@ -11,6 +11,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from scheduler.errors import InvalidSettings
 from scheduler.model import Campaign
@@ -40,6 +42,8 @@ class RuleBook:
         self._config_rows: dict[str, str] | None = None
         self._config = Config()
         self._settings: dict[int, tuple[object, CallSettings | None, str | None]] = {}
+        self._campaigns: dict[int, Campaign] = {}
+        self._recorded: set[tuple[int | None, str]] = set()
         self._policies: dict[int | None, Policy] = {}
 
     def read(self, connection: Connection, campaigns: Iterable[Campaign] = ()) -> Rules:
@@ -74,7 +78,28 @@ class RuleBook:
         self._last_config = {**self._last_config, **config.texts}
         self._policies.clear()
 
+    def record(self, connection: Connection, rules: Rules, campaign_ids: Iterable[int | None], now: datetime) -> None:
+        """Keep the rules that decide something in this transaction, so that its events can be read later.
+
+        Once written they are found at the next time, and only then remembered: this transaction may fail.
+        """
+        for campaign_id in set(campaign_ids):
+            policy = rules.policy(campaign_id)
+            key = (policy.campaign_id, str(policy.fingerprint))
+            with self._lock:
+                if key in self._recorded:
+                    continue
+            if store.is_version_known(connection, *key):
+                with self._lock:
+                    self._recorded.add(key)
+            else:
+                store.add_version(connection, *key, version_document(policy), now)
+
     def _read_settings(self, connection: Connection, campaign: Campaign) -> None:
+        before = self._campaigns.get(campaign.id)
+        if before is None or (before.call_until, before.group) != (campaign.call_until, campaign.group):
+            self._campaigns[campaign.id] = campaign
+            self._policies.pop(campaign.id, None)
         known = self._settings.get(campaign.id)
         if known is not None and known[0] == campaign.settings:
             return
@@ -91,7 +116,7 @@ class RuleBook:
     def _last_good(self, connection: Connection, campaign_id: int) -> CallSettings | None:
         version = store.find_last_version(connection, campaign_id)
         try:
-            return read_call_settings(dict(version[1])) if version else None
+            return read_call_settings(settings_of_version(version[1])) if version else None
         except InvalidSettings:
             return None  # written by a release that knew other settings
 
@@ -99,7 +124,11 @@ class RuleBook:
         found = self._policies.get(campaign_id)
         if found is None:
             settings = self._settings[campaign_id][1] if campaign_id is not None else None
-            found = self._policies[campaign_id] = Policy(self._config, settings or CallSettings())
+            campaign = self._campaigns[campaign_id] if campaign_id is not None else None
+            found = self._policies[campaign_id] = Policy(
+                self._config, settings or CallSettings(), campaign_id=campaign_id,
+                group=campaign.group if campaign else None, call_until=campaign.call_until if campaign else None,
+            )
         return found
 
     def _problems(self, campaigns: Iterable[Campaign]) -> Iterable[Problem]:
@@ -109,6 +138,22 @@ class RuleBook:
             _, good, sentence2 = self._settings[campaign.id]
             if sentence2 is not None:
                 yield Problem(f"campaign {campaign.code}", sentence2, kept=good is not None, campaign_id=campaign.id)
+
+
+def version_document(policy: Policy) -> dict[str, Any]:
+    """A policy as `rule_versions` keeps it: all that is needed to say later what was in force."""
+    document: dict[str, Any] = {"config": dict(policy.config.texts)}
+    if policy.campaign_id is not None:
+        document["settings"] = policy.settings.model_dump(mode="json", exclude_none=True)
+        document["call_until"] = policy.call_until.isoformat() if policy.call_until else None
+        document["group"] = policy.group
+    return document
+
+
+def settings_of_version(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The call_settings in it; earlier releases kept these alone."""
+    found = document.get("settings", {}) if "config" in document else document
+    return dict(found)
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from datetime import datetime, timedelta
 from scheduler.errors import DatabaseUnavailable, InvalidValue
 from scheduler.events import Reporter
 from scheduler.model import Campaign, CampaignStatus, Happening, Hold, Lead, LeadStatus, ScheduledCall
-from scheduler.rules.eligibility import RECHECK_HELD, phones_of, zones_of
+from scheduler.rules.eligibility import CAPS_REASON, RECHECK_HELD, phones_of, zones_of
 from scheduler.rules.hours import explain_closed, is_allowed, next_allowed
 from scheduler.rules.phones import is_e164, to_e164
 from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
 from scheduler.rules.retry import Reschedule
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
-from scheduler.service.rulebook import RuleBook, Rules
+from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
 from scheduler.service.runtime import Runtime
 from scheduler.store import calls, campaigns, journal, leads, settings
 from scheduler.store.calls import Move
@@ -291,12 +291,9 @@ class Upkeep:
             for rows in self._waiting(key):
                 moved += self._replan(rows, policy, before, now)
         # Written last: a process that dies before this does it again, which changes nothing.
-        document = policy.settings.model_dump(mode="json", exclude_none=True) if campaign else {
-            "config": dict(policy.config.texts)
-        }
-        self.runtime.database.transact(
-            lambda connection: settings.add_version(connection, key, str(fingerprint), document, now)
-        )
+        self.runtime.database.transact(lambda connection: settings.add_version(
+            connection, key, str(fingerprint), version_document(policy), now, followed=True
+        ))
         if known is not None:
             where = f"campaign {campaign.code}" if campaign else "scheduler_config"
             self.reporter.rules_changed(now, where=where, rows=moved)
@@ -346,7 +343,8 @@ def plan_again(
     position = row.phone_position or 1
     number = next((phone.number for phone in phones_of(lead) if phone.position == position), lead.phone)
     try:
-        if before is not None and row.hold is None and not _stands_at_opening(row, lead, number, before):
+        capped = (row.reason or "").startswith(CAPS_REASON)
+        if before is not None and row.hold is None and not capped and not _stands_at_opening(row, lead, number, before):
             return None
         rules = policy.hours(zones_of(lead, number, policy))
         at = next_allowed(rules, max(wanted_at, now))
@@ -356,8 +354,10 @@ def plan_again(
         return Move(row.id, now + RECHECK_HELD, f"held: {explain_closed(rules, now)}", wanted_at, Hold.NEVER)
     if at == row.scheduled_at and row.hold is None:
         return None
-    if at <= max(wanted_at, now):
-        return Move(row.id, wanted_at, "planned again: the rules were changed")
+    if capped or at <= max(wanted_at, now):
+        # By hours alone: whether a cap still holds it back the gate says when it is due.
+        return Move(row.id, max(at, wanted_at) if capped else wanted_at, "planned again: the rules were changed",
+                    wanted_at if capped else None)
     return Move(row.id, at, f"planned again: {explain_closed(rules, max(wanted_at, now))}", wanted_at)
 
 
@@ -375,12 +375,16 @@ def _is_changed(fingerprint: Fingerprint, known: str | None) -> bool:
 
 def _policy_before(connection: Connection, campaign_id: int | None) -> Policy | None:
     """The policy that was last seen in force; None when that cannot be told."""
-    config = settings.find_last_version(connection, None)
-    own = settings.find_last_version(connection, campaign_id) if campaign_id is not None else None
+    config = settings.find_last_version(connection, None, followed=True)
+    own = settings.find_last_version(connection, campaign_id, followed=True) if campaign_id is not None else None
     if config is None or (campaign_id is not None and own is None):
         return None
     try:
-        return Policy(read_config(dict(config[1].get("config", {}))), read_call_settings(dict(own[1]) if own else None))
+        return Policy(
+            read_config(dict(config[1].get("config", {}))),
+            read_call_settings(settings_of_version(own[1]) if own else None),
+            campaign_id=campaign_id,
+        )
     except InvalidValue:
         return None  # written by a release that knew other settings
 

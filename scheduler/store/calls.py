@@ -8,12 +8,29 @@ that the service composes, so that an outcome and its next step are written toge
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, String, Text, and_, delete, func, insert, or_, select, type_coerce
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Text,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from scheduler.model import (
     OPEN_STATES,
@@ -29,9 +46,17 @@ from scheduler.model import (
 )
 from scheduler.rules.lifecycle import states_before, statuses_before
 from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, insert_rows, raw
-from scheduler.store.tables import call_attempts, call_schedule, campaigns, do_not_call, leads, scheduler_config
+from scheduler.store.tables import (
+    call_attempts,
+    call_schedule,
+    campaigns,
+    do_not_call,
+    leads,
+    provider_pace,
+    scheduler_config,
+)
 
-S, A, C, D, L = call_schedule.c, call_attempts.c, campaigns.c, do_not_call.c, leads.c
+S, A, C, D, L, N = call_schedule.c, call_attempts.c, campaigns.c, do_not_call.c, leads.c, provider_pace.c
 
 
 
@@ -183,23 +208,58 @@ class InFlight:
     """Open attempts per campaign and in all; `placing` are those that a provider has not answered for yet."""
 
     by_campaign: Mapping[int | None, int]
+    by_account: Mapping[int, int]
+    by_provider: Mapping[str, int]
     placing: Mapping[str, int]
     total: int
 
 
 def count_in_flight(connection: Connection) -> InFlight:
     rows = connection.execute(
-        select(A.campaign_id, A.provider, A.state, func.count())
+        select(A.campaign_id, A.account_id, A.provider, A.state, func.count())
         .where(A.state.in_(OPEN_STATES))
-        .group_by(A.campaign_id, A.provider, A.state)
+        .group_by(A.campaign_id, A.account_id, A.provider, A.state)
     ).all()
-    by_campaign: dict[int | None, int] = {}
-    placing: dict[str, int] = {}
-    for campaign_id, provider, state, count in rows:
-        by_campaign[campaign_id] = by_campaign.get(campaign_id, 0) + count
+    by_campaign: Counter[int | None] = Counter()
+    by_account: Counter[int] = Counter()
+    by_provider: Counter[str] = Counter()
+    placing: Counter[str] = Counter()
+    for campaign_id, account_id, provider, state, count in rows:
+        by_campaign[campaign_id] += count
+        by_provider[provider] += count
+        if account_id is not None:
+            by_account[account_id] += count
         if state == AttemptState.PLACING:
-            placing[provider] = placing.get(provider, 0) + count
-    return InFlight(by_campaign, placing, sum(by_campaign.values()))
+            placing[provider] += count
+    return InFlight(by_campaign, by_account, by_provider, placing, by_campaign.total())
+
+
+def read_last_turns(connection: Connection, campaign_ids: Collection[int]) -> dict[int | None, datetime]:
+    """When each of these campaigns, and leads without one, last had a call claimed: one seek for each."""
+    last = _last_claim(A.campaign_id == C.id).scalar_subquery()
+    found: dict[int | None, datetime] = {}
+    if campaign_ids:
+        rows = connection.execute(select(C.id, last).where(ids_in(C.id, campaign_ids)))
+        found = {row[0]: row[1] for row in rows if row[1] is not None}
+    without: Any = connection.execute(_last_claim(A.campaign_id.is_(None))).scalar()
+    if without is not None:
+        found[None] = without
+    return found
+
+
+def _last_claim(of: Any) -> Select[tuple[datetime]]:
+    return select(A.claimed_at).where(of, A.claimed_at.is_not(None)).order_by(A.claimed_at.desc()).limit(1)
+
+
+def read_pace(connection: Connection, provider: str) -> datetime | None:
+    """When the next call to this provider may begin; takes follow one another, so this is read and set by one."""
+    return connection.execute(select(N.next_at).where(N.provider == provider)).scalar()
+
+
+def write_pace(connection: Connection, provider: str, next_at: datetime) -> None:
+    changed = connection.execute(update(provider_pace).where(N.provider == provider).values(next_at=next_at))
+    if changed.rowcount == 0:
+        connection.execute(insert(provider_pace).values(provider=provider, next_at=next_at))
 
 
 def lock_campaigns(connection: Connection, ids: Collection[int]) -> dict[int, Campaign]:
@@ -245,8 +305,91 @@ def take_due_of(connection: Connection, limits: Mapping[int | None, int], now: d
     The locking selects are parts of a union: each still walks the index of due rows for its campaign and
     stops at its limit, so no other row is locked.
     """
-    if len(limits) <= FEW:
-        return [row for one, limit in limits.items() for row in take_due(connection, one, now, limit)]
+    ranked = list_ranked(connection, limits)
+    if len(limits) <= FEW or ranked:
+        plain = {one: limit for one, limit in limits.items() if one not in ranked}
+        taken = {
+            one: take_urgent(connection, one, now, limit) for one, limit in limits.items() if one in ranked
+        }
+        if len(plain) <= FEW:
+            taken |= {one: take_due(connection, one, now, limit) for one, limit in plain.items()}
+        else:
+            for row in _take_by_union(connection, plain, now):
+                taken.setdefault(row.campaign_id, []).append(row)
+        return [row for one in limits for row in taken.get(one, ())]
+    return _take_by_union(connection, limits, now)
+
+
+def list_ranked(connection: Connection, campaign_ids: Collection[int | None]) -> set[int | None]:
+    """Of these campaigns (None: leads without one), those with leads of different priority: two seeks each."""
+    def any_lead(of: Any, *also: Any) -> Any:
+        return select(L.id).where(of, *also).limit(1).scalar_subquery()
+
+    ids = [one for one in campaign_ids if one is not None]
+    ranked: set[int | None] = set()
+    if ids:
+        of = L.campaign_id == C.id
+        ranked |= set(connection.execute(select(C.id).where(ids_in(C.id, ids), or_(
+            any_lead(of, L.priority > 0).is_not(None), any_lead(of, L.priority < 0).is_not(None),
+        ))).scalars())
+    if None in campaign_ids:
+        of = L.campaign_id.is_(None)
+        found = connection.execute(select(any_lead(of, L.priority > 0), any_lead(of, L.priority < 0))).one()
+        if found != (None, None):
+            ranked.add(None)
+    return ranked
+
+
+OLDEST = 2000
+"""So many of the oldest due rows are compared by the priority of their leads."""
+MOST_URGENT = 20_000
+"""Where more are due, so many of the most urgent leads are looked at besides."""
+
+
+def take_urgent(connection: Connection, campaign_id: int | None, now: datetime, limit: int) -> list[ScheduledCall]:
+    """Lock and read the due rows of the most urgent leads of one campaign, of equal ones the oldest.
+
+    The priority is the lead's as it is now. No index holds it beside the due time, so two bounded sets are
+    compared: the oldest due rows, and, behind a backlog, the due rows of the most urgent leads.
+    """
+    of = S.campaign_id.is_(None) if campaign_id is None else S.campaign_id == campaign_id
+    due = (S.status == ScheduleStatus.PENDING, of, S.scheduled_at <= now)
+    oldest = connection.execute(
+        select(S.id, S.scheduled_at, func.coalesce(L.priority, 0))
+        .outerjoin(leads, L.id == S.lead_id)
+        .where(*due)
+        .order_by(S.scheduled_at, S.id)
+        .limit(OLDEST)
+    ).all()
+    found = {row[0]: (-row[2], row[1], row[0]) for row in oldest}
+    if len(oldest) == OLDEST:
+        least = -sorted(found.values())[min(limit, OLDEST) - 1][0]
+        lead_of = L.campaign_id.is_(None) if campaign_id is None else L.campaign_id == campaign_id
+        urgent = (
+            select(L.id, L.priority).where(lead_of, L.priority > least).order_by(L.priority.desc()).limit(MOST_URGENT)
+        ).subquery()
+        rows = connection.execute(
+            select(S.id, S.scheduled_at, urgent.c.priority)
+            .join(urgent, S.open_lead_id == urgent.c.id)
+            .where(*due)
+            .order_by(urgent.c.priority.desc(), S.scheduled_at, S.id)
+            .limit(limit)
+        )
+        found |= {row[0]: (-row[2], row[1], row[0]) for row in rows}
+    ids = [row_id for _, _, row_id in sorted(found.values())[:limit]]
+    if not ids:
+        return []
+    locked = connection.execute(
+        select(*TAKEN_COLUMNS)
+        .with_hint(call_schedule, BY_ID, "mysql")
+        .where(ids_in(S.id, ids), *due)
+        .with_for_update(skip_locked=True)
+    )
+    taken = {row[0]: row for row in locked}
+    return [_due_call(taken[one]) for one in ids if one in taken]
+
+
+def _take_by_union(connection: Connection, limits: Mapping[int | None, int], now: datetime) -> list[ScheduledCall]:
     is_sqlite = connection.dialect.name == "sqlite"
     part = "SELECT id FROM ({})" if is_sqlite else "({} FOR UPDATE SKIP LOCKED)"
     parts = [
@@ -286,6 +429,13 @@ def mark_in_progress(
     )
 
 
+def is_anything_called() -> ColumnElement[bool]:
+    """False while somebody has paused everything."""
+    c = scheduler_config.c
+    paused = select(func.lower(func.trim(c.config_value))).where(c.config_key == "paused").limit(1).scalar_subquery()
+    return func.coalesce(paused, "no") != "yes"
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """The permission to dial, with the evidence that it was right: becomes the `placing` row."""
@@ -302,6 +452,10 @@ class Intent:
     open_from: datetime
     open_until: datetime
     not_again_before: datetime | None = None
+    account_id: int | None = None
+    reserved: Decimal | None = None
+    debt: str | None = None
+    subject: str | None = None
 
 
 def insert_intents(connection: Connection, intents: Sequence[Intent]) -> dict[int, int]:
@@ -323,6 +477,10 @@ def insert_intents(connection: Connection, intents: Sequence[Intent]) -> dict[in
             "open_from": one.open_from,
             "open_until": one.open_until,
             "not_again_before": one.not_again_before,
+            "account_id": one.account_id,
+            "reserved": one.reserved,
+            "debt": one.debt,
+            "subject": one.subject,
         }
         for one in intents
     ])
@@ -352,7 +510,7 @@ def list_still_callable(
             or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN),
             or_(L.manual_management.is_(None), L.manual_management.is_(False)),
             or_(S.campaign_id.is_(None), C.status == CampaignStatus.ACTIVE),
-            D.id.is_(None),
+            D.id.is_(None), is_anything_called(),
         )
     )
     # Asked for in SQL, the state would tempt the optimizer to read every placing attempt for each row.
@@ -604,6 +762,9 @@ class Ending:
     row_status: ScheduleStatus | None
     phone_position: int | None
     lease_token: str | None
+    account_id: int | None
+    reserved: Decimal | None
+    campaign_id: int | None
 
 
 def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
@@ -611,7 +772,8 @@ def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
     rows = connection.execute(
         select(
             A.id, word(A.state), A.schedule_id, A.lead_id, A.attempt_number, A.telefono, A.provider,
-            A.provider_call_id, word(S.status), S.phone_position, S.lease_token,
+            A.provider_call_id, word(S.status), S.phone_position, S.lease_token, A.account_id, A.reserved,
+            A.campaign_id,
         )
         .outerjoin(call_schedule, S.id == A.schedule_id)
         .with_hint(call_attempts, BY_ID, "mysql")
@@ -622,10 +784,25 @@ def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
     return [
         Ending(
             attempt_id, AttemptState(state), schedule_id, lead_id, number, phone, provider, call_id,
-            ScheduleStatus(status) if status else None, position, token,
+            ScheduleStatus(status) if status else None, position, token, account_id, reserved, campaign_id,
         )
-        for attempt_id, state, schedule_id, lead_id, number, phone, provider, call_id, status, position, token in rows
+        for (
+            attempt_id, state, schedule_id, lead_id, number, phone, provider, call_id, status, position, token,
+            account_id, reserved, campaign_id,
+        ) in rows
     ]
+
+
+def list_reserves(connection: Connection, attempt_ids: Collection[int]) -> list[tuple[int, int, Decimal]]:
+    """(attempt, account, amount) of what is set aside for these attempts."""
+    if not attempt_ids:
+        return []
+    rows = connection.execute(
+        select(A.id, A.account_id, A.reserved)
+        .where(ids_in(A.id, attempt_ids), A.reserved.is_not(None), A.account_id.is_not(None))
+        .order_by(A.id)
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def find_open_attempt(connection: Connection, lead_id: int) -> Attempt | None:

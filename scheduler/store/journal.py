@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from scheduler.model import Happening
 from scheduler.store.calls import cut
+from scheduler.store.database import insert_rows
 from scheduler.store.tables import daemons, events
 
 N = daemons.c
@@ -16,7 +17,7 @@ N = daemons.c
 
 def add_events(connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
     if happenings:
-        connection.execute(insert(events), [
+        insert_rows(connection, events, [
             {
                 "at": now, "kind": one.kind, "actor": one.actor, "lead_id": one.lead_id,
                 "campaign_id": one.campaign_id, "schedule_id": one.schedule_id, "attempt_id": one.attempt_id,

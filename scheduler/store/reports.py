@@ -87,14 +87,24 @@ def find_lead(connection: Connection, lead_id: int, *, limit: int) -> ReportRow 
     if not found:
         return None
     phones = select(P.position, P.telefono, P.status).where(P.lead_id == lead_id).order_by(P.position)
-    history = select(E.at, E.kind, E.actor, E.reason).where(E.lead_id == lead_id).order_by(E.id.desc()).limit(limit)
     return {
         **found[0],
         "phones": _rows(connection, phones),
         "schedule": list_schedule(connection, lead_id=lead_id, limit=limit),
         "attempts": list_attempts(connection, lead_id=lead_id, limit=limit),
-        "events": _rows(connection, history),
+        "events": list_steps(connection, lead_id, limit=limit),
     }
+
+
+def list_steps(connection: Connection, lead_id: int, *, limit: int) -> list[ReportRow]:
+    """What happened to a lead, newest first, each step with the version of the rules that decided it."""
+    return _rows(
+        connection,
+        select(E.at, E.kind, E.actor, E.reason, E.rule_version)
+        .where(E.lead_id == lead_id)
+        .order_by(E.id.desc())
+        .limit(limit),
+    )
 
 
 def list_schedule(

@@ -28,10 +28,10 @@ from scheduler.rules.eligibility import (
     Later,
     RoundOver,
     Yes,
-    explain,
     judge,
     phones_of,
 )
+from scheduler.rules.explain import explain
 from scheduler.rules.policy import Policy, read_call_settings, read_config
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -91,7 +91,7 @@ REFUSALS = [
     ("unreadable", {"lead": {"variables": None}}, Held, "not a JSON object"),
     ("no campaign", {"lead": {"campaign_id": 7}}, Held, "its campaign 7 does not exist"),
     ("paused", {"campaign": CampaignStatus.PAUSED}, Later, "batch-7 is paused"),
-    ("cancelled", {"campaign": CampaignStatus.CANCELLED}, Dropped, "batch-7 is cancelled"),
+    ("cancelled", {"campaign": CampaignStatus.CANCELLED}, Closed, "batch-7 is cancelled"),
     ("completed", {"campaign": CampaignStatus.COMPLETED}, Dropped, "batch-7 is completed"),
     ("no number", {"lead": {"phone": None, "phones": ()}}, Closed, "no number"),
     ("odd number", {"lead": {"phone": "912345678", "phones": ()}}, Held, "telefono must be like"),
@@ -280,9 +280,9 @@ def test_a_number_changed_by_hand_is_untried():
 def test_an_explanation_answers_every_question_not_only_the_first():
     answers = explain(make_case(lead={"manual_management": True}, call={"attempt_number": 9}, now=NOW + 9 * HOUR))
 
-    refused = [one.question for one in answers if one.verdict is not None and not isinstance(one.verdict, Yes)]
+    refused = [one.question for one in answers if not one.is_yes]
     assert len(answers) == len(QUESTIONS)
-    assert refused == ["not manual", "attempts left", "inside hours"]
+    assert refused == ["not managed by hand?", "attempts left?", "inside calling hours?"]
 
 
 @pytest.mark.parametrize("given", [{"lead": None}, {"lead": {"phone": None, "phones": ()}}])

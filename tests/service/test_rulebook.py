@@ -31,7 +31,10 @@ BAD_CONFIG = [
     ("max_concurrent_calls", "many"),
     ("lease_seconds", "0"),
 ]
-BAD_SETTINGS = ['{"max_attempts": 0}', '{"max_atempts": 3}', '{"timezone": "Chile"}', "[]", '{"caps": []}']
+BAD_SETTINGS = [
+    '{"max_attempts": 0}', '{"max_atempts": 3}', '{"timezone": "Chile"}', "[]",
+    '{"caps": [{"max": 0, "per": {"hours": 1}}]}',
+]
 
 
 @pytest.mark.parametrize("key, value", BAD_CONFIG)

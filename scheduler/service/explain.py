@@ -1,0 +1,158 @@
+"""Why was this lead (not) called: the gate asked about it, at an instant, with everything that it is asked with.
+
+What must stay true: the case is built from the same tables and rules as the daemon's, so that what is said
+here is what the daemon then does. Limits on calls at once are not part of it: they delay a call by what is
+ahead of it, and forbid nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from scheduler.clock import to_utc
+from scheduler.errors import NotFound
+from scheduler.model import Campaign, Lead, ScheduledCall, ScheduleStatus
+from scheduler.rules.eligibility import Case, Verdict, Yes, phones_of, zones_of
+from scheduler.rules.explain import Answer, explain, find_first_yes
+from scheduler.rules.hours import wall_to_utc, zone_info
+from scheduler.rules.policy import Policy
+from scheduler.service.dispatch import funds_of
+from scheduler.service.history import History
+from scheduler.service.outcomes import read_barred_of
+from scheduler.service.rulebook import RuleBook
+from scheduler.service.runtime import Runtime, shared_runtime
+from scheduler.store import accounts, calls, campaigns, leads, reports
+from scheduler.store.database import Connection
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`planned` is the lead's open row, None without one. `decided` is the answer that counts: the first that is
+    no yes, or the yes. `first_yes_at` is the next instant at which nothing stands in the way, as far as can be
+    told now; `waiting_for` says what has to happen first where there is none.
+    """
+
+    lead_id: int
+    at: datetime
+    planned: Mapping[str, Any] | None
+    answers: Sequence[Answer]
+    may_be_called: bool
+    decided: str
+    first_yes_at: datetime | None
+    waiting_for: str | None
+    rule_version: str
+    steps: Sequence[Mapping[str, Any]]
+
+
+def explain_lead(lead_id: int, *, at: datetime | None = None, runtime: Runtime | None = None) -> Explanation:
+    """The gate's whole list for a lead at an instant (a naive one is wall time where the lead is; none: now).
+
+    Raises NotFound for a lead that does not exist.
+    """
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+    budget = timedelta(seconds=runtime.settings.dial_budget)
+
+    def read(connection: Connection) -> tuple[Case, bool, Sequence[Mapping[str, Any]]]:
+        case, is_planned = read_case(connection, lead_id, now, budget)
+        return case, is_planned, reports.list_steps(connection, lead_id, limit=20)
+
+    case, is_planned, steps = runtime.database.read(read)
+    asked_at = _instant(case, at) if at is not None else now
+    case = replace(case, now=asked_at)
+    answers = explain(case)
+    refusal = next((one for one in answers if not one.is_yes), None)
+    due_at = max(asked_at, case.call.scheduled_at) if is_planned else asked_at
+    first_yes_at, verdict = find_first_yes(lambda instant: replace(case, now=instant), due_at)
+    if not is_planned and isinstance(verdict, Yes):
+        first_yes_at = None
+    return Explanation(
+        lead_id=lead_id,
+        at=asked_at,
+        planned=_planned(case.call, asked_at) if is_planned else None,
+        answers=answers,
+        may_be_called=refusal is None,
+        decided=_decided(case, refusal, is_planned=is_planned),
+        first_yes_at=first_yes_at,
+        waiting_for=None if first_yes_at is not None else _waiting_for(verdict, is_planned=is_planned),
+        rule_version=str(case.policy.fingerprint),
+        steps=steps,
+    )
+
+
+def read_case(connection: Connection, lead_id: int, now: datetime, budget: timedelta) -> tuple[Case, bool]:
+    """What the daemon would judge for this lead now, and whether a call is planned. Raises NotFound."""
+    lead = leads.find_lead(connection, lead_id)
+    if lead is None:
+        raise NotFound("lead", lead_id)
+    campaign_id = lead.campaign_id or 0
+    campaign = campaigns.read_campaigns(connection, [campaign_id]).get(campaign_id)
+    rules = RuleBook().read(connection, [campaign] if campaign else [])
+    policy = rules.policy(lead.campaign_id)
+    row = next(iter(calls.list_open_calls(connection, [lead_id])), None)
+    engaged = calls.read_engaged(connection)
+    return Case(
+        now=now,
+        call=row or _imagined(connection, lead, now),
+        lead=lead,
+        campaign=campaign,
+        policy=policy,
+        barred=read_barred_of(connection, lead, now),
+        engaged=engaged.numbers,
+        is_engaged=lead_id in engaged.leads or (row is not None and row.id in engaged.rows),
+        dial_budget=budget,
+        history=History.read(connection, now, [lead], rules.policies).of(lead, policy),
+        funds=_funds(connection, campaign, policy),
+    ), row is not None
+
+
+def _funds(connection: Connection, campaign: Campaign | None, policy: Policy) -> Any:
+    if campaign is None or campaign.account_id is None:
+        return None
+    return funds_of(accounts.read_accounts(connection, {campaign.account_id}).get(campaign.account_id), policy)
+
+
+def _imagined(connection: Connection, lead: Lead, now: datetime) -> ScheduledCall:
+    """The call that would follow, where none is planned."""
+    last = calls.find_last_call(connection, lead.id)
+    number = last.attempt_number + (last.last_outcome is not None) if last else 1
+    return ScheduledCall(
+        id=0, lead_id=lead.id, campaign_id=lead.campaign_id, scheduled_at=now, attempt_number=number,
+        phone_position=None, status=ScheduleStatus.PENDING,
+    )
+
+
+def _instant(case: Case, at: datetime) -> datetime:
+    if at.tzinfo is not None:
+        return to_utc(at)
+    lead = case.known_lead
+    first = next((phone.number for phone in phones_of(lead)), None)
+    return wall_to_utc(at, zone_info(zones_of(lead, first, case.policy).zones[0]))
+
+
+def _planned(row: ScheduledCall, at: datetime) -> Mapping[str, Any]:
+    return {
+        "id": row.id, "scheduled_at": row.scheduled_at, "wanted_at": row.wanted_at, "status": row.status.value,
+        "attempt_number": row.attempt_number, "phone_position": row.phone_position, "promise": row.promise,
+        "hold": row.hold.value if row.hold else None, "reason": row.reason, "is_due": row.scheduled_at <= at,
+    }
+
+
+def _decided(case: Case, refusal: Answer | None, *, is_planned: bool) -> str:
+    if refusal is not None:
+        return f"no: {refusal.reason}"
+    if not is_planned:
+        return "nothing stands in the way, but no call is planned; `ringback schedule add` plans one"
+    if case.call.scheduled_at > case.now:
+        return "nothing stands in the way at that instant, but its call is planned for later"
+    return "yes: nothing stands in the way"
+
+
+def _waiting_for(verdict: Verdict, *, is_planned: bool) -> str:
+    if isinstance(verdict, Yes):
+        return "no call is planned"
+    reason = str(getattr(verdict, "reason", ""))
+    return reason if is_planned else f"no call is planned; {reason}"
