@@ -32,8 +32,10 @@ from scheduler import __version__
 from scheduler.clock import SystemClock, boottime
 from scheduler.errors import DatabaseUnavailable, RingbackError, SchemaMismatch
 from scheduler.events import Listener, Reporter
+from scheduler.model import DaemonDoing, DaemonWish
 from scheduler.rules.hours import tzdata_version
 from scheduler.service import dispatch, follow, upkeep
+from scheduler.service.dispatch import can_pay
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
 from scheduler.store import calls, journal, schema
@@ -78,6 +80,7 @@ class Daemon:
         self._is_registered = False
         self._held_back: str | None = None
         self._is_skewed = False
+        self._doing = DaemonDoing.WORKING
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -125,8 +128,8 @@ class Daemon:
                 return None
             due = calls.list_due_campaigns(connection, now + within)
             rules = self.dispatcher.rulebook.read(connection, [one.campaign for one in due if one.campaign])
-            may_call = rules.config.get("max_concurrent_calls", 20) > 0
-            if may_call and any(rules.may_dial(one.id) for one in due):
+            may_call = rules.config.get("max_concurrent_calls", 20) > 0 and not rules.policy(None).is_paused
+            if may_call and any(rules.may_dial(one.id) and can_pay(connection, one, rules) for one in due):
                 return None  # what no rule lets through waits for people; it is not work
             found = calls.read_workload(connection)
             return Idle(waiting=found.waiting, held=found.held, next_at=found.next_at)
@@ -246,10 +249,42 @@ class Daemon:
         return ticks
 
     def _dispatch(self) -> None:
-        if self._held_back is None and not self._is_skewed:
+        self._obey()
+        if self._held_back is None and not self._is_skewed and self._doing is DaemonDoing.WORKING:
             self.dispatcher.run_once()
         else:
             self.dispatcher.record_answers()
+        if self._doing is DaemonDoing.DRAINING and self._is_drained():
+            self.reporter.daemon(self._host_now(), "drained: every call is over, or another daemon follows it")
+            self.stop()
+
+    def _obey(self) -> None:
+        """Do what people ask of this daemon (`ringback daemons`): asked once a tick, by the index of owners."""
+        wanted = self.runtime.database.read(lambda connection: journal.read_wanted(connection, self.owner))
+        doing = {
+            DaemonWish.RUN: DaemonDoing.WORKING, DaemonWish.PAUSE: DaemonDoing.PAUSED,
+            DaemonWish.DRAIN: DaemonDoing.DRAINING,
+        }[wanted]
+        if doing is self._doing:
+            return
+        now = self.runtime.clock.now()
+        self.runtime.database.transact(lambda connection: journal.set_doing(connection, self.owner, doing, now))
+        self._doing = doing
+        self.reporter.daemon(now, {
+            DaemonDoing.WORKING: "resumed: calls are taken again",
+            DaemonDoing.PAUSED: "paused: nothing new is taken, live calls are followed",
+            DaemonDoing.DRAINING: "draining: nothing new is taken, and it ends when its calls are over",
+        }[doing])
+
+    def _is_drained(self) -> bool:
+        """No dial of ours in flight, and nobody's call left that only we could follow."""
+        if self._places_in_use():
+            return False
+        since = self.runtime.clock.now() - timedelta(seconds=3 * self.runtime.settings.upkeep_interval + 10)
+        return self.runtime.database.read(
+            lambda connection: not calls.is_any_open(connection)
+            or bool(journal.list_others(connection, self.owner, since))
+        )
 
     def _keep_up(self) -> None:
         self._beat()

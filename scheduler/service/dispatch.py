@@ -772,6 +772,17 @@ class _Take:
         return {provider: iter(slots) for provider, (_, slots) in self.slots.items()}
 
 
+def can_pay(connection: Connection, due: calls.DueCampaign, rules: Rules) -> bool:
+    """Has this campaign's account enough for one more call?"""
+    if due.campaign is None or due.campaign.account_id is None:
+        return True
+    account = accounts.read_accounts(connection, [due.campaign.account_id]).get(due.campaign.account_id)
+    if account is None:
+        return False
+    funds = funds_of(account, rules.policy(due.id))
+    return funds is None or funds.problem is None
+
+
 def funds_of(account: Account | None, policy: Policy, balances: Mapping[int, Decimal] | None = None) -> Funds | None:
     """What an account has left for a call by these rules; None where nobody pays by the call."""
     if account is None:

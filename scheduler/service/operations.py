@@ -7,7 +7,6 @@ what into `events`, and leaves nothing half-written.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -20,9 +19,10 @@ from scheduler.providers.base import CallReport, Phase
 from scheduler.rules.eligibility import zones_of
 from scheduler.rules.hours import wall_to_utc, zone_info
 from scheduler.rules.phones import to_e164
-from scheduler.rules.policy import read_call_settings, read_config, read_config_value
+from scheduler.rules.policy import read_config, read_config_value
 from scheduler.rules.retry import Ended, Reschedule
 from scheduler.rules.zones import normal_region
+from scheduler.service.control import create_campaign
 from scheduler.service.outcomes import (
     End,
     apply_ends,
@@ -307,38 +307,7 @@ def resolve_call(attempt_id: int, outcome: str, *, runtime: Runtime | None = Non
     return runtime.database.transact(work)
 
 
-# --- campaigns and settings ---------------------------------------------------------------------
-
-
-def create_campaign(
-    name: str, *, code: str | None = None, description: str | None = None, priority: int = 0,
-    provider: str | None = None, call_settings: str | Mapping[str, Any] | None = None, runtime: Runtime | None = None,
-) -> str:
-    """Create an active campaign. Returns its code. Raises InvalidSettings for `call_settings` that cannot be used."""
-    runtime = runtime or shared_runtime()
-    if not name.strip() or len(name) > 255:
-        raise InvalidValue("name", name[:40], "a campaign needs a name of 1 to 255 characters")
-    if code is not None and not 0 < len(code) <= 64:
-        raise InvalidValue("code", code[:40], "write 1 to 64 characters")
-    if not -(2**31) <= priority < 2**31:
-        raise InvalidValue("priority", priority, "write a whole number of at most nine digits")
-    document = read_call_settings(call_settings).model_dump(mode="json", exclude_unset=True) if call_settings else None
-    if provider:
-        runtime.providers.get(provider)
-    now = runtime.clock.now()
-    public = code or f"batch-{now:%Y%m%d}-{uuid.uuid4().hex[:6]}"
-
-    def work(connection: Connection) -> str:
-        if campaigns.find_campaign(connection, public) is not None:
-            raise Conflict(f"there is a campaign {public} already")
-        campaign_id = campaigns.insert_campaign(connection, {
-            "code": public, "name": name.strip(), "description": description, "priority": priority,
-            "provider": provider, "call_settings": document, "created_at": now,
-        })
-        _record(connection, "campaign_created", now, campaign_id=campaign_id, reason=name)
-        return public
-
-    return runtime.database.transact(work)
+# --- settings -----------------------------------------------------------------------------------
 
 
 def set_config(key: str, value: str, *, runtime: Runtime | None = None) -> None:

@@ -19,11 +19,12 @@ from scheduler.rules.hours import explain_closed, is_allowed, next_allowed
 from scheduler.rules.phones import is_e164, to_e164
 from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
 from scheduler.rules.retry import Reschedule
+from scheduler.service.dispatch import funds_of
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
 from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls, campaigns, journal, leads, settings
+from scheduler.store import accounts, calls, campaigns, journal, leads, settings
 from scheduler.store.calls import Move
 from scheduler.store.database import Connection
 
@@ -66,6 +67,7 @@ class Upkeep:
         self._known_problems: frozenset[tuple[str, str]] = frozenset()
         self._held_after: dict[Hold, int] = {}
         self._stopped_after: dict[int, tuple[datetime, int]] = {}
+        self._unpaid_after: dict[int, tuple[datetime, int]] = {}
         self._barred_after = 0
         self._slow_at: datetime | None = None
 
@@ -78,7 +80,9 @@ class Upkeep:
             ("completing what was closed by hand", self._follow_hand_closed),
             ("planning for leads opened by hand", self._follow_hand_opened),
             ("releasing held rows", self._release_held),
+            ("closing what is past its last date", self._close_overdue),
             ("finishing campaigns", self._finish_campaigns),
+            ("saying what waits for money", self._say_unpaid),
             ("tidying what waits in stopped campaigns", self._tidy_stopped),
             ("reading the do-not-call list", self._respell_barred),
         ]
@@ -184,6 +188,45 @@ class Upkeep:
         for one in done:
             self.reporter.campaign(now, code=str(one), text="is completed: nothing is left to call")
 
+    def _close_overdue(self, connection: Connection, now: datetime, report: Report) -> None:
+        """Campaigns whose last date is over everywhere on earth: what still waits in them is closed, page by page,
+        and then they complete by themselves. Until then the gate closes leads one by one as they come due.
+        """
+        for campaign in campaigns.list_overdue(connection, (now - timedelta(hours=12)).date()):
+            rows = calls.list_waiting(connection, campaign.id, None, MANY)
+            why = f"the last date to call was {campaign.call_until} (campaigns.fecha_limite)"
+            calls.cancel_rows(connection, {row.id: why for row in rows}, now)
+            leads.close_leads(connection, {row.lead_id: "deadline" for row in rows}, now)
+            if rows:
+                self.reporter.campaign(now, code=campaign.code, text=f"is past its last date: {len(rows)} leads closed")
+
+    def _say_unpaid(self, connection: Connection, now: datetime, report: Report) -> None:
+        """Rows that are due and wait for money say so; they keep their place, and go on after a top-up."""
+        due = [one for one in calls.list_due_campaigns(connection, now) if one.campaign and one.campaign.account_id]
+        if not due:
+            return
+        rules = self.rulebook.read(connection, [one.campaign for one in due if one.campaign])
+        payers = accounts.read_accounts(
+            connection, {one.campaign.account_id for one in due if one.campaign and one.campaign.account_id}
+        )
+        for one in due:
+            assert one.campaign is not None and one.campaign.account_id is not None, "chosen for it"
+            account = payers.get(one.campaign.account_id)
+            funds = funds_of(account, rules.policy(one.id))
+            problem = funds.problem if funds else None
+            if account is None:
+                problem = f"no balance: account {one.campaign.account_id} does not exist"
+            if problem is None:
+                self._unpaid_after.pop(one.campaign.id, None)
+                continue
+            rows = calls.list_waiting(connection, one.id, self._unpaid_after.get(one.campaign.id), PAGE)
+            waiting = [row for row in rows if row.scheduled_at <= now]
+            if len(waiting) == PAGE:
+                self._unpaid_after[one.campaign.id] = (waiting[-1].scheduled_at, waiting[-1].id)
+            else:
+                self._unpaid_after.pop(one.campaign.id, None)
+            calls.set_reason(connection, [row.id for row in waiting if row.reason != problem], problem, now)
+
     def _tidy_stopped(self, connection: Connection, now: datetime, report: Report) -> None:
         """Rows that no take will ever come to: of leads that were moved elsewhere, of cancelled campaigns."""
         for campaign in campaigns.list_stopped_with_rows(connection):
@@ -201,7 +244,10 @@ class Upkeep:
             calls.set_campaign(connection, elsewhere, now)
             if campaign.status is not CampaignStatus.PAUSED:
                 why = f"campaign {campaign.code} is {campaign.status}"
-                calls.cancel_rows(connection, {row.id: why for row in rows if row.id not in elsewhere}, now)
+                left = [row for row in rows if row.id not in elsewhere]
+                calls.cancel_rows(connection, {row.id: why for row in left}, now)
+                if campaign.status is CampaignStatus.CANCELLED:
+                    leads.close_leads(connection, {row.lead_id: "campaign_cancelled" for row in left}, now)
 
     def _hold_lost(self, connection: Connection, now: datetime, report: Report) -> None:
         for campaign_id in campaigns.list_lost_campaigns(connection):

@@ -594,6 +594,14 @@ def move_pending(connection: Connection, moves: Sequence[Move], now: datetime) -
     )
 
 
+def set_reason(connection: Connection, ids: Sequence[int], reason: str, now: datetime) -> int:
+    """Say why rows wait, without moving them."""
+    return change_rows(
+        connection, call_schedule, [{"id": one} for one in ids], same={"reason": cut(reason), "updated_at": now},
+        guard="status = 'pending'",
+    )
+
+
 def set_rounds(connection: Connection, rounds: Sequence[tuple[int, int, int]]) -> int:
     """(row, attempt number, phone position): a pending row whose round ended without a call."""
     return change_rows(
@@ -810,6 +818,22 @@ def find_open_attempt(connection: Connection, lead_id: int) -> Attempt | None:
         select(*ATTEMPT_COLUMNS).where(A.lead_id == lead_id, A.state.in_(OPEN_STATES)).order_by(A.id).limit(1)
     ).first()
     return _attempt(row) if row else None
+
+
+def list_open_attempts(connection: Connection, campaign_id: int) -> list[Attempt]:
+    """Calls of a campaign that are being placed, live or unknown."""
+    rows = connection.execute(
+        select(*ATTEMPT_COLUMNS).where(A.state.in_(OPEN_STATES), A.campaign_id == campaign_id).order_by(A.id)
+    )
+    return [_attempt(row) for row in rows]
+
+
+def expire_lease(connection: Connection, schedule_id: int, now: datetime) -> int:
+    """End the lease of a row in work now, so that its attempt becomes unknown and is looked up."""
+    return change_rows(
+        connection, call_schedule, [{"id": schedule_id}], same={"lease_expires_at": now, "updated_at": now},
+        guard="status = 'in_progress' AND lease_token IS NOT NULL",
+    )
 
 
 def find_attempt(connection: Connection, attempt_id: int) -> Attempt | None:

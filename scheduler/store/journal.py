@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
-from scheduler.model import Happening
+from scheduler.model import DaemonDoing, DaemonWish, Happening
 from scheduler.store.calls import cut
 from scheduler.store.database import insert_rows
 from scheduler.store.tables import daemons, events
@@ -46,6 +48,60 @@ def beat(connection: Connection, owner: str, *, ticks: int, status: str, now: da
         update(daemons).where(N.owner == owner).values(ticks=ticks, status=status, last_seen_at=now)
     )
     return before
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonRow:
+    id: int
+    owner: str
+    status: str
+    wanted: DaemonWish
+    doing: DaemonDoing
+    last_seen_at: datetime
+
+
+def find_daemons(connection: Connection, key: str) -> list[DaemonRow]:
+    """By id, by owner or by the beginning of an owner."""
+    of = N.owner.startswith(key, autoescape=True)
+    if key.isdigit():
+        of = or_(of, N.id == int(key))
+    rows = connection.execute(select(*DAEMON_COLUMNS).where(of).order_by(N.id))
+    found = [_daemon(row) for row in rows]
+    exact = [one for one in found if key in (str(one.id), one.owner)]
+    return exact or found
+
+
+def list_others(connection: Connection, owner: str, seen_since: datetime) -> list[DaemonRow]:
+    """Other daemons that follow calls: running, not draining, heard of since then."""
+    rows = connection.execute(
+        select(*DAEMON_COLUMNS)
+        .where(N.owner != owner, N.status == "running", N.wanted != DaemonWish.DRAIN, N.last_seen_at >= seen_since)
+        .order_by(N.id)
+    )
+    return [_daemon(row) for row in rows]
+
+
+def set_wanted(connection: Connection, daemon_id: int, wanted: DaemonWish) -> None:
+    connection.execute(update(daemons).where(N.id == daemon_id).values(wanted=wanted))
+
+
+def read_wanted(connection: Connection, owner: str) -> DaemonWish:
+    """What people ask of this daemon; one whose row is gone goes on."""
+    found = connection.execute(select(N.wanted).where(N.owner == owner)).scalar()
+    return DaemonWish(found) if found else DaemonWish.RUN
+
+
+def set_doing(connection: Connection, owner: str, doing: DaemonDoing, now: datetime) -> None:
+    connection.execute(update(daemons).where(N.owner == owner).values(doing=doing, last_seen_at=now))
+
+
+DAEMON_COLUMNS = (N.id, N.owner, N.status, N.wanted, N.doing, N.last_seen_at)
+
+
+def _daemon(row: Any) -> DaemonRow:
+    return DaemonRow(
+        row.id, row.owner, str(row.status), DaemonWish(row.wanted), DaemonDoing(row.doing), row.last_seen_at
+    )
 
 
 def touch(connection: Connection, owner: str, *, now: datetime) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Connection,
     String,
     Text,
+    case,
     cast,
     func,
     insert,
@@ -266,6 +267,87 @@ def list_held(connection: Connection, hold: Hold, after: int, limit: int) -> lis
         )
         for row in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class LeadFilter:
+    """Which leads: all that is given must hold. `ids` alone names them one by one."""
+
+    ids: tuple[int, ...] = ()
+    campaign_id: int | None = None
+    status: LeadStatus | None = None
+    closed_reason: str | None = None
+    closed_since: datetime | None = None
+    call_status: CallStatus | None = None
+    region: str | None = None
+    phone_prefix: str | None = None
+    variable: tuple[str, str] | None = None
+    import_id: int | None = None
+    created_since: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self == LeadFilter()
+
+
+def list_matching(connection: Connection, wanted: LeadFilter) -> list[int]:
+    """The ids of the leads that match, in order."""
+    return list(connection.execute(select(L.id).where(*_conditions(connection, wanted)).order_by(L.id)).scalars())
+
+
+def _conditions(connection: Connection, wanted: LeadFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.ids:
+        found.append(ids_in(L.id, wanted.ids))
+    if wanted.campaign_id is not None:
+        found.append(L.campaign_id == wanted.campaign_id)
+    if wanted.status is LeadStatus.OPEN:
+        found.append(or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN))
+    elif wanted.status is not None:
+        found.append(L.lead_status == wanted.status)
+    if wanted.closed_reason is not None:
+        found.append(L.closed_reason == wanted.closed_reason)
+    if wanted.closed_since is not None:
+        found.append(L.closed_at >= wanted.closed_since)
+    if wanted.call_status is not None:
+        found.append(L.call_status == wanted.call_status)
+    if wanted.region is not None:
+        found.append(or_(L.region == wanted.region, L.region.like(f"{wanted.region}-%")))
+    if wanted.phone_prefix is not None:
+        found.append(L.telefono.startswith(wanted.phone_prefix, autoescape=True))
+    if wanted.import_id is not None:
+        found.append(L.import_id == wanted.import_id)
+    if wanted.created_since is not None:
+        found.append(L.created_at >= wanted.created_since)
+    if wanted.variable is not None:
+        name, value = wanted.variable
+        found.append(_variable(connection, name) == value)
+    return found
+
+
+def _variable(connection: Connection, name: str) -> ColumnElement[Any]:
+    """One variable as text; of a document that is no JSON, none."""
+    path = f"$.{json.dumps(name)}"
+    text = type_coerce(L.variables, Text)
+    if connection.dialect.name == "sqlite":
+        return cast(case((func.json_valid(text) == 1, func.json_extract(text, path))), Text)
+    return case((func.json_valid(text) == 1, func.json_unquote(func.json_extract(text, path))))
+
+
+def set_suspended(connection: Connection, ids: Sequence[int], now: datetime) -> int:
+    return change_rows(
+        connection, leads, [{"id": one} for one in ids],
+        same={"lead_status": LeadStatus.SUSPENDED.value, "updated_at": now},
+        guard="(lead_status IS NULL OR lead_status = 'open')",
+    )
+
+
+def set_open(connection: Connection, ids: Sequence[int], leaving: LeadStatus, now: datetime) -> int:
+    return change_rows(
+        connection, leads, [{"id": one} for one in ids],
+        same={"lead_status": LeadStatus.OPEN.value, "closed_reason": None, "closed_at": None, "updated_at": now},
+        guard=f"lead_status = '{leaving.value}'",
+    )
 
 
 def set_closed_at(connection: Connection, ids: Sequence[int], now: datetime) -> int:

@@ -1,0 +1,661 @@
+"""Control while calls run: campaigns, many leads at once, daemons, and work that is stuck.
+
+What must stay true: once a pause or a cancel has returned, no take of that campaign follows, because both
+lock the row that a take locks; a cancelled campaign stays cancelled; work over many leads is done in short
+transactions, so that daemons go on beside it, and one that is cut in the middle can simply be repeated.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from scheduler.errors import Conflict, InvalidValue, NotFound, ProviderError
+from scheduler.model import (
+    AttemptState,
+    Campaign,
+    CampaignStatus,
+    DaemonWish,
+    Happening,
+    Hold,
+    Lead,
+    LeadStatus,
+    ScheduleStatus,
+)
+from scheduler.rules.eligibility import latest_date, phones_of, zones_of
+from scheduler.rules.hours import zone_info
+from scheduler.rules.policy import CallSettings, Policy, read_call_settings
+from scheduler.service.outcomes import planned_row
+from scheduler.service.rulebook import RuleBook
+from scheduler.service.runtime import Runtime, shared_runtime
+from scheduler.service.upkeep import first_call, plan_again
+from scheduler.store import accounts, calls, campaigns, journal, leads, settings
+from scheduler.store.calls import Move
+from scheduler.store.database import Connection
+from scheduler.store.leads import LeadFilter
+
+ACTOR = "cli"
+CHUNK = 500
+WITH_ALL = "paused with all"
+"""How the reason of a campaign begins that was paused together with everything."""
+RUNNING = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED, CampaignStatus.COMPLETED)
+Progress = Callable[[int, int], None]
+
+
+# --- campaigns: their making and their settings --------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignPlan:
+    """What a campaign is made or changed with; None leaves a value as it is.
+
+    `call_settings` replaces the whole document, `set_values` changes single keys of it (None takes one out).
+    `deadline_days` counts from today on the installation's clock.
+    """
+
+    name: str | None = None
+    description: str | None = None
+    priority: int | None = None
+    provider: str | None = None
+    account: str | None = None
+    group: str | None = None
+    call_settings: str | Mapping[str, Any] | None = None
+    set_values: Mapping[str, Any] = field(default_factory=dict)
+    deadline: date | None = None
+    deadline_days: int | None = None
+    no_deadline: bool = False
+
+
+def create_campaign(
+    name: str, *, code: str | None = None, description: str | None = None, priority: int = 0,
+    provider: str | None = None, call_settings: str | Mapping[str, Any] | None = None, account: str | None = None,
+    group: str | None = None, deadline: date | None = None, deadline_days: int | None = None,
+    set_values: Mapping[str, Any] | None = None, paused: bool = False, runtime: Runtime | None = None,
+) -> str:
+    """Create a campaign, active unless `paused`. Returns its code.
+
+    Raises InvalidSettings for `call_settings` that cannot be used, NotFound for an account that does not exist.
+    """
+    runtime = runtime or shared_runtime()
+    plan = CampaignPlan(
+        name=name, description=description, priority=priority, provider=provider, account=account, group=group,
+        call_settings=call_settings, set_values=set_values or {}, deadline=deadline, deadline_days=deadline_days,
+    )
+    if code is not None and not 0 < len(code) <= 64:
+        raise InvalidValue("code", code[:40], "write 1 to 64 characters")
+    now = runtime.clock.now()
+    public = code or f"batch-{now:%Y%m%d}-{uuid.uuid4().hex[:6]}"
+
+    def work(connection: Connection) -> str:
+        if campaigns.find_campaign(connection, public) is not None:
+            raise Conflict(f"there is a campaign {public} already")
+        values = _values(connection, plan, None, runtime, now)
+        if paused:
+            values |= {"status": CampaignStatus.PAUSED, "status_reason": "created paused"}
+        campaign_id = campaigns.insert_campaign(connection, {**values, "code": public, "created_at": now})
+        _record(connection, "campaign_created", now, campaign_id, name)
+        return public
+
+    return runtime.database.transact(work)
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What an edit changes: fields with their values before and after, and how many planned calls would move."""
+
+    code: str
+    changes: Mapping[str, tuple[Any, Any]]
+    waiting: int
+    moved: int
+
+
+def edit_campaign(
+    key: str, plan: CampaignPlan, *, dry_run: bool = False, runtime: Runtime | None = None
+) -> Edited:
+    """Change a campaign, all of it or nothing. The daemons act on it at their next tick, and upkeep moves planned
+    calls into the new hours. Raises Conflict for a cancelled one, InvalidSettings for settings that cannot be used.
+    """
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> Edited:
+        campaign = _get_campaign(connection, key)
+        if campaign.status is CampaignStatus.CANCELLED:
+            raise Conflict(f"campaign {campaign.code} is cancelled for good; create a new one")
+        values = _values(connection, plan, campaign, runtime, now)
+        before = campaigns.read_values(connection, campaign.id, list(values))
+        changes = {name: (before[name], value) for name, value in values.items() if before[name] != value}
+        waiting, moved = _effect(connection, campaign, values, now) if "call_settings" in changes else (0, 0)
+        if changes and not dry_run:
+            campaigns.change_campaign(connection, campaign.id, {name: values[name] for name in changes})
+            _record(connection, "campaign_edited", now, campaign.id, ", ".join(changes), details={
+                name: {"before": old, "after": new} for name, (old, new) in changes.items()
+            })
+        return Edited(campaign.code, changes, waiting, moved)
+
+    return runtime.database.transact(work)
+
+
+def _values(
+    connection: Connection, plan: CampaignPlan, campaign: Campaign | None, runtime: Runtime, now: datetime
+) -> dict[str, Any]:
+    """The columns that a plan sets, each of them checked."""
+    values: dict[str, Any] = {}
+    if plan.name is not None:
+        if not plan.name.strip() or len(plan.name) > 255:
+            raise InvalidValue("name", plan.name[:40], "a campaign needs a name of 1 to 255 characters")
+        values["name"] = plan.name.strip()
+    if plan.description is not None:
+        values["description"] = plan.description
+    if plan.priority is not None:
+        if not -(2**31) <= plan.priority < 2**31:
+            raise InvalidValue("priority", plan.priority, "write a whole number of at most nine digits")
+        values["priority"] = plan.priority
+    if plan.provider is not None:
+        if plan.provider:
+            runtime.providers.get(plan.provider)
+        values["provider"] = plan.provider or None
+    if plan.account is not None:
+        values["account_id"] = _account_id(connection, plan.account)
+    if plan.group is not None:
+        if len(plan.group) > 64:
+            raise InvalidValue("group", plan.group[:40], "write at most 64 characters")
+        values["group_name"] = plan.group.strip() or None
+    if (until := _deadline(connection, plan, now)) is not None or plan.no_deadline:
+        values["fecha_limite"] = until
+    if plan.call_settings is not None or plan.set_values:
+        values["call_settings"] = _document(plan, campaign)
+    return values
+
+
+def _account_id(connection: Connection, key: str) -> int | None:
+    if not key:
+        return None
+    found = accounts.find_account(connection, key)
+    if found is None:
+        raise NotFound("account", key)
+    return found.id
+
+
+def _deadline(connection: Connection, plan: CampaignPlan, now: datetime) -> date | None:
+    if plan.deadline is not None and plan.deadline_days is not None:
+        raise InvalidValue("deadline", plan.deadline, "name a date or a number of days, not both")
+    if plan.no_deadline and (plan.deadline is not None or plan.deadline_days is not None):
+        raise InvalidValue("deadline", plan.deadline or plan.deadline_days, "name a last date or none, not both")
+    if plan.deadline_days is not None:
+        return days_from_today(connection, plan.deadline_days, now)
+    if plan.deadline is not None and plan.deadline < _today(connection, now):
+        raise InvalidValue("deadline", plan.deadline, "it lies in the past; name today or a later date")
+    return plan.deadline
+
+
+def days_from_today(connection: Connection, days: int, now: datetime) -> date:
+    """A last date to call, so many days from today on the installation's clock. Raises InvalidValue."""
+    if not 0 <= days <= 3650:
+        raise InvalidValue("deadline_days", days, "write a whole number of days, 0 to 3650")
+    return _today(connection, now) + timedelta(days=days)
+
+
+def _today(connection: Connection, now: datetime) -> date:
+    zone = RuleBook().read(connection).policy(None).default_zone
+    return now.astimezone(zone_info(zone)).date()
+
+
+def _document(plan: CampaignPlan, campaign: Campaign | None) -> dict[str, Any] | None:
+    """The new `call_settings`: a whole document, or the present one with some keys changed."""
+    if plan.call_settings is not None:
+        base = read_call_settings(plan.call_settings).model_dump(mode="json", exclude_unset=True)
+    else:
+        base = read_call_settings(campaign.settings if campaign else None).model_dump(mode="json", exclude_unset=True)
+    changed = {**base, **plan.set_values}
+    kept = {name: value for name, value in changed.items() if value is not None}
+    return read_call_settings(kept).model_dump(mode="json", exclude_unset=True) or None
+
+
+def _effect(connection: Connection, campaign: Campaign, values: Mapping[str, Any], now: datetime) -> tuple[int, int]:
+    """(planned calls, how many of them the new settings move)."""
+    rules = RuleBook().read(connection, [campaign])
+    before = rules.policy(campaign.id)
+    after = Policy(
+        before.config, read_call_settings(values["call_settings"]) if values["call_settings"] else CallSettings(),
+        campaign_id=campaign.id, group=campaign.group, call_until=campaign.call_until,
+    )
+    waiting = moved = 0
+    last: tuple[datetime, int] | None = None
+    while rows := calls.list_waiting(connection, campaign.id, last, 2000):
+        people = leads.read_leads(connection, {row.lead_id for row in rows}, deciding=True)
+        waiting += len(rows)
+        moved += sum(
+            row.lead_id in people and row.hold in (None, Hold.NEVER, Hold.ERROR)
+            and plan_again(row, people[row.lead_id], after, now, before if row.wanted_at else None) is not None
+            for row in rows
+        )
+        last = (rows[-1].scheduled_at, rows[-1].id)
+    return waiting, moved
+
+
+# --- campaigns: running, paused, over -------------------------------------------------------------
+
+
+def pause_campaign(key: str, *, reason: str | None = None, runtime: Runtime | None = None) -> str:
+    """Place no more calls of a campaign until it is resumed. Live calls go on. Returns its code."""
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> str:
+        campaign = _get_campaign(connection, key)
+        if campaign.status is not CampaignStatus.ACTIVE:
+            raise Conflict(f"campaign {campaign.code} is {campaign.status}; only an active one can be paused")
+        campaigns.change_status(
+            connection, [campaign.id], CampaignStatus.PAUSED, leaving=[CampaignStatus.ACTIVE], reason=reason
+        )
+        _record(connection, "campaign_paused", now, campaign.id, reason)
+        return campaign.code
+
+    return runtime.database.transact(work)
+
+
+def resume_campaign(key: str, *, reason: str | None = None, runtime: Runtime | None = None) -> str:
+    """Go on with a paused campaign. Returns its code."""
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> str:
+        campaign = _get_campaign(connection, key)
+        if campaign.status is CampaignStatus.CANCELLED:
+            raise Conflict(f"campaign {campaign.code} is cancelled for good; create a new one")
+        if campaign.status is not CampaignStatus.PAUSED:
+            raise Conflict(f"campaign {campaign.code} is {campaign.status}; only a paused one can be resumed")
+        if _is_all_paused(connection):
+            raise Conflict("everything is paused; `ringback campaigns resume-all` comes first")
+        campaigns.change_status(
+            connection, [campaign.id], CampaignStatus.ACTIVE, leaving=[CampaignStatus.PAUSED], reason=None
+        )
+        _record(connection, "campaign_resumed", now, campaign.id, reason)
+        return campaign.code
+
+    return runtime.database.transact(work)
+
+
+def pause_all(*, reason: str | None = None, runtime: Runtime | None = None) -> list[str]:
+    """Place no calls at all, of no campaign and of leads without one. Returns the campaigns that were running."""
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+    why = f"{WITH_ALL}: {reason}" if reason else WITH_ALL
+
+    def work(connection: Connection) -> list[str]:
+        calls.lock_capacity(connection)  # takes follow one another by it: one under way is waited for
+        running = campaigns.list_active(connection)
+        campaigns.change_status(
+            connection, [one.id for one in running], CampaignStatus.PAUSED, leaving=[CampaignStatus.ACTIVE], reason=why
+        )
+        settings.write_config(connection, "paused", "yes", now)
+        _record(connection, "all_paused", now, None, reason, details={"campaigns": [one.code for one in running]})
+        return [one.code for one in running]
+
+    return runtime.database.transact(work)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Campaigns that go on, and those that stay paused because they were paused by themselves."""
+
+    resumed: tuple[str, ...]
+    still_paused: tuple[str, ...]
+
+
+def resume_all(*, runtime: Runtime | None = None) -> Resumed:
+    """Undo `pause_all`. Campaigns that were paused by themselves stay so."""
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> Resumed:
+        calls.lock_capacity(connection)
+        paused = campaigns.list_paused(connection)
+        together = [(one, code) for one, code, why in paused if (why or "").startswith(WITH_ALL)]
+        if not together and not _is_all_paused(connection):
+            raise Conflict("nothing was paused with `ringback campaigns pause-all`")
+        campaigns.change_status(
+            connection, [one for one, _ in together], CampaignStatus.ACTIVE, leaving=[CampaignStatus.PAUSED],
+            reason=None,
+        )
+        settings.write_config(connection, "paused", "no", now)
+        resumed = tuple(code for _, code in together)
+        _record(connection, "all_resumed", now, None, None, details={"campaigns": resumed})
+        return Resumed(resumed, tuple(code for _, code, _ in paused if code not in resumed))
+
+    return runtime.database.transact(work)
+
+
+def _is_all_paused(connection: Connection) -> bool:
+    return settings.read_config_rows(connection).get("paused", "no").strip().lower() == "yes"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A campaign that is over: leads closed, live calls hung up, and calls that could not be."""
+
+    code: str
+    closed_leads: int
+    hung_up: int
+    still_open: int
+
+
+def cancel_campaign(
+    key: str, reason: str, *, hang_up: bool = False, on_progress: Progress | None = None,
+    runtime: Runtime | None = None,
+) -> Cancelled:
+    """End a campaign for good: nothing more is dialed, its leads are closed (`campaign_cancelled`).
+
+    Calls in progress go on to their end, and nothing follows them; with `hang_up` live ones are ended now.
+    """
+    runtime = runtime or shared_runtime()
+    if not reason.strip():
+        raise InvalidValue("reason", reason, "say why the campaign is cancelled")
+    now = runtime.clock.now()
+
+    def end(connection: Connection) -> Campaign:
+        campaign = _get_campaign(connection, key)
+        if campaign.status is CampaignStatus.CANCELLED:
+            raise Conflict(f"campaign {campaign.code} is cancelled already")
+        campaigns.change_status(
+            connection, [campaign.id], CampaignStatus.CANCELLED, leaving=RUNNING, reason=reason, completed_at=now
+        )
+        _record(connection, "campaign_cancelled", now, campaign.id, reason)
+        return campaign
+
+    campaign = runtime.database.transact(end)
+    open_ones = LeadFilter(campaign_id=campaign.id)
+    ids = runtime.database.read(lambda connection: leads.list_matching(connection, open_ones))
+    closed = 0
+    for done, chunk in _chunks(ids):
+        closed += runtime.database.transact(lambda connection: close_chunk(
+            connection, chunk, "campaign_cancelled", f"campaign {campaign.code} is cancelled: {reason}", now  # noqa: B023
+        ))
+        if on_progress:
+            on_progress(done, len(ids))
+    attempts = runtime.database.read(lambda connection: calls.list_open_attempts(connection, campaign.id))
+    hung_up = sum(_hang_up(runtime, one, now) for one in attempts) if hang_up else 0
+    return Cancelled(campaign.code, closed, hung_up, len(attempts) - hung_up)
+
+
+def close_chunk(connection: Connection, ids: Collection[int], word: str, reason: str, now: datetime) -> int:
+    """Close leads that are not yet, and cancel what was planned for them. Rows first, as a take locks them."""
+    rows = calls.list_open_calls(connection, ids, lock=True)
+    calls.cancel_rows(connection, {one.id: reason for one in rows if one.status is ScheduleStatus.PENDING}, now)
+    return leads.close_leads(connection, dict.fromkeys(ids, word), now)
+
+
+def _hang_up(runtime: Runtime, attempt: Any, now: datetime) -> bool:
+    if attempt.state is not AttemptState.LIVE or attempt.provider_call_id is None:
+        return False
+    try:
+        runtime.providers.get(attempt.provider).hang_up(attempt.provider_call_id)
+    except (ProviderError, InvalidValue):
+        return False  # counted among those that are still open; its maximum duration ends it
+    runtime.database.transact(lambda connection: calls.poll_soon(connection, attempt.id, now))
+    return True
+
+
+# --- many leads -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """How many leads matched, how many were changed, and why the others were left alone."""
+
+    matched: int
+    changed: int
+    left: Mapping[str, int]
+
+
+def count_leads(wanted: LeadFilter, *, runtime: Runtime | None = None) -> int:
+    runtime = runtime or shared_runtime()
+    return len(runtime.database.read(lambda connection: leads.list_matching(connection, wanted)))
+
+
+def suspend_leads(
+    wanted: LeadFilter, *, reason: str | None = None, on_progress: Progress | None = None,
+    runtime: Runtime | None = None,
+) -> Bulk:
+    """Stop calling leads until they are resumed. What was planned for them is kept and held."""
+
+    def change(connection: Connection, people: Mapping[int, Lead], now: datetime, left: Counter[str]) -> list[int]:
+        found = _in_status(people, LeadStatus.OPEN, left)
+        leads.set_suspended(connection, found, now)
+        rows = calls.list_open_calls(connection, found, lock=True)
+        calls.move_pending(connection, [
+            Move(row.id, row.scheduled_at, "held: the lead is suspended", row.wanted_at or row.scheduled_at,
+                 Hold.SUSPENDED)
+            for row in rows if row.status is ScheduleStatus.PENDING
+        ], now)
+        return found
+
+    return _change_leads(wanted, "lead_suspended", change, reason, on_progress, runtime)
+
+
+def resume_leads(
+    wanted: LeadFilter, *, reason: str | None = None, on_progress: Progress | None = None,
+    runtime: Runtime | None = None,
+) -> Bulk:
+    """Go on with suspended leads where they were; one for which nothing is planned gets a new first round."""
+
+    def change(connection: Connection, people: Mapping[int, Lead], now: datetime, left: Counter[str]) -> list[int]:
+        found = _in_status(people, LeadStatus.SUSPENDED, left)
+        leads.set_open(connection, found, LeadStatus.SUSPENDED, now)
+        rows = calls.list_open_calls(connection, found, lock=True)
+        calls.move_pending(connection, [
+            Move(row.id, row.wanted_at or row.scheduled_at, "resumed by hand")
+            for row in rows if row.status is ScheduleStatus.PENDING and row.hold is not None
+        ], now)
+        planned = {row.lead_id for row in rows}
+        _plan_first(connection, [people[one] for one in found if one not in planned], "resumed by hand", now)
+        return found
+
+    return _change_leads(wanted, "lead_resumed", change, reason, on_progress, runtime)
+
+
+def close_leads(
+    wanted: LeadFilter, *, word: str = "by_hand", on_progress: Progress | None = None, runtime: Runtime | None = None
+) -> Bulk:
+    """Close leads and cancel what was planned for them. Calls in flight end, and nothing follows them."""
+    closed_reason = word.strip()[:64] or "by_hand"
+
+    def change(connection: Connection, people: Mapping[int, Lead], now: datetime, left: Counter[str]) -> list[int]:
+        found = [one.id for one in people.values() if one.status is not LeadStatus.CLOSED]
+        left["closed already"] += len(people) - len(found)
+        close_chunk(connection, found, closed_reason, f"the lead was closed: {closed_reason}", now)
+        return found
+
+    return _change_leads(wanted, "lead_closed", change, closed_reason, on_progress, runtime)
+
+
+def reopen_leads(
+    wanted: LeadFilter, *, note: str | None = None, on_progress: Progress | None = None,
+    runtime: Runtime | None = None,
+) -> Bulk:
+    """Give closed leads a new budget of attempts: a new first round, due now. Their history stays.
+
+    Left alone: leads with a number on the do-not-call list, of a cancelled campaign, past their last date.
+    """
+
+    def change(connection: Connection, people: Mapping[int, Lead], now: datetime, left: Counter[str]) -> list[int]:
+        closed = _in_status(people, LeadStatus.CLOSED, left)
+        numbers = {phone.number for one in closed for phone in phones_of(people[one])}
+        barred = leads.read_barred(connection, numbers, now)
+        of = campaigns.read_campaigns(connection, {lead.campaign_id for lead in people.values() if lead.campaign_id})
+        rules = RuleBook().read(connection, list(of.values()))
+        found = []
+        for one in closed:
+            lead = people[one]
+            campaign = of.get(lead.campaign_id or 0)
+            if any(phone.number in barred for phone in phones_of(lead)):
+                left["on the do-not-call list"] += 1
+            elif campaign is not None and campaign.status is CampaignStatus.CANCELLED:
+                left[f"campaign {campaign.code} is cancelled"] += 1
+            elif _is_past(lead, rules.policy(lead.campaign_id), now):
+                left["past the last date to call"] += 1
+            else:
+                found.append(one)
+        leads.set_open(connection, found, LeadStatus.CLOSED, now)
+        busy = {row.lead_id for row in calls.list_open_calls(connection, found, lock=True)}
+        _plan_first(connection, [people[one] for one in found if one not in busy], "reopened by hand", now)
+        return found
+
+    return _change_leads(wanted, "lead_reopened", change, note, on_progress, runtime)
+
+
+def _is_past(lead: Lead, policy: Policy, now: datetime) -> bool:
+    until = policy.last_date(lead.call_until)
+    if until is None:
+        return False
+    number = next((phone.number for phone in phones_of(lead)), None)
+    return latest_date(zones_of(lead, number, policy).zones, now) > until.value
+
+
+def _in_status(people: Mapping[int, Lead], status: LeadStatus, left: Counter[str]) -> list[int]:
+    found = [one.id for one in people.values() if one.status is status]
+    for one in people.values():
+        if one.status is not status:
+            left[f"{one.status} already" if status is LeadStatus.OPEN else f"not {status}, but {one.status}"] += 1
+    return found
+
+
+def _plan_first(connection: Connection, people: Sequence[Lead], reason: str, now: datetime) -> None:
+    calls.insert_scheduled(connection, [planned_row(lead, first_call(lead, now, reason), now) for lead in people])
+
+
+Change = Callable[[Connection, Mapping[int, Lead], datetime, "Counter[str]"], list[int]]
+
+
+def _change_leads(
+    wanted: LeadFilter, kind: str, change: Change, reason: str | None, on_progress: Progress | None,
+    runtime: Runtime | None,
+) -> Bulk:
+    """`change` for all that match, in chunks: it gets the leads of one, locked, and returns those it changed."""
+    runtime = runtime or shared_runtime()
+    if wanted.is_empty:
+        raise InvalidValue("leads", "", "name leads by their ids, or say which with a filter")
+    now = runtime.clock.now()
+    ids = runtime.database.read(lambda connection: leads.list_matching(connection, wanted))
+    missing = sorted(set(wanted.ids) - set(ids))
+    if missing and wanted == LeadFilter(ids=wanted.ids):
+        raise NotFound("lead", missing[0])
+    total, left = 0, Counter[str]()
+    for done, chunk in _chunks(ids):
+        def work(connection: Connection, chunk: Sequence[int] = chunk) -> tuple[int, Counter[str]]:
+            why_not = Counter[str]()
+            calls.list_open_calls(connection, chunk, lock=True)  # rows before leads, as a take locks them
+            people = leads.read_leads(connection, chunk, lock=True)
+            changed = change(connection, people, now, why_not)
+            journal.add_events(connection, [
+                Happening(
+                    kind=kind, actor=ACTOR, lead_id=one, campaign_id=people[one].campaign_id, reason=reason,
+                    details={"was": people[one].closed_reason or people[one].status.value},
+                )
+                for one in changed
+            ], now)
+            return len(changed), why_not
+
+        changed, why_not = runtime.database.transact(work)
+        total += changed
+        left += why_not
+        if on_progress:
+            on_progress(done, len(ids))
+    return Bulk(len(ids), total, dict(left))
+
+
+def _chunks(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
+    for start in range(0, len(ids), CHUNK):
+        chunk = ids[start : start + CHUNK]
+        yield start + len(chunk), chunk
+
+
+# --- stuck work -----------------------------------------------------------------------------------
+
+
+def release_call(schedule_id: int, *, runtime: Runtime | None = None) -> str:
+    """Free a row whose process is gone, without waiting for its lease: the call is looked up at the provider and
+    never simply dialed again. Returns what follows, as a sentence.
+    """
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> str:
+        row = calls.read_calls(connection, [schedule_id], lock=True).get(schedule_id)
+        if row is None:
+            raise NotFound("scheduled call", schedule_id)
+        if row.status is not ScheduleStatus.IN_PROGRESS:
+            raise Conflict(f"scheduled call {schedule_id} is {row.status}; only one in work can be released")
+        attempt = calls.find_open_attempt(connection, row.lead_id)
+        if attempt is not None and attempt.state is not AttemptState.PLACING:
+            raise Conflict(
+                f"its attempt {attempt.id} is {attempt.state}; hang it up, or say how it ended with "
+                f"`ringback calls resolve {attempt.id} OUTCOME`"
+            )
+        calls.expire_lease(connection, schedule_id, now)
+        journal.add_events(connection, [Happening(
+            kind="call_released", actor=ACTOR, lead_id=row.lead_id, schedule_id=schedule_id,
+            reason=f"lease of {row.lease_owner or 'nobody'} ended by hand",
+        )], now)
+        return f"scheduled call {schedule_id} is released; the next daemon looks up whether it was made"
+
+    return runtime.database.transact(work)
+
+
+# --- daemons --------------------------------------------------------------------------------------
+
+
+def steer_daemon(key: str, wanted: DaemonWish, *, silent_after: timedelta, runtime: Runtime | None = None) -> str:
+    """Ask a running daemon to pause, run or drain; it obeys at its next tick. Returns its owner name.
+
+    `key` is its id, its owner, or the beginning of that. Raises Conflict for one that is not there any more.
+    """
+    runtime = runtime or shared_runtime()
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> str:
+        found = journal.find_daemons(connection, key)
+        if not found:
+            raise NotFound("daemon", key)
+        if len(found) > 1:
+            names = ", ".join(f"{one.id} ({one.owner})" for one in found[:5])
+            raise Conflict(f"{key!r} may be several daemons: {names}; write an id")
+        one = found[0]
+        if one.status == "stopped":
+            raise Conflict(f"daemon {one.id} ({one.owner}) has stopped")
+        if now - one.last_seen_at > silent_after:
+            raise Conflict(
+                f"daemon {one.id} ({one.owner}) has said nothing since {one.last_seen_at:%Y-%m-%d %H:%M:%S} UTC; it is "
+                "gone or frozen, and what it held frees itself when its lease ends"
+            )
+        if one.wanted is DaemonWish.DRAIN and wanted is not DaemonWish.DRAIN:
+            raise Conflict(f"daemon {one.id} ({one.owner}) is draining and will end; start another one")
+        journal.set_wanted(connection, one.id, wanted)
+        _record(connection, f"daemon_{wanted}", now, None, one.owner)
+        return one.owner
+
+    return runtime.database.transact(work)
+
+
+# --- steps ----------------------------------------------------------------------------------------
+
+
+def _get_campaign(connection: Connection, key: str) -> Campaign:
+    found = campaigns.lock_campaign(connection, key)
+    if found is None:
+        raise NotFound("campaign", key)
+    return found
+
+
+def _record(
+    connection: Connection, kind: str, now: datetime, campaign_id: int | None, reason: str | None,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    journal.add_events(connection, [Happening(
+        kind=kind, actor=ACTOR, campaign_id=campaign_id, reason=reason, details=details or {},
+    )], now)
