@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from cli import Program, output
 from scheduler.errors import RingbackError
 
+F = TypeVar("F", bound=Callable[..., Any])
 STATUSES = ("active", "paused", "cancelled", "completed")
 
 
@@ -23,26 +25,49 @@ def campaigns() -> None:
     """
 
 
+def _plan_options(command: F) -> F:
+    """What `create` and `edit` can both set."""
+    for option in reversed((
+        click.option("--description"),
+        click.option("--provider", help="Voice provider; that of the installation when left out."),
+        click.option("--account", metavar="CODE", help="Who pays and how many calls at once (code or id)."),
+        click.option("--group", help="Campaigns of one group count together in caps by group."),
+        click.option(
+            "--settings", metavar="FILE|JSON", help="call_settings: a file with a JSON object, or the object itself."
+        ),
+        click.option(
+            "--set", "set_values", metavar="KEY=VALUE", multiple=True,
+            help="One key of call_settings, the value as JSON or plain text; KEY= takes it out. Repeat it for several.",
+        ),
+        click.option("--preset", metavar="NAME", help="Hours and caps of a country, see `ringback rules presets`."),
+        click.option("--max-concurrent-calls", type=click.IntRange(0, 100_000), help="Calls of it at once."),
+        click.option(
+            "--deadline", "--fecha-limite", "deadline", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE",
+            help="The last date on which it calls, 2027-12-31.",
+        ),
+        click.option("--deadline-days", type=int, metavar="N", help="The same, N days from today."),
+    )):
+        command = option(command)
+    return command
+
+
 @campaigns.command()
 @click.argument("name")
 @click.option("--code", help="Its public name, e.g. autumn-2027; made up when left out.")
-@click.option("--description")
 @click.option("--priority", type=int, default=0, show_default=True, help="Higher is served first.")
-@click.option("--provider", help="Voice provider; that of the installation when left out.")
-@click.option(
-    "--settings", metavar="FILE|JSON", help="call_settings: a file with a JSON object, or the object itself."
-)
+@click.option("--paused", is_flag=True, help="It places no calls until `campaigns resume`.")
+@_plan_options
 @output.json_option
 @click.pass_obj
 def create(
     program: Program,
+    /,
     name: str,
     code: str | None,
-    description: str | None,
     priority: int,
-    provider: str | None,
-    settings: str | None,
+    paused: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Create an active campaign and print its code.
 
@@ -50,24 +75,193 @@ def create(
     Examples:
       ringback campaigns create "Autumn survey" --code autumn --settings autumn.json
       ringback campaigns create Evening --settings '{"allowed_hours": {"start": "18:00", "end": "21:00"}}'
+      ringback campaigns create Collections --preset cl-collections --deadline-days 30 --account acme
     """
-    from scheduler.service import operations
+    from scheduler.service import control
 
-    document = _read_settings(settings)
     with program.working() as runtime:
-        made = operations.create_campaign(
+        made = control.create_campaign(
             name,
             code=code,
-            description=description,
+            description=given["description"],
             priority=priority,
-            provider=provider,
-            call_settings=document,
+            provider=given["provider"],
+            call_settings=_read_settings(given["settings"]),
+            account=given["account"],
+            group=given["group"],
+            deadline=given["deadline"].date() if given["deadline"] else None,
+            deadline_days=given["deadline_days"],
+            set_values=_values(given),
+            paused=paused,
             runtime=runtime,
         )
     if as_json:
         output.show({"code": made})
     else:
         click.echo(made)
+
+
+@campaigns.command()
+@click.argument("campaign", metavar="CODE")
+@click.option("--name")
+@click.option("--priority", type=int, help="Higher is served first.")
+@click.option("--no-deadline", is_flag=True, help="It may call on any date.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, write nothing.")
+@_plan_options
+@output.json_option
+@click.pass_obj
+def edit(
+    program: Program,
+    /,
+    campaign: str,
+    name: str | None,
+    priority: int | None,
+    no_deadline: bool,
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Change a campaign: all that is named, or nothing. The daemons act on it at their next look.
+
+    \b
+    Examples:
+      ringback campaigns edit autumn --set max_attempts=5 --set retry_delay_hours=2
+      ringback campaigns edit autumn --settings autumn.json --dry-run
+    """
+    from scheduler.service import control
+
+    plan = control.CampaignPlan(
+        name=name,
+        description=given["description"],
+        priority=priority,
+        provider=given["provider"],
+        account=given["account"],
+        group=given["group"],
+        call_settings=_read_settings(given["settings"]),
+        set_values=_values(given),
+        deadline=given["deadline"].date() if given["deadline"] else None,
+        deadline_days=given["deadline_days"],
+        no_deadline=no_deadline,
+    )
+    with program.working() as runtime:
+        edited = control.edit_campaign(campaign, plan, dry_run=dry_run, runtime=runtime)
+    if as_json:
+        output.show(edited)
+        return
+    if not edited.changes:
+        click.echo(f"campaign {edited.code}: nothing changes")
+    for field, (old, new) in edited.changes.items():
+        click.echo(output.printable(f"{field}: {_shown(old)} -> {_shown(new)}"))
+    if "call_settings" in edited.changes:
+        will = "would move" if dry_run else "move"
+        click.echo(f"{edited.moved} of {edited.waiting} planned calls {will} with the new settings")
+
+
+@campaigns.command()
+@click.argument("campaign", metavar="CODE")
+@click.option("--reason", help="Why; it is kept with the campaign.")
+@click.pass_obj
+def pause(program: Program, campaign: str, reason: str | None) -> None:
+    """Place no more calls of a campaign until it is resumed. Calls in progress go on.
+
+    \b
+    Example:
+      ringback campaigns pause autumn --reason "agents at lunch"
+    """
+    from scheduler.service import control
+
+    with program.working() as runtime:
+        code = control.pause_campaign(campaign, reason=reason, runtime=runtime)
+    click.echo(f"campaign {code} is paused")
+
+
+@campaigns.command()
+@click.argument("campaign", metavar="CODE")
+@click.pass_obj
+def resume(program: Program, campaign: str) -> None:
+    """Go on with a paused campaign.
+
+    \b
+    Example:
+      ringback campaigns resume autumn
+    """
+    from scheduler.service import control
+
+    with program.working() as runtime:
+        code = control.resume_campaign(campaign, runtime=runtime)
+    click.echo(f"campaign {code} goes on")
+
+
+@campaigns.command()
+@click.argument("campaign", metavar="CODE")
+@click.option("--reason", required=True, help="Why; it is kept with the campaign.")
+@click.option("--hangup", is_flag=True, help="End its live calls now, instead of letting them finish.")
+@output.json_option
+@click.pass_obj
+def cancel(program: Program, campaign: str, reason: str, hangup: bool, as_json: bool) -> None:
+    """End a campaign for good: nothing more is dialed and its leads are closed. It cannot be undone.
+
+    Calls in progress go on to their end, and nothing follows them.
+
+    \b
+    Example:
+      ringback campaigns cancel autumn --reason "list withdrawn by the client"
+    """
+    from scheduler.service import control
+
+    with program.working() as runtime, output.Bar(f"cancelling {campaign}") as bar:
+        done = control.cancel_campaign(campaign, reason, hang_up=hangup, on_progress=bar.move, runtime=runtime)
+    if as_json:
+        output.show(done)
+        return
+    click.echo(f"campaign {done.code} is cancelled: {done.closed_leads} leads closed")
+    if done.hung_up:
+        click.echo(f"{done.hung_up} live calls were hung up")
+    if done.still_open:
+        click.echo(f"{done.still_open} calls in progress go on to their end; nothing follows them")
+
+
+@campaigns.command("pause-all")
+@click.option("--reason", help="Why; it is kept with the campaigns.")
+@output.json_option
+@click.pass_obj
+def pause_all(program: Program, reason: str | None, as_json: bool) -> None:
+    """Place no calls at all, of no campaign and of leads without one, until `resume-all`.
+
+    \b
+    Example:
+      ringback campaigns pause-all --reason "storm warning"
+    """
+    from scheduler.service import control
+
+    with program.working() as runtime:
+        paused = control.pause_all(reason=reason, runtime=runtime)
+    if as_json:
+        output.show({"paused": paused})
+    else:
+        click.echo(f"everything is paused; {len(paused)} campaigns were running")
+
+
+@campaigns.command("resume-all")
+@output.json_option
+@click.pass_obj
+def resume_all(program: Program, as_json: bool) -> None:
+    """Go on after `pause-all`. Campaigns that were paused by themselves stay paused.
+
+    \b
+    Example:
+      ringback campaigns resume-all
+    """
+    from scheduler.service import control
+
+    with program.working() as runtime:
+        done = control.resume_all(runtime=runtime)
+    if as_json:
+        output.show(done)
+        return
+    click.echo(f"calls are placed again; {len(done.resumed)} campaigns go on")
+    if done.still_paused:
+        click.echo(f"paused by themselves, and still so: {', '.join(done.still_paused)}")
 
 
 @campaigns.command("list")
@@ -130,6 +324,29 @@ def _read_settings(text: str | None) -> str | None:
         return Path(text).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise RingbackError(f"{text} is not UTF-8: {error}") from None
+
+
+def _values(given: dict[str, Any]) -> dict[str, Any]:
+    """Single keys of call_settings, from --set and from the options that have a name of their own."""
+    found: dict[str, Any] = {}
+    for text in given["set_values"]:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE, like max_attempts=5", param_hint="--set")
+        try:
+            found[key.strip()] = json.loads(value) if value.strip() else None
+        except ValueError:
+            found[key.strip()] = value
+    for name in ("preset", "max_concurrent_calls"):
+        if given[name] is not None:
+            found[name] = given[name]
+    return found
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(output.plain(value), ensure_ascii=False)
+    return output.words(value) or "-"
 
 
 def _as_document(text: str | None) -> Any:

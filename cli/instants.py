@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -34,3 +34,23 @@ def read_instant(ctx: click.Context, param: click.Parameter, value: str | None) 
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
         raise click.BadParameter(f"{value!r} is out of range; years {FIRST_YEAR} to {LAST_YEAR} can be stored")
     return at
+
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+LONGEST_SPAN = timedelta(days=3660)
+
+
+def read_span(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+    """Callback of an option: a length of time such as 24h, 7d, 90m or 30s."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", value.lower())
+    if found is None or float(found[1]) == 0:
+        raise click.BadParameter(f"{value!r} is no length of time; write 24h, 7d or 90m")
+    try:
+        span = timedelta(**{UNITS[found[2]]: float(found[1])})
+    except OverflowError:
+        span = timedelta.max
+    if span > LONGEST_SPAN:
+        raise click.BadParameter(f"{value!r} is too long; at most {LONGEST_SPAN.days} days")
+    return span

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cli import Program, output
 from cli.instants import HELP as INSTANT_HELP
-from cli.instants import read_instant
+from cli.instants import read_instant, read_span
 
 if TYPE_CHECKING:
+    from scheduler.service.runtime import Runtime
     from scheduler.store.database import Database
+    from scheduler.store.leads import LeadFilter
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 LEAD = click.IntRange(1, 2**63 - 1)
 STATUSES = ("open", "closed", "suspended")
+CALL_STATUSES = (
+    "no_selected", "selected", "calling", "completed", "error", "busy", "no_answer", "hang_up", "voicemail",
+)  # fmt: skip
 
 
 @click.group()
@@ -64,7 +73,7 @@ def import_(
     from scheduler.service import imports
 
     program: Program = ctx.obj
-    with program.working() as runtime, _Bar(f"reading {file.name}") as bar:
+    with program.working() as runtime, output.Bar(f"reading {file.name}", in_bytes=True) as bar:
         report = imports.import_leads(
             file,
             campaign=campaign,
@@ -229,57 +238,191 @@ def show(program: Program, lead_id: int, as_json: bool, limit: int) -> None:
             output.show_table(parts[name], columns, title=name)
 
 
+def _filter_options(command: F) -> F:
+    """Which leads a command is about: some by id, or all that match every filter given."""
+    for option in reversed((
+        click.argument("lead_ids", metavar="[ID]...", type=LEAD, nargs=-1),
+        click.option("--campaign", metavar="CODE", help="All of this campaign (code or id)."),
+        click.option("--closed-within", metavar="SPAN", callback=read_span, help="All closed within 24h, 7d, 90m."),
+        click.option("--created-within", metavar="SPAN", callback=read_span, help="All added within that time."),
+        click.option("--call-status", type=click.Choice(CALL_STATUSES), help="All whose last call ended so."),
+        click.option("--region", metavar="CODE", help="All of a country or region, such as ES or ES-CT."),
+        click.option("--phone-prefix", metavar="+569", help="All whose first number begins so."),
+        click.option("--variable", metavar="NAME=VALUE", help="All that have this variable."),
+        click.option("--import", "import_id", type=click.IntRange(1), help="All that this import brought."),
+        click.option("--dry-run", is_flag=True, help="Say how many match, change nothing."),
+        output.json_option,
+    )):
+        command = option(command)
+    return command
+
+
 @leads.command()
-@click.argument("lead_id", metavar="ID", type=LEAD)
+@_filter_options
 @click.option("--reason", default="by_hand", show_default=True, help="Why, in a word; it is kept as closed_reason.")
 @click.pass_obj
-def close(program: Program, lead_id: int, reason: str) -> None:
-    """Close a lead: nothing more is planned for it, and what was planned is cancelled.
+def close(program: Program, /, reason: str, **given: Any) -> None:
+    """Close leads: nothing more is planned for them, and what was planned is cancelled.
 
-    A call in flight goes on to its end.
+    A call in flight goes on to its end. Name leads by id, or all that match the filters.
 
     \b
-    Example:
+    Examples:
       ringback leads close 12 --reason paid
+      ringback leads close --campaign autumn --region ES-CT --reason withdrawn
     """
     from scheduler.service import operations
 
-    with program.working() as runtime:
-        operations.close_lead(lead_id, reason=reason, runtime=runtime)
-    click.echo(f"lead {lead_id} is closed")
+    if (lead_id := _only_one(given)) is not None:
+        with program.working() as runtime:
+            operations.close_lead(lead_id, reason=reason, runtime=runtime)
+        click.echo(f"lead {lead_id} is closed")
+        return
+    _change(program, "close", given, status=None, word=reason)
 
 
 @leads.command()
-@click.argument("lead_id", metavar="ID", type=LEAD)
+@_filter_options
+@click.option("--reason", metavar="CLOSED_REASON", help="All closed for this reason, e.g. max_attempts.")
 @click.pass_obj
-def reopen(program: Program, lead_id: int) -> None:
-    """Open a closed or suspended lead again, with a new first round of calls for a closed one.
+def reopen(program: Program, /, reason: str | None, **given: Any) -> None:
+    """Open closed leads again, with a new budget of attempts; a suspended one goes on with its plan.
+
+    Every call made stays in the history. Leads on the do-not-call list, of a cancelled campaign or past their
+    last date are left as they are.
 
     \b
-    Example:
+    Examples:
       ringback leads reopen 12
+      ringback leads reopen --reason max_attempts --closed-within 24h
     """
     from scheduler.service import operations
 
-    with program.working() as runtime:
-        click.echo(operations.reopen_lead(lead_id, runtime=runtime))
+    if (lead_id := _only_one(given)) is not None and reason is None:
+        with program.working() as runtime:
+            click.echo(operations.reopen_lead(lead_id, runtime=runtime))
+        return
+    _change(program, "reopen", given, status="closed", closed_reason=reason)
 
 
 @leads.command()
-@click.argument("lead_id", metavar="ID", type=LEAD)
+@_filter_options
+@click.option("--reason", help="Why; it is kept in the history.")
 @click.pass_obj
-def suspend(program: Program, lead_id: int) -> None:
-    """Stop calling a lead until it is reopened. What was planned for it is kept and held.
+def suspend(program: Program, /, reason: str | None, **given: Any) -> None:
+    """Stop calling leads until they are resumed. What was planned for them is kept and held.
 
     \b
-    Example:
-      ringback leads suspend 12
+    Examples:
+      ringback leads suspend 12 13
+      ringback leads suspend --campaign autumn --variable segment=vip
     """
     from scheduler.service import operations
 
+    if (lead_id := _only_one(given)) is not None:
+        with program.working() as runtime:
+            operations.suspend_lead(lead_id, reason=reason, runtime=runtime)
+        click.echo(f"lead {lead_id} is suspended; `ringback leads resume {lead_id}` goes on with it")
+        return
+    _change(program, "suspend", given, status="open", reason=reason)
+
+
+@leads.command()
+@_filter_options
+@click.option("--reason", help="Why; it is kept in the history.")
+@click.pass_obj
+def resume(program: Program, /, reason: str | None, **given: Any) -> None:
+    """Go on with suspended leads where they were.
+
+    \b
+    Examples:
+      ringback leads resume 12 13
+      ringback leads resume --campaign autumn
+    """
+    _change(program, "resume", given, status="suspended", reason=reason)
+
+
+def _only_one(given: dict[str, Any]) -> int | None:
+    """The lead that a command names, where it names one alone and asks for nothing special."""
+    filters = ("campaign", "closed_within", "created_within", "call_status", "region", "phone_prefix", "variable",
+               "import_id", "dry_run", "as_json")  # fmt: skip
+    if len(given["lead_ids"]) != 1 or any(given[name] for name in filters):
+        return None
+    return int(given["lead_ids"][0])
+
+
+DONE = {"close": "closed", "reopen": "open again", "suspend": "suspended", "resume": "resumed"}
+
+
+def _change(
+    program: Program, what: str, given: dict[str, Any], *, status: str | None, closed_reason: str | None = None,
+    word: str | None = None, reason: str | None = None,
+) -> None:
+    """One change for every lead that is named or matches."""
+    from scheduler.errors import RingbackError
+    from scheduler.service import control
+
     with program.working() as runtime:
-        operations.suspend_lead(lead_id, runtime=runtime)
-    click.echo(f"lead {lead_id} is suspended; `ringback leads reopen {lead_id}` goes on with it")
+        wanted = _wanted(runtime, given, status, closed_reason)
+        if given["dry_run"]:
+            matched = control.count_leads(wanted, runtime=runtime)
+            if given["as_json"]:
+                output.show({"matched": matched, "changed": 0, "left": {}})
+            else:
+                click.echo(f"{matched} leads match; nothing was changed")
+            return
+        with output.Bar(f"{what} leads") as bar:
+            if what == "close":
+                done = control.close_leads(wanted, word=word or "by_hand", on_progress=bar.move, runtime=runtime)
+            elif what == "reopen":
+                done = control.reopen_leads(wanted, on_progress=bar.move, runtime=runtime)
+            elif what == "suspend":
+                done = control.suspend_leads(wanted, reason=reason, on_progress=bar.move, runtime=runtime)
+            else:
+                done = control.resume_leads(wanted, reason=reason, on_progress=bar.move, runtime=runtime)
+    if given["as_json"]:
+        output.show(done)
+    elif given["lead_ids"] and done.matched == 1 and not done.changed:
+        raise RingbackError(f"lead {given['lead_ids'][0]} was left as it is: {', '.join(done.left)}")
+    elif given["lead_ids"] and done.changed == 1 and done.matched == 1:
+        click.echo(f"lead {given['lead_ids'][0]} is {DONE[what]}")
+    else:
+        click.echo(f"{done.matched} leads match, {done.changed} are {DONE[what]}")
+        for why, count in done.left.items():
+            if count:
+                click.echo(f"{count} left as they are: {why}")
+
+
+def _wanted(runtime: Runtime, given: dict[str, Any], status: str | None, closed_reason: str | None) -> LeadFilter:
+    from scheduler.model import CallStatus, LeadStatus
+    from scheduler.rules.zones import normal_region
+    from scheduler.store.leads import LeadFilter
+
+    now = runtime.clock.now()
+    variable = None
+    if given["variable"]:
+        name, equals, value = given["variable"].partition("=")
+        if not equals or not name:
+            raise click.BadParameter("write NAME=VALUE, like segment=vip", param_hint="--variable")
+        variable = (name, value)
+    filtered = LeadFilter(
+        campaign_id=find_campaign_id(runtime.database, given["campaign"]),
+        closed_reason=closed_reason,
+        closed_since=now - given["closed_within"] if given["closed_within"] else None,
+        created_since=now - given["created_within"] if given["created_within"] else None,
+        call_status=CallStatus(given["call_status"]) if given["call_status"] else None,
+        region=normal_region(given["region"]) if given["region"] else None,
+        phone_prefix=given["phone_prefix"],
+        variable=variable,
+        import_id=given["import_id"],
+    )
+    if given["lead_ids"]:
+        if not filtered.is_empty:
+            raise click.UsageError("name leads by id or by filters, not both")
+        return LeadFilter(ids=tuple(given["lead_ids"]))
+    if filtered.is_empty:
+        raise click.UsageError("name leads by id, or say which with a filter such as --campaign")
+    return replace(filtered, status=LeadStatus(status) if status else None)
 
 
 def find_campaign_id(database: Database, key: str | None) -> int | None:
@@ -317,28 +460,3 @@ def _as_json(text: str | None) -> Any:
         return None if text is None else json.loads(text)
     except ValueError:
         return text
-
-
-class _Bar:
-    """A progress bar on stderr, when somebody watches it."""
-
-    def __init__(self, title: str) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-        screen = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-            console=screen, transient=True, disable=not screen.is_terminal,
-        )  # fmt: skip
-        self._task = self._bar.add_task(title, total=None)
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def move(self, done: int, total: int) -> None:
-        self._bar.update(self._task, completed=done, total=total)

@@ -28,6 +28,7 @@ COMMANDS = {
     "schedule": "cli.schedule:schedule",
     "calls": "cli.calls:calls",
     "campaigns": "cli.campaigns:campaigns",
+    "daemons": "cli.daemons:daemons",
     "explain": "cli.explain:explain",
     "stats": "cli.stats:stats",
     "cleanup": "cli.cleanup:cleanup",

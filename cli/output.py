@@ -157,6 +157,39 @@ def share(part: float | None) -> str:
     return "" if part is None else f"{part:.0%}"
 
 
+class Bar:
+    """A progress bar on stderr, when somebody watches it. `in_bytes`: it counts bytes of a file, else things."""
+
+    def __init__(self, title: str, *, in_bytes: bool = False) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        screen = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(),
+            DownloadColumn() if in_bytes else MofNCompleteColumn(), TimeRemainingColumn(),
+            console=screen, transient=True, disable=not screen.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task(title, total=None)
+
+    def __enter__(self) -> Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def move(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total)
+
+
 def console() -> Console:
     from rich.console import Console
 

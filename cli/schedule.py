@@ -109,3 +109,21 @@ def cancel(program: Program, lead_id: int, reason: str) -> None:
         cancelled = operations.cancel_scheduled_calls_for_lead(lead_id, reason, runtime=runtime)
     click.echo(f"{cancelled} scheduled calls of lead {lead_id} cancelled" if cancelled else
                f"nothing was planned for lead {lead_id}")  # fmt: skip
+
+
+@schedule.command()
+@click.argument("schedule_id", metavar="ID", type=click.IntRange(1, 2**63 - 1))
+@click.pass_obj
+def release(program: Program, schedule_id: int) -> None:
+    """Free a row in work whose process is gone, without waiting for its lease to end.
+
+    Whether the call was made is looked up at the provider; it is never simply dialed again.
+
+    \b
+    Example:
+      ringback schedule release 345
+    """
+    from scheduler.service import control
+
+    with program.working() as runtime:
+        click.echo(control.release_call(schedule_id, runtime=runtime))

@@ -505,6 +505,18 @@ def list_daemons(connection: Connection, seen_since: datetime) -> list[ReportRow
     return _rows(connection, query)
 
 
+def list_all_daemons(connection: Connection, *, with_stopped: bool, limit: int) -> list[ReportRow]:
+    """Daemons, newest first, and what they were asked to do."""
+    n = daemons.c
+    query = select(
+        n.id, n.owner, n.host, n.pid, n.status, n.doing, n.wanted, n.provider, n.version, n.ticks, n.started_at,
+        n.last_seen_at,
+    )
+    if not with_stopped:
+        query = query.where(n.status != "stopped")
+    return _rows(connection, query.order_by(n.id.desc()).limit(limit))
+
+
 def list_providers_in_use(connection: Connection) -> list[str]:
     """Names of providers that campaigns which may still dial have chosen."""
     found = connection.execute(

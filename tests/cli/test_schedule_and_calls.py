@@ -128,4 +128,4 @@ def test_what_people_did_is_in_the_audit(ringback: Ringback, runtime: Runtime) -
     ringback.ok("leads", "close", lead_id)
 
     found = [(one.kind, one.actor) for one in find_all(runtime.database, tables.events)]
-    assert found == [("call_recorded", "cli"), ("lead_closed", "cli")]
+    assert found == [("call_recorded", "cli"), ("planned", "cli"), ("lead_closed", "cli")]
