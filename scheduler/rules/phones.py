@@ -81,7 +81,8 @@ def number_facts(number: str) -> NumberFacts:
     if not zones:
         # A number that is possible but not assigned still has a prefix, and the prefix a place.
         zones = _known(phone_zones.time_zones_for_geographical_number(parsed))
-    return NumberFacts(country=phonenumbers.region_code_for_number(parsed) or _main_country(parsed), zones=zones)
+    country = phonenumbers.region_code_for_number(parsed)
+    return NumberFacts(country=country if country not in (None, "001") else _main_country(parsed), zones=zones)
 
 
 def _known(zones: Iterable[str]) -> tuple[str, ...]:

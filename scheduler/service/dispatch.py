@@ -398,6 +398,7 @@ class Dispatcher:
         self._own_up(given_up, now)
 
     def _judge_providers(self, batch: Sequence[Dialed], now: datetime) -> None:
+        happenings: list[Happening] = []
         for one in batch:
             name, answer = one.job.provider, one.answer
             before = self.breakers.get(name, Breaker())
@@ -412,13 +413,20 @@ class Dispatcher:
                 after = before.succeeded()
             self.breakers[name] = after
             if after.is_open(now) and not before.is_open(now):
-                rest = (after.open_until - now).total_seconds() if after.open_until else 0
-                self.reporter.breaker(
-                    now, provider=name, is_open=True,
-                    reason=f"left alone for {rest:g} s, then asked once: {getattr(answer, 'reason', '')}",
-                )
+                until = after.open_until or now
+                why = f"left alone for {(until - now).total_seconds():g} s, then asked once"
+                why += f": {getattr(answer, 'reason', '')}"
+                self.reporter.breaker(now, provider=name, is_open=True, reason=why)
+                happenings.append(self._of_breaker("breaker_open", name, why, until=until.isoformat()))
             elif before.pace is not None and after.pace is None:
                 self.reporter.breaker(now, provider=name, is_open=False, reason="answers again; full pace")
+                happenings.append(self._of_breaker("breaker_closed", name, "answers again"))
+        if happenings:  # for `ringback alerts`, which runs in another process; nothing hangs on it
+            with contextlib.suppress(DatabaseUnavailable):
+                self.runtime.database.transact(lambda connection: journal.add_events(connection, happenings, now))
+
+    def _of_breaker(self, kind: str, provider: str, reason: str, **details: str) -> Happening:
+        return Happening(kind=kind, actor=self.owner, reason=reason, details={"provider": provider, **details})
 
     def _hang_up_late(self, late: Sequence[Dialed], now: datetime) -> None:
         for one in late:
