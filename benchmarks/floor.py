@@ -112,7 +112,23 @@ def take(cursor: pymysql.cursors.Cursor, campaign_id: int) -> list[tuple[int, in
         ],
     )
     cursor.execute("UPDATE leads SET call_status = 'selected', updated_at = %s WHERE id IN %s", (now, leads))
+    write_steps(cursor, campaign_id, "dialed", "attempt 1, phone 1", taken, now)
     return taken
+
+
+def write_steps(
+    cursor: pymysql.cursors.Cursor, campaign_id: int, kind: str, reason: str,
+    taken: list[tuple[int, int, int, str]], now: datetime,
+) -> None:
+    """The audit keeps each step of each lead, with the version of the rules that decided it."""
+    cursor.executemany(
+        "INSERT INTO events (at, kind, actor, lead_id, campaign_id, schedule_id, reason, rule_version)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        [(now, kind, MARK, lead_id, campaign_id, row_id, reason, VERSION) for row_id, lead_id, _, _ in taken],
+    )
+
+
+VERSION = f"{'0' * 24}.{'0' * 24}.2026a"
 
 
 def finish(cursor: pymysql.cursors.Cursor, campaign_id: int, taken: list[tuple[int, int, int, str]]) -> None:
@@ -142,6 +158,7 @@ def finish(cursor: pymysql.cursors.Cursor, campaign_id: int, taken: list[tuple[i
             for _, lead_id, number, _ in taken
         ],
     )
+    write_steps(cursor, campaign_id, "planned", f"no_answer; {reason}", taken, now)
 
 
 if __name__ == "__main__":
