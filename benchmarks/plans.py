@@ -9,6 +9,7 @@ to and explained with the values it had. Marked are those that read all of a lar
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,11 @@ from scheduler.service.follow import Follower
 from scheduler.service.upkeep import Upkeep
 from scheduler.store.database import Database
 
+CAPS = json.dumps({
+    "windows": {"all": [["00:00", "24:00"]]},
+    "caps": [{"max": 3, "per": {"days": 7}, "by": key} for key in ("phone", "lead", "debt")]
+    + [{"max": 100_000, "per": {"hours": 24}, "by": key} for key in ("campaign", "group")],
+})
 MANY = 1_000
 """Rows read in full that are worth a mark."""
 
@@ -69,6 +75,21 @@ def seed(database: Database, rows: int) -> None:
     add_waiting(database, busy, rows, first=0, at=now + timedelta(days=3))
     add_waiting(database, resting, rows // 4, first=rows, at=now - timedelta(days=1))
     add_leads(database, busy, 50, first=FAR_AHEAD)
+    capped, broke = add_campaigns(database, ["benchmark-capped", "benchmark-broke"])
+    add_leads(database, capped, 2_500, first=FAR_AHEAD + 100)
+    add_leads(database, broke, 50, first=FAR_AHEAD + 5_000)
+    account = "(SELECT id FROM accounts WHERE code = :code)"
+    for statement, values in (
+        ("DELETE FROM accounts WHERE code LIKE 'benchmark%'", {}),
+        ("INSERT INTO accounts (code, name, billing_type, balance) VALUES ('benchmark', 'b', 'minutes', 100000)", {}),
+        ("INSERT INTO accounts (code, name, billing_type, balance) VALUES ('benchmark-broke', 'b', 'minutes', 0)", {}),
+        (f"UPDATE campaigns SET account_id = {account}, call_settings = :caps, group_name = 'b' WHERE id = :key",
+         {"key": capped, "caps": CAPS, "code": "benchmark"}),
+        (f"UPDATE campaigns SET account_id = {account} WHERE id = :key", {"key": broke, "code": "benchmark-broke"}),
+        ("UPDATE leads SET priority = id % 5, variables = JSON_OBJECT('debt', id % 50) WHERE campaign_id = :key",
+         {"key": capped}),
+    ):
+        database.transact(lambda connection: connection.execute(text(statement), values))  # noqa: B023
     history = add_campaign(database, "benchmark-history", status="completed")
     add_waiting(database, history, rows // 2, first=2 * rows, at=now - timedelta(days=5))
     old = {"key": history, "ago": (now - timedelta(days=5)).strftime("%Y-%m-%d %H:%M:%S")}

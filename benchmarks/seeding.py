@@ -169,6 +169,7 @@ def remove_all(database: Database) -> None:
         f"DELETE FROM call_schedule WHERE campaign_id IN {ours}",
         f"DELETE FROM lead_phones WHERE lead_id IN (SELECT id FROM leads WHERE campaign_id IN {ours})",
         f"DELETE FROM leads WHERE campaign_id IN {ours}",
+        f"DELETE FROM events WHERE campaign_id IN {ours}",
         f"DELETE FROM rule_versions WHERE campaign_id IN {ours}",
         f"DELETE FROM campaigns WHERE code LIKE '{MARK}%'",
     ):
