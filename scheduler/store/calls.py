@@ -321,23 +321,29 @@ def take_due_of(connection: Connection, limits: Mapping[int | None, int], now: d
 
 
 def list_ranked(connection: Connection, campaign_ids: Collection[int | None]) -> set[int | None]:
-    """Of these campaigns (None: leads without one), those with leads of different priority: two seeks each."""
-    def any_lead(of: Any, *also: Any) -> Any:
-        return select(L.id).where(of, *also).limit(1).scalar_subquery()
+    """Of these campaigns (None: leads without one), those with leads of different priority: two seeks each.
 
+    Asked for by their ends: `priority > 0` inside a dependent subquery would read every lead of the campaign.
+    """
     ids = [one for one in campaign_ids if one is not None]
     ranked: set[int | None] = set()
     if ids:
         of = L.campaign_id == C.id
-        ranked |= set(connection.execute(select(C.id).where(ids_in(C.id, ids), or_(
-            any_lead(of, L.priority > 0).is_not(None), any_lead(of, L.priority < 0).is_not(None),
-        ))).scalars())
+        rows = connection.execute(
+            select(C.id, _first_priority(of, L.priority), _first_priority(of, L.priority.desc()))
+            .where(ids_in(C.id, ids))
+        )
+        ranked |= {row[0] for row in rows if {row[1], row[2]} - {0, None}}
     if None in campaign_ids:
         of = L.campaign_id.is_(None)
-        found = connection.execute(select(any_lead(of, L.priority > 0), any_lead(of, L.priority < 0))).one()
-        if found != (None, None):
+        ends = connection.execute(select(_first_priority(of, L.priority), _first_priority(of, L.priority.desc()))).one()
+        if set(ends) - {0, None}:
             ranked.add(None)
     return ranked
+
+
+def _first_priority(of: Any, order: Any) -> Any:
+    return select(L.priority).where(of).order_by(order).limit(1).scalar_subquery()
 
 
 OLDEST = 2000
