@@ -18,7 +18,7 @@ from scheduler.model import AttemptState, Campaign, CampaignStatus, Happening, L
 from scheduler.providers.base import CallReport, Phase
 from scheduler.rules.eligibility import zones_of
 from scheduler.rules.hours import wall_to_utc, zone_info
-from scheduler.rules.phones import to_e164
+from scheduler.rules.phones import may_be_dialed, to_e164
 from scheduler.rules.policy import read_config, read_config_value
 from scheduler.rules.retry import Ended, Reschedule
 from scheduler.rules.zones import normal_region
@@ -87,6 +87,10 @@ def add_lead(
 
     def work(connection: Connection) -> int:
         found = _campaign_to_fill(connection, campaign) if campaign else None
+        allowed = _allowed_countries(connection, found)
+        for number in numbers:
+            if (why := may_be_dialed(number, allowed)) is not None:
+                raise InvalidValue("telefono", number, f"it must not be dialed: {why}")
         lead_id = leads.insert_lead(
             connection, {**values, "campaign_id": found.id if found else None, "created_at": now, "updated_at": now},
             numbers,
@@ -132,6 +136,12 @@ def reopen_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | N
             raise Conflict(
                 f"lead {lead_id} has a number on the do-not-call list; take it out of do_not_call before reopening"
             )
+        of = campaigns.read_campaigns(connection, [lead.campaign_id] if lead.campaign_id else []).get(lead.campaign_id or 0)
+        if of is not None and of.status is CampaignStatus.CANCELLED:
+            raise Conflict(f"lead {lead_id} belongs to campaign {of.code}, which is cancelled for good; move it to another")
+        policy = RuleBook().read_for(connection, {lead.campaign_id}).policy(lead.campaign_id)
+        if (until := past_last_date(lead, policy, now)) is not None:
+            raise Conflict(f"the last date to call lead {lead_id} was {until.value} ({until.source}); set a later one first")
         leads.set_lead_status(
             connection, lead_id, LeadStatus.OPEN, reason=None, closed_at=None, now=now, leaving=[lead.status]
         )
@@ -404,6 +414,11 @@ def _campaign_to_fill(connection: Connection, key: str) -> Campaign:
     if found.status is CampaignStatus.CANCELLED:
         raise Conflict(f"campaign {found.code} is cancelled, so no lead can be added to it")
     return found
+
+
+def _allowed_countries(connection: Connection, campaign: Campaign | None) -> tuple[str, ...]:
+    rules = RuleBook().read(connection, [campaign] if campaign else [])
+    return rules.policy(campaign.id if campaign else None).allowed_countries.value
 
 
 def _plan(connection: Connection, lead: Lead, at: datetime, reason: str, now: datetime, number: int = 1) -> int:
