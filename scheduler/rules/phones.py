@@ -126,7 +126,7 @@ DEAR_KINDS = {"premium_rate": "a premium-rate", "shared_cost": "a shared-cost", 
 """Kinds of line that fraudsters earn by, with how to speak of them. They are never dialed."""
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def line_kind(number: str) -> str:
     """mobile, fixed, fixed_or_mobile, toll_free, premium_rate, shared_cost, voip ..., or unknown."""
     try:
@@ -135,7 +135,7 @@ def line_kind(number: str) -> str:
         return "unknown"
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def may_be_dialed(number: str, allowed_countries: tuple[str, ...] = ()) -> str | None:
     """None, or why a call to this E.164 number is refused: toll fraud lives on calls to dear or unknown places.
 
