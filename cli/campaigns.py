@@ -14,6 +14,8 @@ from scheduler.errors import RingbackError
 
 F = TypeVar("F", bound=Callable[..., Any])
 STATUSES = ("active", "paused", "cancelled", "completed")
+SHOWN = 10
+"""So many calls that go on are named one by one."""
 
 
 @click.group()
@@ -55,7 +57,7 @@ def _plan_options(command: F) -> F:
 @click.argument("name")
 @click.option("--code", help="Its public name, e.g. autumn-2027; made up when left out.")
 @click.option("--priority", type=int, default=0, show_default=True, help="Higher is served first.")
-@click.option("--paused", is_flag=True, help="It places no calls until `campaigns resume`.")
+@click.option("--paused", "--inactive", "paused", is_flag=True, help="It places no calls until `campaigns resume`.")
 @_plan_options
 @output.json_option
 @click.pass_obj
@@ -69,7 +71,7 @@ def create(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Create an active campaign and print its code.
+    """Create a campaign, active unless --paused, and print its code.
 
     \b
     Examples:
@@ -201,7 +203,8 @@ def resume(program: Program, campaign: str) -> None:
 def cancel(program: Program, campaign: str, reason: str, hangup: bool, as_json: bool) -> None:
     """End a campaign for good: nothing more is dialed and its leads are closed. It cannot be undone.
 
-    Calls in progress go on to their end, and nothing follows them.
+    Suspended leads and those managed by hand are closed too. Calls in progress go on to their end, and nothing
+    follows them; with --hangup live ones are ended now.
 
     \b
     Example:
@@ -218,7 +221,11 @@ def cancel(program: Program, campaign: str, reason: str, hangup: bool, as_json: 
     if done.hung_up:
         click.echo(f"{done.hung_up} live calls were hung up")
     if done.still_open:
-        click.echo(f"{done.still_open} calls in progress go on to their end; nothing follows them")
+        click.echo(f"{len(done.still_open)} calls in progress go on to their end, and nothing follows them:")
+    for one in done.still_open[:SHOWN]:
+        click.echo(f"  attempt {one.attempt_id} to lead {one.lead_id} is {one.state}")
+    if len(done.still_open) > SHOWN:
+        click.echo(f"  and {len(done.still_open) - SHOWN} more; see `ringback calls list --open`")
 
 
 @campaigns.command("pause-all")

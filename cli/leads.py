@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from cli.instants import HELP as INSTANT_HELP
 from cli.instants import read_instant, read_span
 
 if TYPE_CHECKING:
+    from scheduler.service.imports import ImportReport
     from scheduler.service.runtime import Runtime
     from scheduler.store.database import Database
     from scheduler.store.leads import LeadFilter
@@ -42,33 +44,45 @@ def leads() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--campaign", metavar="CODE", help="Put them into this campaign (code or id).")
 @click.option("--default-country", metavar="CC", help="Country of numbers without +. [RINGBACK_DEFAULT_COUNTRY]")
-@click.option("--encoding", default="utf-8-sig", show_default=True, help="How its letters are encoded, e.g. cp1252.")
+@click.option("--map", "column_map", metavar="FIELD=HEADER", multiple=True,
+              help='What a column means, such as phone="Celular" or variable:debt="Monto". Repeat it for several.')
+@click.option("--sheet", metavar="NAME", help="Sheet of an .xlsx file; else the first visible one with phones.")
+@click.option("--encoding", default="utf-8-sig", show_default=True, help="How a CSV is encoded, e.g. cp1252.")
 @click.option("--delimiter", metavar="CHAR", help="Between fields; comma, semicolon and tab are recognised.")
+@click.option("--deadline", "--fecha-limite", "deadline", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE",
+              help="Last date to call, for rows that name none.")
+@click.option("--deadline-days", type=int, metavar="N", help="The same, N days from today.")
+@click.option("--skip-known", is_flag=True, help="Leave out numbers that other campaigns have.")
 @click.option("--rejects", type=click.Path(path_type=Path), help="Where rows that cannot be used go.")
-@click.option("--dry-run", is_flag=True, help="Read and judge every row, write nothing.")
+@click.option("--verdicts", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write a line for every row: verdict, numbers, kind of line, country, zones, reason.")
+@click.option("--dry-run", is_flag=True, help="Read and judge every row, add nothing.")
 @output.json_option
 @click.pass_context
 def import_(
     ctx: click.Context,
+    /,
     file: Path,
-    campaign: str | None,
     default_country: str | None,
-    encoding: str,
-    delimiter: str | None,
+    deadline: datetime | None,
     rejects: Path | None,
+    verdicts: Path | None,
     dry_run: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
-    """Add leads from a CSV file and plan their first calls.
+    """Add leads from a CSV or Excel (.xlsx) file and plan their first calls.
 
-    The first line names the columns, in English or Spanish: name/nombre, last_name/apellidos,
-    phone/telefono, telefono2, email, time_zone, region... A row that cannot be used goes into the rejects
-    file with its line, field and reason; the others are added. A number that is there already is not added
-    again, so the same file may be imported twice.
+    The header names the columns, in English or Spanish: name/nombre, last_name/apellidos,
+    phone/telefono, telefono2, email, time_zone, region... or --map says what they mean; any other column is a
+    variable for the voice agent. A row that cannot be used goes into the rejects file with its line, field and
+    reason; the others are added. A number that is there already is not added again, so the same file may be
+    imported twice. `ringback imports undo` takes an import back.
 
     \b
-    Example:
+    Examples:
       ringback leads import examples/leads.csv --default-country CL
+      ringback leads import debtors.xlsx --campaign autumn --map phone=Celular --deadline-days 30 --dry-run
     """
     from scheduler.service import imports
 
@@ -76,23 +90,19 @@ def import_(
     with program.working() as runtime, output.Bar(f"reading {file.name}", in_bytes=True) as bar:
         report = imports.import_leads(
             file,
-            campaign=campaign,
             default_country=default_country or runtime.settings.default_country,
-            encoding=encoding,
-            delimiter=delimiter,
+            deadline=deadline.date() if deadline else None,
             rejects_path=rejects,
+            verdicts_path=verdicts,
             dry_run=dry_run,
             on_progress=bar.move,
             runtime=runtime,
+            **given,
         )
     if as_json:
         output.show(report)
     else:
-        done = "would be added" if dry_run else "added"
-        click.echo(
-            f"{file.name}: {report.read} rows read, {report.added} leads {done}, {report.duplicates} known already, "
-            f"{report.rejected} rejected"
-        )
+        _show_report(file, report, dry_run=dry_run)
     for warning in report.warnings:
         output.tell(warning)
     if not as_json:
@@ -103,8 +113,24 @@ def import_(
             output.tell(f"... and {more} more")
     if report.rejects_path:
         output.tell(f"what was left out and why: {report.rejects_path}")
+    if report.verdicts_path:
+        output.tell(f"the verdict on every row: {report.verdicts_path}")
     nothing_usable = report.rejected and not report.added and not report.duplicates
     ctx.exit(1 if nothing_usable else 0)
+
+
+def _show_report(file: Path, report: ImportReport, *, dry_run: bool) -> None:
+    done = "would be added" if dry_run else "added"
+    click.echo(
+        f"{file.name}: {report.read} rows read, {report.added} leads {done}, {report.duplicates} known already, "
+        f"{report.rejected} rejected"
+    )
+    click.echo(f"  verdicts: {output.words(report.verdicts)}")
+    for name in ("kinds", "countries", "zones"):
+        if counts := getattr(report, name):
+            click.echo(f"  {name}: {output.printable(output.words(counts))}")
+    if report.import_id is not None and report.added:
+        click.echo(f"  import {report.import_id}; `ringback imports undo {report.import_id}` takes it back")
 
 
 @leads.command()
@@ -245,12 +271,14 @@ def _filter_options(command: F) -> F:
         click.option("--campaign", metavar="CODE", help="All of this campaign (code or id)."),
         click.option("--closed-within", metavar="SPAN", callback=read_span, help="All closed within 24h, 7d, 90m."),
         click.option("--created-within", metavar="SPAN", callback=read_span, help="All added within that time."),
+        click.option("--created-before", metavar="SPAN", callback=read_span, help="All added longer ago than that."),
         click.option("--call-status", type=click.Choice(CALL_STATUSES), help="All whose last call ended so."),
         click.option("--region", metavar="CODE", help="All of a country or region, such as ES or ES-CT."),
         click.option("--phone-prefix", metavar="+569", help="All whose first number begins so."),
         click.option("--variable", metavar="NAME=VALUE", help="All that have this variable."),
         click.option("--import", "import_id", type=click.IntRange(1), help="All that this import brought."),
         click.option("--dry-run", is_flag=True, help="Say how many match, change nothing."),
+        click.option("--yes", is_flag=True, help="Do not ask first; asked is only on a terminal, for several leads."),
         output.json_option,
     )):
         command = option(command)
@@ -259,6 +287,7 @@ def _filter_options(command: F) -> F:
 
 @leads.command()
 @_filter_options
+@click.option("--status", type=click.Choice(("open", "suspended")), help="All in this status.")
 @click.option("--reason", default="by_hand", show_default=True, help="Why, in a word; it is kept as closed_reason.")
 @click.pass_obj
 def close(program: Program, /, reason: str, **given: Any) -> None:
@@ -344,9 +373,9 @@ def resume(program: Program, /, reason: str | None, **given: Any) -> None:
 
 def _only_one(given: dict[str, Any]) -> int | None:
     """The lead that a command names, where it names one alone and asks for nothing special."""
-    filters = ("campaign", "closed_within", "created_within", "call_status", "region", "phone_prefix", "variable",
-               "import_id", "dry_run", "as_json")  # fmt: skip
-    if len(given["lead_ids"]) != 1 or any(given[name] for name in filters):
+    filters = ("campaign", "status", "closed_within", "created_within", "created_before", "call_status", "region",
+               "phone_prefix", "variable", "import_id", "dry_run", "as_json")  # fmt: skip
+    if len(given["lead_ids"]) != 1 or any(given.get(name) for name in filters):
         return None
     return int(given["lead_ids"][0])
 
@@ -371,6 +400,10 @@ def _change(
             else:
                 click.echo(f"{matched} leads match; nothing was changed")
             return
+        if sys.stdin.isatty() and not given["yes"]:
+            matched = control.count_leads(wanted, runtime=runtime)
+            if matched > 1:
+                click.confirm(f"{what} {matched} leads?", abort=True, err=True)
         with output.Bar(f"{what} leads") as bar:
             if what == "close":
                 done = control.close_leads(wanted, word=word or "by_hand", on_progress=bar.move, runtime=runtime)
@@ -407,9 +440,11 @@ def _wanted(runtime: Runtime, given: dict[str, Any], status: str | None, closed_
         variable = (name, value)
     filtered = LeadFilter(
         campaign_id=find_campaign_id(runtime.database, given["campaign"]),
+        status=LeadStatus(given["status"]) if given.get("status") else None,
         closed_reason=closed_reason,
         closed_since=now - given["closed_within"] if given["closed_within"] else None,
         created_since=now - given["created_within"] if given["created_within"] else None,
+        created_before=now - given["created_before"] if given["created_before"] else None,
         call_status=CallStatus(given["call_status"]) if given["call_status"] else None,
         region=normal_region(given["region"]) if given["region"] else None,
         phone_prefix=given["phone_prefix"],
@@ -422,7 +457,7 @@ def _wanted(runtime: Runtime, given: dict[str, Any], status: str | None, closed_
         return LeadFilter(ids=tuple(given["lead_ids"]))
     if filtered.is_empty:
         raise click.UsageError("name leads by id, or say which with a filter such as --campaign")
-    return replace(filtered, status=LeadStatus(status) if status else None)
+    return replace(filtered, status=LeadStatus(status)) if status else filtered
 
 
 def find_campaign_id(database: Database, key: str | None) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,6 +51,7 @@ class Reporter:
         self._unsaid = Counter("ringback_unsaid", "Happenings that could not be told", registry=self.registry)
         self._breaker = Gauge("ringback_breaker_open", "1 while a provider is left alone", ["provider"],
                               registry=self.registry)
+        self._alert = Gauge("ringback_alert", "1 while such an alert is raised", ["code"], registry=self.registry)
 
     # --- calls -----------------------------------------------------------------------------------
 
@@ -119,6 +120,11 @@ class Reporter:
 
     def campaign(self, at: datetime, *, code: str, text: str) -> None:
         self._say(at, "info", "campaign", f"campaign {code} {text}")
+
+    def alerts(self, raised: Mapping[str, bool]) -> None:
+        """Which alerts are raised, by code: all of them, so that those that are over go back to 0."""
+        for code, is_raised in raised.items():
+            self._alert.labels(code).set(1 if is_raised else 0)
 
     # --- the daemon ------------------------------------------------------------------------------
 

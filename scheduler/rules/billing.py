@@ -117,7 +117,6 @@ def read_terms(billing: BillingType, written: Mapping[str, Amount | None]) -> di
 def _read_calls(value: Amount) -> int:
     text = str(value).strip()
     if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= MOST_CALLS:
-        raise InvalidValue(
-            "max_concurrent_calls", text, f"write a whole number from 1 to {MOST_CALLS}; to stop its calls close the account"
-        )  # fmt: skip
+        right = f"write a whole number from 1 to {MOST_CALLS}; to stop its calls, close the account"
+        raise InvalidValue("max_concurrent_calls", text, right)
     return int(text)

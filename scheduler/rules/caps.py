@@ -36,7 +36,7 @@ CLASSES_OF: Mapping[str, tuple[str, ...]] = {
     "callback": ("conversation", "answered_live"),
     "do_not_call": ("refused", "conversation", "answered_live"),
     "hang_up": ("answered_live",),
-    "voicemail": ("machine",),
+    "voicemail": ("machine", "message_left"),  # that no message was left must be known, not assumed
     "invalid_number": ("failed",),
     "cancelled": (),
 }
@@ -190,16 +190,19 @@ def words_counted(outcomes: Iterable[str]) -> tuple[str, ...]:
 
 
 def longest_memory(caps: Iterable[Cap], cooldowns: Iterable[Cooldown]) -> timedelta:
-    """How far back calls must be known, with a day to spare for the zones."""
+    """How far back the beginnings of calls must be known."""
     periods = [*(cap.period for cap in caps), *(cooldown.wait for cooldown in cooldowns)]
-    return max((_longest(one) for one in periods), default=timedelta(0))
+    return max((_longest(one) + _SPARE for one in periods), default=timedelta(0))
+
+
+_SPARE = timedelta(days=2)
+"""For the zones, and for a silence that begins only with the end of a call: the longest lasts a day."""
 
 
 def _longest(period: Period) -> timedelta:
     if isinstance(period, Hours):
         return timedelta(hours=period.n)
-    days = period.n if isinstance(period, Days) else {"day": 1, "week": 7, "month": 31}[period.unit]
-    return timedelta(days=days + 2)
+    return timedelta(days=period.n if isinstance(period, Days) else {"day": 1, "week": 7, "month": 31}[period.unit])
 
 
 def next_release(
@@ -336,7 +339,7 @@ def parse_cooldowns(value: object, field: str = "cooldowns") -> tuple[Cooldown, 
 
 
 def parse_history(value: object, field: str = "history") -> tuple[PastCall, ...]:
-    """Read [{"at": "2027-06-10T13:00:00Z", "outcome": "no_answer", "lead": "L1", "phone": "P1"}]."""
+    """Read [{"at": "2027-06-10T13:00:00Z", "outcome": "no_answer", "lead": "L1", "phone": "P1"}], `ended_at` too."""
     return tuple(_parse_past_call(item, where) for item, where in _items(value, field))
 
 
@@ -371,13 +374,14 @@ def _parse_cooldown(value: object, field: str) -> Cooldown:
 
 
 def _parse_past_call(value: object, field: str) -> PastCall:
-    mapping = _keyed(value, field, ("at", "outcome", *KEYS, "channel"))
-    outcome = mapping.get("outcome")
+    mapping = _keyed(value, field, ("at", "ended_at", "outcome", *KEYS, "channel"))
+    outcome, ended_at = mapping.get("outcome"), mapping.get("ended_at")
     keys = {key: _parse_key(mapping.get(key), f"{field}.{key}") for key in KEYS}
     made = PastCall(
         at=parse_instant(mapping.get("at"), f"{field}.at"),
         outcome=None if outcome is None else _known_outcome(outcome, f"{field}.outcome"),
         channel=_parse_channel(mapping, field) or "voice",
+        ended_at=None if ended_at is None else parse_instant(ended_at, f"{field}.ended_at"),
     )
     return replace(made, **keys)  # type: ignore[arg-type]
 

@@ -63,6 +63,29 @@ class Holidays:
 NO_HOLIDAYS = Holidays()
 
 
+@lru_cache(maxsize=4096)
+def narrow_holidays(holidays: Holidays, country: str | None, region: str | None) -> Holidays:
+    """The calendars that bind one lead.
+
+    Where calendars of the lead's country are listed, only those bind it: a list for six countries must
+    not shut each of them on the holidays of all. A bare country code is read with the lead's region. A
+    lead whose country is not listed, or not known, keeps every listed calendar: never call too much.
+    """
+    own = tuple(code for code in holidays.calendars if country and code[:2] == country)
+    if not own:
+        return holidays
+    narrowed = []
+    for code in own:
+        if len(code) == 2 and region and "-" in region:
+            try:
+                narrowed.append(Holidays.parse(region, field="region").calendars[0])
+                continue
+            except InvalidValue:
+                pass  # the holiday data does not know this region: its country's calendar then
+        narrowed.append(code)
+    return Holidays(tuple(dict.fromkeys(narrowed)), holidays.dates, holidays.workdays)
+
+
 def _parse_object(value: Mapping[object, object], field: str) -> Holidays:
     known = {"calendars", "dates", "except"}
     for key in value:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from scheduler.errors import InvalidSettings, InvalidValue
 from scheduler.model import RETRYABLE_OUTCOMES, Outcome
 from scheduler.rules.caps import Cap, Cooldown, parse_caps, parse_cooldowns, parse_spacing
-from scheduler.rules.holiday_calendars import Holidays
+from scheduler.rules.holiday_calendars import Holidays, narrow_holidays
 from scheduler.rules.hours import HoursRule, Span, Windows, tzdata_version, zone_info
 from scheduler.rules.phones import read_countries
 from scheduler.rules.presets import Preset, find_preset
@@ -493,14 +493,14 @@ class Policy:
             if getattr(settings, name) is not None:
                 found.append(f"call_settings.{name}")
         preset = settings.found_preset
-        if preset is not None and preset.windows is not None:
+        if preset is not None:
             found.append(f"call_settings.preset ({preset.name})")
-        elif settings.windows is None:
+        if settings.windows is None and (settings.span or preset is None or preset.windows is None):
             if settings.span is None:
                 found.append("scheduler_config.working_hours_start and _end")
             if settings.days_of_week is None:
                 found.append("scheduler_config.working_days")
-        if settings.holidays is None and preset is None and self.config.values.get("holidays"):
+        if settings.holidays is None and self.config.values.get("holidays"):
             found.append("scheduler_config.holidays")
         return ", ".join(found)
 
@@ -514,16 +514,16 @@ class Policy:
 
     def _hours_rules(self, where: LeadZones) -> tuple[HoursRule, ...]:
         """The campaign's hours and its preset's, which must both be open; where only the preset has hours, they
-        stand in the place of the installation's.
+        stand in the place of the installation's. Holidays of the campaign or the installation are shut all the same.
         """
-        preset = self.settings.found_preset
+        settings, preset = self.settings, self.settings.found_preset
         rules = []
-        if preset is None or preset.windows is None or self.settings.windows is not None or self.settings.span:
+        if preset is None or preset.windows is None or settings.windows is not None or settings.span:
             rules.append(self._hours_rule(where))
-        elif self.settings.days_of_week or self.settings.close_margin_s or self.settings.holidays is not None:
+        elif settings.days_of_week or self._holidays_for(where):
             rules.append(self._hours_rule(where, Span(0, DAY_SECONDS)))
-        if preset is not None and preset.windows is not None:
-            rules.append(preset.hours_rule(where, timedelta(seconds=self.settings.close_margin_s or 0)))
+        if preset is not None:
+            rules.extend(preset.hours_rules(where, timedelta(seconds=settings.close_margin_s or 0)))
         return tuple(rules)
 
     @cached_property
@@ -606,6 +606,8 @@ class Policy:
     def fingerprint(self) -> Fingerprint:
         """Of the rules in force, and apart from the others of those that say when calls may be placed."""
         settings = self.settings.model_dump(mode="json", exclude_none=True)
+        if (preset := self.settings.found_preset) is not None:  # a release may know it differently
+            settings["preset"] = [preset.name, preset.clock, preset.as_call_settings()]
         return Fingerprint(
             rules=_hash(self.config.texts, {**settings, "call_until": self.call_until, "group": self.group}),
             hours=_hash(
@@ -653,30 +655,7 @@ def _hash(config: Mapping[str, str], settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-@lru_cache(maxsize=4096)
-def narrow_holidays(holidays: Holidays, country: str | None, region: str | None) -> Holidays:
-    """The calendars that bind one lead.
-
-    Where calendars of the lead's country are listed, only those bind it: a list for six countries must
-    not shut each of them on the holidays of all. A bare country code is read with the lead's region. A
-    lead whose country is not listed, or not known, keeps every listed calendar: never call too much.
-    """
-    own = tuple(code for code in holidays.calendars if country and code[:2] == country)
-    if not own:
-        return holidays
-    narrowed = []
-    for code in own:
-        if len(code) == 2 and region and "-" in region:
-            try:
-                narrowed.append(Holidays.parse(region, field="region").calendars[0])
-                continue
-            except InvalidValue:
-                pass  # the holiday data does not know this region: its country's calendar then
-        narrowed.append(code)
-    return Holidays(tuple(dict.fromkeys(narrowed)), holidays.dates, holidays.workdays)
-
-
 __all__ = [
-    "CONFIG_KEYS", "CallSettings", "Config", "Policy", "Setting", "narrow_holidays", "read_call_settings",
-    "read_config", "read_config_value",
+    "CONFIG_KEYS", "CallSettings", "Config", "Policy", "Setting", "read_call_settings", "read_config",
+    "read_config_value",
 ]

@@ -2,7 +2,7 @@
 
 What must stay true: once a pause or a cancel has returned, no take of that campaign follows, because both
 lock the row that a take locks; a cancelled campaign stays cancelled; work over many leads is done in short
-transactions, so that daemons go on beside it, and one that is cut in the middle can simply be repeated.
+transactions, so that daemons go on beside it; cut in the middle, it is repeated, or upkeep does the rest.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from scheduler.errors import Conflict, InvalidValue, NotFound, ProviderError
 from scheduler.model import (
+    Attempt,
     AttemptState,
     Campaign,
     CampaignStatus,
@@ -24,15 +25,16 @@ from scheduler.model import (
     Hold,
     Lead,
     LeadStatus,
+    ScheduledCall,
     ScheduleStatus,
 )
 from scheduler.rules.eligibility import latest_date, phones_of, zones_of
 from scheduler.rules.hours import zone_info
-from scheduler.rules.policy import CallSettings, Policy, read_call_settings
+from scheduler.rules.policy import CallSettings, Policy, Setting, read_call_settings
 from scheduler.service.outcomes import planned_row
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
-from scheduler.service.upkeep import first_call, plan_again
+from scheduler.service.upkeep import close_open_leads, first_call, plan_again
 from scheduler.store import accounts, calls, campaigns, journal, leads, settings
 from scheduler.store.calls import Move
 from scheduler.store.database import Connection
@@ -40,9 +42,10 @@ from scheduler.store.leads import LeadFilter
 
 ACTOR = "cli"
 CHUNK = 500
+PAGE = 2000
 WITH_ALL = "paused with all"
 """How the reason of a campaign begins that was paused together with everything."""
-RUNNING = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED, CampaignStatus.COMPLETED)
+NOT_CANCELLED = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED, CampaignStatus.COMPLETED)
 Progress = Callable[[int, int], None]
 
 
@@ -122,22 +125,34 @@ def edit_campaign(
     runtime = runtime or shared_runtime()
     now = runtime.clock.now()
 
-    def work(connection: Connection) -> Edited:
-        campaign = _get_campaign(connection, key)
+    def look(connection: Connection, lock: bool = False) -> tuple[Campaign, dict[str, tuple[Any, Any]]]:
+        campaign = _get_campaign(connection, key, lock=lock)
         if campaign.status is CampaignStatus.CANCELLED:
             raise Conflict(f"campaign {campaign.code} is cancelled for good; create a new one")
         values = _values(connection, plan, campaign, runtime, now)
         before = campaigns.read_values(connection, campaign.id, list(values))
-        changes = {name: (before[name], value) for name, value in values.items() if before[name] != value}
-        waiting, moved = _effect(connection, campaign, values, now) if "call_settings" in changes else (0, 0)
-        if changes and not dry_run:
-            campaigns.change_campaign(connection, campaign.id, {name: values[name] for name in changes})
-            _record(connection, "campaign_edited", now, campaign.id, ", ".join(changes), details={
-                name: {"before": old, "after": new} for name, (old, new) in changes.items()
-            })
-        return Edited(campaign.code, changes, waiting, moved)
+        return campaign, {name: (before[name], value) for name, value in values.items() if before[name] != value}
 
-    return runtime.database.transact(work)
+    def write(connection: Connection) -> tuple[Campaign, dict[str, tuple[Any, Any]]]:
+        campaign, changes = look(connection, lock=True)
+        if changes:
+            campaigns.change_campaign(connection, campaign.id, {name: new for name, (_, new) in changes.items()})
+            _record(connection, "campaign_edited", now, campaign.id, ", ".join(changes), details={
+                name: {"before": _plain(old), "after": _plain(new)} for name, (old, new) in changes.items()
+            })
+        return campaign, changes
+
+    campaign, changes = runtime.database.read(look)
+    waiting = moved = 0
+    if "call_settings" in changes:  # told by what is in force until now, so before it is written
+        waiting, moved = _effect(runtime, campaign, changes["call_settings"][1], now)
+    if changes and not dry_run:
+        campaign, changes = runtime.database.transact(write)
+    return Edited(campaign.code, changes, waiting, moved)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _values(
@@ -211,31 +226,37 @@ def _document(plan: CampaignPlan, campaign: Campaign | None) -> dict[str, Any] |
         base = read_call_settings(plan.call_settings).model_dump(mode="json", exclude_unset=True)
     else:
         base = read_call_settings(campaign.settings if campaign else None).model_dump(mode="json", exclude_unset=True)
+    for name in set(plan.set_values) - set(CallSettings.model_fields):
+        read_call_settings({name: plan.set_values[name]})  # says which there are
     changed = {**base, **plan.set_values}
     kept = {name: value for name, value in changed.items() if value is not None}
     return read_call_settings(kept).model_dump(mode="json", exclude_unset=True) or None
 
 
-def _effect(connection: Connection, campaign: Campaign, values: Mapping[str, Any], now: datetime) -> tuple[int, int]:
-    """(planned calls, how many of them the new settings move)."""
-    rules = RuleBook().read(connection, [campaign])
-    before = rules.policy(campaign.id)
-    after = Policy(
-        before.config, read_call_settings(values["call_settings"]) if values["call_settings"] else CallSettings(),
-        campaign_id=campaign.id, group=campaign.group, call_until=campaign.call_until,
-    )
+def _effect(
+    runtime: Runtime, campaign: Campaign, document: Mapping[str, Any] | None, now: datetime
+) -> tuple[int, int]:
+    """(planned calls, how many of them the new settings move), page by page, so that nobody waits for it."""
+    before = runtime.database.read(lambda connection: RuleBook().read(connection, [campaign])).policy(campaign.id)
+    after = replace(before, settings=read_call_settings(document), _hours_by_place={})
     waiting = moved = 0
     last: tuple[datetime, int] | None = None
-    while rows := calls.list_waiting(connection, campaign.id, last, 2000):
-        people = leads.read_leads(connection, {row.lead_id for row in rows}, deciding=True)
+
+    def look(connection: Connection) -> tuple[list[ScheduledCall], dict[int, Lead]]:
+        rows = calls.list_waiting(connection, campaign.id, last, PAGE)
+        return rows, leads.read_leads(connection, {row.lead_id for row in rows}, deciding=True)
+
+    while True:
+        rows, people = runtime.database.read(look)
         waiting += len(rows)
         moved += sum(
             row.lead_id in people and row.hold in (None, Hold.NEVER, Hold.ERROR)
             and plan_again(row, people[row.lead_id], after, now, before if row.wanted_at else None) is not None
             for row in rows
         )
+        if len(rows) < PAGE:
+            return waiting, moved
         last = (rows[-1].scheduled_at, rows[-1].id)
-    return waiting, moved
 
 
 # --- campaigns: running, paused, over -------------------------------------------------------------
@@ -336,13 +357,22 @@ def _is_all_paused(connection: Connection) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call that goes on: `state` is live, or placing or unknown, which nobody can hang up yet."""
+
+    attempt_id: int
+    lead_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A campaign that is over: leads closed, live calls hung up, and calls that could not be."""
+    """What a cancel did: leads closed, calls hung up, calls that go on to their end."""
 
     code: str
     closed_leads: int
     hung_up: int
-    still_open: int
+    still_open: tuple[OpenCall, ...]
 
 
 def cancel_campaign(
@@ -352,6 +382,7 @@ def cancel_campaign(
     """End a campaign for good: nothing more is dialed, its leads are closed (`campaign_cancelled`).
 
     Calls in progress go on to their end, and nothing follows them; with `hang_up` live ones are ended now.
+    If this is cut in the middle, upkeep closes the other leads.
     """
     runtime = runtime or shared_runtime()
     if not reason.strip():
@@ -361,43 +392,65 @@ def cancel_campaign(
     def end(connection: Connection) -> Campaign:
         campaign = _get_campaign(connection, key)
         if campaign.status is CampaignStatus.CANCELLED:
-            raise Conflict(f"campaign {campaign.code} is cancelled already")
+            raise Conflict(f"campaign {campaign.code} is cancelled already, and for good; create a new one")
         campaigns.change_status(
-            connection, [campaign.id], CampaignStatus.CANCELLED, leaving=RUNNING, reason=reason, completed_at=now
+            connection, [campaign.id], CampaignStatus.CANCELLED, leaving=NOT_CANCELLED, reason=reason
         )
         _record(connection, "campaign_cancelled", now, campaign.id, reason)
         return campaign
 
     campaign = runtime.database.transact(end)
-    open_ones = LeadFilter(campaign_id=campaign.id)
-    ids = runtime.database.read(lambda connection: leads.list_matching(connection, open_ones))
-    closed = 0
+    hung_up = _hang_up_all(runtime, campaign, now) if hang_up else set()
+    ids = runtime.database.read(lambda connection: leads.list_not_closed(connection, campaign.id))
+    why = f"campaign {campaign.code} is cancelled: {reason}"
     for done, chunk in _chunks(ids):
-        closed += runtime.database.transact(lambda connection: close_chunk(
-            connection, chunk, "campaign_cancelled", f"campaign {campaign.code} is cancelled: {reason}", now  # noqa: B023
+        runtime.database.transact(lambda connection: close_open_leads(
+            connection, chunk, "campaign_cancelled", why, now, actor=ACTOR  # noqa: B023
         ))
         if on_progress:
             on_progress(done, len(ids))
+    runtime.database.transact(lambda connection: campaigns.finish_cancelled(connection, campaign.id, now))
+    if hang_up:  # those that were being placed may be live by now
+        hung_up |= _hang_up_all(runtime, campaign, now, but=hung_up)
+    left = runtime.database.read(lambda connection: calls.list_open_attempts(connection, campaign.id))
+    return Cancelled(campaign.code, len(ids), len(hung_up), tuple(
+        OpenCall(one.id, one.lead_id, one.state.value) for one in left if one.id not in hung_up
+    ))
+
+
+def _hang_up_all(
+    runtime: Runtime, campaign: Campaign, now: datetime, *, but: Collection[int] = frozenset()
+) -> set[int]:
+    """Hang up the live calls of a campaign. Returns their attempts; one that could not be is not among them."""
     attempts = runtime.database.read(lambda connection: calls.list_open_attempts(connection, campaign.id))
-    hung_up = sum(_hang_up(runtime, one, now) for one in attempts) if hang_up else 0
-    return Cancelled(campaign.code, closed, hung_up, len(attempts) - hung_up)
+    ended = {
+        one.id: one for one in attempts
+        if one.id not in but and one.state is AttemptState.LIVE and _hang_up(runtime, one)
+    }
+
+    def write(connection: Connection) -> None:
+        for attempt_id in ended:
+            calls.poll_soon(connection, attempt_id, now)
+        journal.add_events(connection, [
+            Happening(
+                kind="call_hung_up", actor=ACTOR, lead_id=one.lead_id, attempt_id=one.id, campaign_id=campaign.id,
+                reason=f"campaign {campaign.code} is cancelled",
+            )
+            for one in ended.values()
+        ], now)
+
+    if ended:
+        runtime.database.transact(write)
+    return set(ended)
 
 
-def close_chunk(connection: Connection, ids: Collection[int], word: str, reason: str, now: datetime) -> int:
-    """Close leads that are not yet, and cancel what was planned for them. Rows first, as a take locks them."""
-    rows = calls.list_open_calls(connection, ids, lock=True)
-    calls.cancel_rows(connection, {one.id: reason for one in rows if one.status is ScheduleStatus.PENDING}, now)
-    return leads.close_leads(connection, dict.fromkeys(ids, word), now)
-
-
-def _hang_up(runtime: Runtime, attempt: Any, now: datetime) -> bool:
-    if attempt.state is not AttemptState.LIVE or attempt.provider_call_id is None:
+def _hang_up(runtime: Runtime, attempt: Attempt) -> bool:
+    if attempt.provider_call_id is None:
         return False
     try:
         runtime.providers.get(attempt.provider).hang_up(attempt.provider_call_id)
     except (ProviderError, InvalidValue):
-        return False  # counted among those that are still open; its maximum duration ends it
-    runtime.database.transact(lambda connection: calls.poll_soon(connection, attempt.id, now))
+        return False  # named among those that go on; its maximum duration ends it
     return True
 
 
@@ -468,7 +521,11 @@ def close_leads(
     def change(connection: Connection, people: Mapping[int, Lead], now: datetime, left: Counter[str]) -> list[int]:
         found = [one.id for one in people.values() if one.status is not LeadStatus.CLOSED]
         left["closed already"] += len(people) - len(found)
-        close_chunk(connection, found, closed_reason, f"the lead was closed: {closed_reason}", now)
+        rows = calls.list_open_calls(connection, found, lock=True)
+        calls.cancel_rows(connection, {
+            row.id: f"the lead was closed: {closed_reason}" for row in rows if row.status is ScheduleStatus.PENDING
+        }, now)
+        leads.close_leads(connection, dict.fromkeys(found, closed_reason), now)
         return found
 
     return _change_leads(wanted, "lead_closed", change, closed_reason, on_progress, runtime)
@@ -497,7 +554,7 @@ def reopen_leads(
                 left["on the do-not-call list"] += 1
             elif campaign is not None and campaign.status is CampaignStatus.CANCELLED:
                 left[f"campaign {campaign.code} is cancelled"] += 1
-            elif _is_past(lead, rules.policy(lead.campaign_id), now):
+            elif past_last_date(lead, rules.policy(lead.campaign_id), now) is not None:
                 left["past the last date to call"] += 1
             else:
                 found.append(one)
@@ -509,12 +566,13 @@ def reopen_leads(
     return _change_leads(wanted, "lead_reopened", change, note, on_progress, runtime)
 
 
-def _is_past(lead: Lead, policy: Policy, now: datetime) -> bool:
+def past_last_date(lead: Lead, policy: Policy, now: datetime) -> Setting[date] | None:
+    """The last date to call this lead, if it is over, with who says so."""
     until = policy.last_date(lead.call_until)
     if until is None:
-        return False
+        return None
     number = next((phone.number for phone in phones_of(lead)), None)
-    return latest_date(zones_of(lead, number, policy).zones, now) > until.value
+    return until if latest_date(zones_of(lead, number, policy).zones, now) > until.value else None
 
 
 def _in_status(people: Mapping[int, Lead], status: LeadStatus, left: Counter[str]) -> list[int]:
@@ -590,19 +648,28 @@ def release_call(schedule_id: int, *, runtime: Runtime | None = None) -> str:
         if row is None:
             raise NotFound("scheduled call", schedule_id)
         if row.status is not ScheduleStatus.IN_PROGRESS:
-            raise Conflict(f"scheduled call {schedule_id} is {row.status}; only one in work can be released")
+            raise Conflict(f"scheduled call {schedule_id} is {row.status}; only one in_progress can be released")
         attempt = calls.find_open_attempt(connection, row.lead_id)
+        if attempt is not None and attempt.schedule_id != schedule_id:
+            attempt = None  # of an earlier row of this lead, which was cancelled meanwhile
         if attempt is not None and attempt.state is not AttemptState.PLACING:
             raise Conflict(
-                f"its attempt {attempt.id} is {attempt.state}; hang it up, or say how it ended with "
+                f"scheduled call {schedule_id} has attempt {attempt.id}, which is {attempt.state}: hang it up with "
+                f"`ringback calls hangup {attempt.id}`, or say how it ended with "
                 f"`ringback calls resolve {attempt.id} OUTCOME`"
             )
-        calls.expire_lease(connection, schedule_id, now)
+        if attempt is None:  # an UPDATE by hand put it in work: nothing was dialed for it
+            calls.give_back(connection, [Move(schedule_id, now, "released by hand: it had no call")], now)
+            what = "it was in work without a call, and waits again"
+        else:
+            calls.expire_lease(connection, schedule_id, now)
+            what = "the next daemon looks up whether its call was made"
         journal.add_events(connection, [Happening(
             kind="call_released", actor=ACTOR, lead_id=row.lead_id, schedule_id=schedule_id,
+            attempt_id=attempt.id if attempt else None,
             reason=f"lease of {row.lease_owner or 'nobody'} ended by hand",
         )], now)
-        return f"scheduled call {schedule_id} is released; the next daemon looks up whether it was made"
+        return f"scheduled call {schedule_id} is released; {what}"
 
     return runtime.database.transact(work)
 
@@ -627,7 +694,7 @@ def steer_daemon(key: str, wanted: DaemonWish, *, silent_after: timedelta, runti
             raise Conflict(f"{key!r} may be several daemons: {names}; write an id")
         one = found[0]
         if one.status == "stopped":
-            raise Conflict(f"daemon {one.id} ({one.owner}) has stopped")
+            raise Conflict(f"daemon {one.id} ({one.owner}) has stopped; `ringback run` starts a new one")
         if now - one.last_seen_at > silent_after:
             raise Conflict(
                 f"daemon {one.id} ({one.owner}) has said nothing since {one.last_seen_at:%Y-%m-%d %H:%M:%S} UTC; it is "
@@ -645,8 +712,8 @@ def steer_daemon(key: str, wanted: DaemonWish, *, silent_after: timedelta, runti
 # --- steps ----------------------------------------------------------------------------------------
 
 
-def _get_campaign(connection: Connection, key: str) -> Campaign:
-    found = campaigns.lock_campaign(connection, key)
+def _get_campaign(connection: Connection, key: str, *, lock: bool = True) -> Campaign:
+    found = campaigns.lock_campaign(connection, key) if lock else campaigns.find_campaign(connection, key)
     if found is None:
         raise NotFound("campaign", key)
     return found

@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -18,29 +19,37 @@ from stat import S_ISREG
 from typing import Protocol, TextIO
 
 from scheduler.errors import InvalidValue
-from scheduler.rules.rows import ROW, Columns, Mapped, Reject, read_header
+from scheduler.rules.headers import Columns, HeaderWishes, read_header
+from scheduler.rules.rows import ROW, Reject
+from scheduler.service.sources import CHUNK, Batch, Record, refuse_file
 
 DELIMITERS = (",", ";", "\t")
 """Those that are recognised; any other can be named."""
 
 _SIGNATURES = {
-    b"PK\x03\x04": "a spreadsheet or another packed file (.xlsx, .ods, .zip)",
-    b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls)",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls) or one with a password",
     b"%PDF": "a PDF",
     b"\x1f\x8b": "packed (.gz)",
+    b"Rar!": "packed (.rar)",
+    b"7z\xbc\xaf": "packed (.7z)",
+    b"{\\rtf": "a text document (.rtf)",
 }
+_WEB_PAGE = re.compile(rb"\s*<(?:!doctype|html|head|meta|table|\?xml|style|body)\b", re.IGNORECASE)
+"""Programs that export "to Excel" write such a file and call it .xls."""
 _BLOCK = 1 << 20
 
 
-class _Source:
-    """A CSV file that is read twice: once to see that it can be read at all, and once for its rows."""
+class CsvFile:
+    """A `Source` that is read twice: once to see that it can be read at all, and once for its rows."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, *, encoding: str, delimiter: str | None) -> None:
         self._path, self._encoding = path, _checked_encoding(encoding)
         self._delimiter = _checked_delimiter(delimiter)
         self.size = 0
 
-    def inspect(self) -> Columns:
+    def inspect(self, wishes: HeaderWishes) -> Columns:
         """Look at the whole file and recognise its header. Raises InvalidValue when it cannot be imported."""
         with self._open_bytes() as file:
             self._check_text(file)
@@ -49,23 +58,18 @@ class _Source:
                 self._delimiter = _sniff(text)
         with self._open_text() as (_, text):
             reader = self._reader(text)
-            columns = read_header(self._find_header(reader))
+            columns = read_header(self._find_header(reader), wishes)
             self._check_quotes(reader)
         return columns
 
-    def read_chunks(self, judge: RowJudge) -> Iterator[_Chunk]:
+    def read_batches(self) -> Iterator[Batch]:
         with self._open_text() as (file, text):
             records = self._read_records(self._reader(text))
             next(records)  # the header
             while batch := list(islice(records, CHUNK)):
-                verdicts = [one if isinstance(one, Reject) else judge.judge(*one) for one in batch]
-                yield _Chunk(
-                    [one for one in verdicts if isinstance(one, NewLead)],
-                    [one for one in verdicts if isinstance(one, Reject)],
-                    min(file.tell(), self.size),
-                )
+                yield Batch(batch, min(file.tell(), self.size))
 
-    def _read_records(self, reader: CsvReader) -> Iterator[tuple[int, list[str]] | Reject]:
+    def _read_records(self, reader: CsvReader) -> Iterator[Record | Reject]:
         """Every record that is not empty, with the line of the file on which it begins."""
         while True:
             line = reader.line_num + 1
@@ -100,10 +104,12 @@ class _Source:
             raise self._refuse("it has a header and no rows")
 
     def _check_text(self, file: io.BufferedReader) -> None:
-        start = file.read(4)
+        start = file.read(512)
         for signature, kind in _SIGNATURES.items():
             if start.startswith(signature):
-                raise self._refuse(f"it is {kind}, not text; save it as CSV and import that")
+                raise self._refuse(f"it is {kind}; save it as .xlsx or CSV, without a password, and import that")
+        if _WEB_PAGE.match(start.removeprefix(codecs.BOM_UTF8)):
+            raise self._refuse("it is a web page or XML, whatever its name says; open it and save it as .xlsx or CSV")
         file.seek(0)
         decoder = codecs.getincrementaldecoder(self._encoding)()
         done, line = 0, 1
@@ -165,7 +171,7 @@ class _Source:
         return csv.reader(text, delimiter=self._delimiter or DELIMITERS[0], strict=True)
 
     def _refuse(self, why: str) -> InvalidValue:
-        return InvalidValue("file", str(self._path), why)
+        return refuse_file(self._path, why)
 
 
 class CsvReader(Protocol):
@@ -220,5 +226,3 @@ def _checked_delimiter(delimiter: str | None) -> str | None:
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n \0' or delimiter.isalnum()):
         raise InvalidValue("delimiter", delimiter, "write one character: , ; | or tab")
     return delimiter
-
-

@@ -46,6 +46,8 @@ LONGEST_WAIT = 5.0
 SKEW_WARNING = timedelta(seconds=2)
 SKEW_STOP = timedelta(seconds=10)
 IDLE_AFTER = timedelta(minutes=5)
+REMIND_EVERY = 60.0
+"""Seconds between words of a paused daemon that was told to work until nothing is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +399,7 @@ class Daemon:
             continue
         # The first turn of everything comes before the first question whether all is done.
         self._stop.wait(self.runtime.settings.dispatch_interval + 0.2)
+        reminded_at = float("-inf")
         while until_idle and not self._stop.is_set():
             try:
                 idle = self.is_idle(idle_after) if not self._places_in_use() else None
@@ -406,6 +409,13 @@ class Daemon:
             if idle is not None:
                 self.reporter.daemon(self._host_now(), _say_idle(idle))
                 return
+            # It does not end: whoever paused it wants the rest called later.
+            if self._doing is DaemonDoing.PAUSED and boottime() - reminded_at > REMIND_EVERY:
+                reminded_at = boottime()
+                self.reporter.daemon(
+                    self._host_now(), level="warning",
+                    text=f"paused with work left; `ringback daemons resume {self.owner}` goes on with it",
+                )
             self._stop.wait(0.5)
 
     @contextmanager

@@ -487,6 +487,7 @@ class _Take:
         self.balances: dict[int, Decimal] = {}
         self.slots: dict[str, tuple[float, list[datetime]]] = {}
         self.happenings: list[Happening] = []
+        self.unpaid: dict[str, list[int]] = {}
 
     def run(self) -> list[DialJob]:
         connection = self.connection
@@ -619,7 +620,11 @@ class _Take:
                 funds=funds_of(self._account_of(campaign), policy, self.balances),
             )
             try:
-                self._sort(row, lead, judge(case), policy, self._provider_of(campaign), barred)
+                verdict = judge(case)
+                if isinstance(verdict, Later) and case.funds is not None and verdict.reason == case.funds.problem:
+                    self.unpaid.setdefault(verdict.reason, []).append(row.id)  # it keeps its place, for a top-up
+                    continue
+                self._sort(row, lead, verdict, policy, self._provider_of(campaign), barred)
             except Exception as error:  # one bad row must not stop the others, nor come straight back
                 self.told.note("row_failed", schedule_id=row.id, error=error)
                 self.moves.append(Move(row.id, self.now + RECHECK_HELD, f"held: {type(error).__name__}: {error}",
@@ -702,6 +707,8 @@ class _Take:
         calls.cancel_rows(connection, self.cancelled, now)
         leads.close_leads(connection, self.closed, now)
         calls.set_campaign(connection, self.readdressed, now)
+        for reason, waiting in self.unpaid.items():
+            calls.set_reason(connection, waiting, reason, now)
         deciding = {lead.campaign_id for _, lead, *_ in self.chosen} | {one.campaign_id for one in self.happenings}
         dispatcher.rulebook.record(connection, rules, deciding, now)
         if not self.chosen:
@@ -945,7 +952,8 @@ class _Answers:
             wait = timedelta(seconds=5)  # once at once, but a row that is turned away each time must not spin
         back = after_refusal(
             answer.reason, wait, self.now, refusals=refusals, jitter=random.random(),
-            counts=answer.kind is RefusalKind.REFUSED or ours,
+            # A slot that was missed says nothing about the row: it must not be held for that.
+            counts=answer.kind is RefusalKind.REFUSED or (ours and not one.job.has_slot),
         )
         self.told.note("refused", who=one.job.who, reason=answer.reason)
         return Move(one.job.schedule_id, back.at, back.reason, hold=back.hold)

@@ -1,90 +1,98 @@
-"""What an import writes beside the tables: the rejects file and the verdicts file, both CSV for people's spreadsheets.
+"""What an import writes beside the tables: the rejects file and the verdicts file, CSV for people's spreadsheets.
+
+Each is opened before anything is imported, so that a place where it cannot be written stops the import, and is
+published under its name at the end. No cell of it can be taken for a formula.
 """
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from scheduler.errors import InvalidValue
-from scheduler.rules.rows import REJECT_COLUMNS, Columns, Reject, neutralise
+from scheduler.rules.cells import neutralise
+from scheduler.rules.headers import REJECT_COLUMNS, Columns
+from scheduler.rules.rows import Reject
+from scheduler.rules.verdicts import RowVerdict
 
-class _Rejects:
-    """The rejects file: opened before anything is imported, published when there is something in it."""
 
-    def __init__(self, path: Path, columns: Columns) -> None:
-        self._path, self._draft = path, path.with_name(f".{path.name}.{os.getpid()}")
+class _Draft:
+    """A CSV file beside its place until `publish` puts it there."""
+
+    def __init__(self, what: str, path: Path, source: Path) -> None:
+        self._what, self.path = what, path
+        self._draft = path.with_name(f".{path.name}.{os.getpid()}")
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InvalidValue(what, str(path), "it is the file that is being imported")
+        if path.is_dir():
+            raise InvalidValue(what, str(path), "it is a directory")
+        try:
+            self._file = self._draft.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise self.unwritable(error) from None
+        self._csv = csv.writer(self._file)
+
+    def write(self, rows: Iterable[Sequence[object]]) -> None:
+        try:
+            self._csv.writerows([[_clean(cell) for cell in row] for row in rows])
+            self._file.flush()
+        except OSError as error:
+            raise self.unwritable(error) from None
+
+    def publish(self) -> None:
+        try:
+            self._file.close()
+            self._draft.replace(self.path)
+        except OSError as error:
+            raise self.unwritable(error) from None
+
+    def discard(self) -> None:
+        self._file.close()
+        self._draft.unlink()
+
+    def unwritable(self, error: OSError) -> InvalidValue:
+        why = f"it cannot be written ({error.strerror or error}); name another place for it"
+        return InvalidValue(self._what, str(self.path), why)
+
+
+def _clean(cell: object) -> object:
+    return neutralise(cell).encode(errors="replace").decode() if isinstance(cell, str) else cell
+
+
+class Rejects:
+    """The rejects file: published when there is something in it."""
+
+    def __init__(self, path: Path, source: Path, columns: Columns) -> None:
+        self._draft = _Draft("rejects file", path, source)
         self._skipped = len(REJECT_COLUMNS) if columns.is_rejects_file else 0
         self._headers = columns.headers[self._skipped :]
         self._has_lines = False
         self.published_path: Path | None = None
-        if path.is_dir():
-            raise InvalidValue("rejects file", str(path), "it is a directory")
-        try:
-            self._file = self._draft.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise self._unwritable(error) from None
-        self._csv = csv.writer(self._file)
 
     def write(self, rejects: Sequence[Reject]) -> None:
         if not rejects:
             return
-        try:
-            if not self._has_lines:
-                self._csv.writerow([*REJECT_COLUMNS, *map(neutralise, self._headers)])
-                self._has_lines = True
-            for one in rejects:
-                texts = (one.field, one.value, one.reason, *one.cells[self._skipped :])
-                self._csv.writerow([one.line, *(_writable(neutralise(text)) for text in texts)])
-            self._file.flush()
-        except OSError as error:
-            raise self._unwritable(error) from None
+        if not self._has_lines:
+            self._draft.write([(*REJECT_COLUMNS, *self._headers)])
+            self._has_lines = True
+        self._draft.write(
+            (one.line, one.field, one.value, one.reason, *one.cells[self._skipped :]) for one in rejects
+        )
 
     def close(self) -> None:
+        if self._has_lines:
+            self._draft.publish()
+            self.published_path = self._draft.path
+            return
         try:
-            self._file.close()
-            if self._has_lines:
-                self._draft.replace(self._path)
-                self.published_path = self._path
-                return
-            self._draft.unlink()
-            if _is_rejects_file(self._path):  # of an earlier import: it would speak of rows that are mended
-                self._path.unlink()
+            self._draft.discard()
+            if _is_rejects_file(self._draft.path):  # of an earlier import: it would speak of rows that are mended
+                self._draft.path.unlink()
         except OSError as error:
-            raise self._unwritable(error) from None
-
-    def _unwritable(self, error: OSError) -> InvalidValue:
-        why = f"it cannot be written ({error.strerror or error}); name another place for it"
-        return InvalidValue("rejects file", str(self._path), why)
-
-
-class _NoRejects:
-    """For a dry run: nothing is written."""
-
-    published_path: Path | None = None
-
-    def write(self, rejects: Sequence[Reject]) -> None:
-        pass
-
-
-@contextmanager
-def _open_rejects(
-    source: Path, asked: Path | None, columns: Columns, *, is_wanted: bool
-) -> Iterator[_Rejects | _NoRejects]:
-    if not is_wanted:
-        yield _NoRejects()
-        return
-    path = asked or source.with_name(source.name + ".rejects.csv")
-    if path.exists() and path.samefile(source):
-        raise InvalidValue("rejects file", str(path), "it is the file that is being imported")
-    rejects = _Rejects(path, columns)
-    try:
-        yield rejects
-    finally:
-        rejects.close()
+            raise self._draft.unwritable(error) from None
 
 
 def _is_rejects_file(path: Path) -> bool:
@@ -95,5 +103,47 @@ def _is_rejects_file(path: Path) -> bool:
         return False
 
 
-def _writable(text: str) -> str:
-    return text.encode(errors="replace").decode()
+class Verdicts:
+    """The verdicts file: a line for every row, also for the good ones. Several values of one row stand one after
+    another, with a semicolon between those of different numbers.
+    """
+
+    def __init__(self, path: Path, source: Path) -> None:
+        self._draft = _Draft("verdicts file", path, source)
+        self._draft.write([RowVerdict._fields])
+
+    def write(self, rows: Iterable[RowVerdict]) -> None:
+        self._draft.write(
+            (one.line, one.verdict.value, "; ".join(one.numbers), "; ".join(one.kinds), "; ".join(one.countries),
+             " ".join(one.zones), one.reason)
+            for one in rows
+        )
+
+    def close(self) -> None:
+        self._draft.publish()
+
+
+@contextmanager
+def open_rejects(source: Path, asked: Path | None, columns: Columns, *, is_wanted: bool) -> Iterator[Rejects | None]:
+    """The rejects file beside the source, or where it was asked for; None when nothing is to be written."""
+    if not is_wanted:
+        yield None
+        return
+    rejects = Rejects(asked or source.with_name(source.name + ".rejects.csv"), source, columns)
+    try:
+        yield rejects
+    finally:
+        rejects.close()
+
+
+@contextmanager
+def open_verdicts(source: Path, asked: Path | None) -> Iterator[Verdicts | None]:
+    """The verdicts file, when one is asked for."""
+    if asked is None:
+        yield None
+        return
+    verdicts = Verdicts(asked, source)
+    try:
+        yield verdicts
+    finally:
+        verdicts.close()

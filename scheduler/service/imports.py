@@ -1,55 +1,51 @@
-"""Import leads from a CSV file: each good row becomes a lead with its numbers and a first planned call.
+"""Import leads from a CSV file or a spreadsheet, as through a staging room: every row gets a verdict, each good one
+becomes a lead with its numbers and a first planned call. And take an import back.
 
-Decided here: what a usable file is, and what is written when. The whole file is looked at first, so that
-a wrong encoding, a quote that is never closed or a header that cannot be read refuses it before a single
-lead is added. Then rows stream through in chunks, each one transaction: a crash leaves whole chunks, and
-the same file again adds only the rest. While a chunk is being written, the next one is judged.
+Decided here: what is written when. The whole file is looked at first, so that one that cannot be read is refused
+before a single lead is added. Then rows stream through in chunks, each one transaction with the counts of the
+import: a crash leaves whole chunks, and the same file again adds only the rest. While a chunk is being written,
+the next one is judged.
 
 Bad rows, duplicates and numbers left out go to a rejects file, whose rows can be mended and imported
 again. What a newcomer would get wrong: rows of the file that were rejected do not count as taken, so a
-good row with the same number is imported.
+good row with the same number is imported. And an import is taken back only as far as nobody was called.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
-import os
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from datetime import date, timedelta
 from pathlib import Path
-from stat import S_ISREG
-from typing import Protocol, TextIO
 
 from scheduler.errors import Conflict, InvalidValue, NotFound, RingbackError
-from scheduler.model import Campaign
-from scheduler.rules.rows import (
-    REJECT_COLUMNS,
-    ROW,
-    Columns,
-    NewLead,
-    NumberReader,
-    Reject,
-    RowJudge,
-    Settled,
-    neutralise,
-    read_header,
-)
+from scheduler.model import Campaign, Happening, ImportStatus
+from scheduler.rules.headers import REJECT_COLUMNS, Columns, HeaderWishes, read_map
+from scheduler.rules.hours import zone_info
+from scheduler.rules.phone_cells import NumberReader
+from scheduler.rules.policy import Policy
+from scheduler.rules.rows import DUPLICATES, NewLead, Reject, RowJudge, Settled, Verdict
+from scheduler.rules.verdicts import RowVerdict, describe_rows
+from scheduler.service.csv_files import CsvFile
+from scheduler.service.import_files import open_rejects, open_verdicts
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
+from scheduler.service.sources import CHUNK, Batch, Source
+from scheduler.service.spreadsheets import Spreadsheet, is_spreadsheet
 from scheduler.store import imports as store
+from scheduler.store import journal
 from scheduler.store.campaigns import find_campaign
+from scheduler.store.database import Connection
 
-CHUNK = 2000
-"""Rows per transaction: enough that round trips do not count, few enough that nobody waits for its locks."""
+__all__ = ["CHUNK", "ImportReport", "UndoReport", "import_leads", "undo_import"]
+
 MOST_TRIES = 10
 FIRST_REJECTS = 10
-DELIMITERS = (",", ";", "\t")
-"""Those that are recognised; any other can be named."""
+LONGEST_DEADLINE_DAYS = 3650
 
 Progress = Callable[[int, int], None]
 
@@ -58,7 +54,9 @@ Progress = Callable[[int, int], None]
 class ImportReport:
     """What became of a file. `read` = `added` + `duplicates` + `rejected`; a dry run counts what it would do.
 
-    `rejects_path` is None when there was nothing to write or nothing was to be written.
+    `rejects_path` is None when there was nothing to write or nothing was to be written, `import_id` after a dry
+    run. `known_elsewhere` are added rows whose number another campaign has. The kinds of line, countries and
+    zones of good rows are told by a dry run, and where verdicts are written.
     """
 
     read: int
@@ -68,6 +66,13 @@ class ImportReport:
     rejects_path: Path | None
     first_rejects: tuple[Reject, ...] = ()
     warnings: tuple[str, ...] = ()
+    import_id: int | None = None
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    known_elsewhere: int = 0
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    countries: Mapping[str, int] = field(default_factory=dict)
+    zones: Mapping[str, int] = field(default_factory=dict)
+    verdicts_path: Path | None = None
 
 
 def import_leads(
@@ -77,12 +82,22 @@ def import_leads(
     default_country: str,
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
+    sheet: str | None = None,
+    column_map: Sequence[str] = (),
+    deadline: date | None = None,
+    deadline_days: int | None = None,
+    skip_known: bool = False,
     rejects_path: Path | None = None,
+    verdicts_path: Path | None = None,
     dry_run: bool = False,
+    actor: str = "cli",
     on_progress: Progress | None = None,
     runtime: Runtime,
 ) -> ImportReport:
-    """Add the leads of a CSV file, to a campaign (its code or id) or to none.
+    """Add the leads of a CSV or .xlsx file, to a campaign (its code or id) or to none.
+
+    `column_map` says what columns mean, like `phone=Celular`. Rows without a last date to call get `deadline`, or
+    the day that is `deadline_days` from today. `skip_known` leaves out numbers that other campaigns have.
 
     Raises InvalidValue for a file, header or option that cannot be used, NotFound for the campaign, Conflict
     when it is cancelled, DatabaseUnavailable. Then nothing was added, or, where the sentence says so, whole
@@ -90,25 +105,50 @@ def import_leads(
     """
     path = Path(path)
     NumberReader(default_country)  # refuse a wrong country before a large file is read
-    source = _Source(path, encoding=encoding, delimiter=delimiter)
-    columns = source.inspect()
+    mapped = read_map(column_map)
+    source = _open_source(path, encoding=encoding, delimiter=delimiter, sheet=sheet)
     target = _find_target(runtime, campaign)
-    judge = _open_judge(runtime, columns, target, default_country)
-    writer = _Writer(runtime, target, dry_run=dry_run)
+    policy = _read_policy(runtime, target)
+    call_until = _read_deadline(deadline, deadline_days, policy, runtime)
+    required = tuple(policy.settings.required_variables or ())
+    columns = source.inspect(HeaderWishes(mapped, required))
+    judge = RowJudge(
+        columns, default_country=default_country, campaign_zones=policy.zones, default_zone=policy.default_zone,
+        allowed_countries=policy.allowed_countries.value, required=required, call_until=call_until,
+    )
+    is_described = dry_run or verdicts_path is not None
     tally = _Tally()
-    with _open_rejects(path, rejects_path, columns, is_wanted=not dry_run or rejects_path is not None) as rejects:
+    with (
+        open_rejects(path, rejects_path, columns, is_wanted=not dry_run or rejects_path is not None) as rejects,
+        open_verdicts(path, verdicts_path) as verdicts,
+        _open_writer(runtime, target, path, skip_known=skip_known, dry_run=dry_run, actor=actor) as writer,
+    ):
         try:
-            for outcome in _overlap(writer, source.read_chunks(judge)):
+            for outcome in _overlap(writer, _judge(source.read_batches(), judge)):
                 tally.count(outcome)
-                rejects.write(outcome.rejects)
+                if rejects is not None:
+                    rejects.write(outcome.rejects)
+                if is_described:
+                    described = describe_rows(
+                        outcome.settled.added, outcome.rejects, outcome.settled.known,
+                        campaign_zones=policy.zones, default_zone=policy.default_zone,
+                    )
+                    tally.describe(described)
+                    if verdicts is not None:
+                        verdicts.write(described)
                 if on_progress:
-                    on_progress(outcome.bytes_read, source.size)
+                    on_progress(outcome.done, source.size)
         except RingbackError as error:
             _tell_how_far(error, tally, dry_run=dry_run)
             raise
+        writer.finish(tally)
     if on_progress:
         on_progress(source.size, source.size)
-    return tally.report(rejects.published_path, _warnings(columns, target, writer, dry_run=dry_run))
+    warnings = _warnings(columns, target, writer, source, tally, dry_run=dry_run)
+    return tally.report(
+        warnings, import_id=writer.import_id, verdicts_path=verdicts_path,
+        rejects_path=rejects.published_path if rejects else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -117,16 +157,26 @@ class _Chunk:
 
     rows: list[NewLead]
     rejects: list[Reject]
-    bytes_read: int
+    done: int
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of a chunk. `rejects` are in the order of the file."""
+    """What became of a chunk. `rejects` are all of it, in the order of the file."""
 
-    added: int
+    settled: Settled
     rejects: list[Reject]
-    bytes_read: int
+    done: int
+
+
+def _judge(batches: Iterator[Batch], judge: RowJudge) -> Iterator[_Chunk]:
+    for batch in batches:
+        verdicts = [one if isinstance(one, Reject) else judge.judge(*one) for one in batch.records]
+        yield _Chunk(
+            [one for one in verdicts if isinstance(one, NewLead)],
+            [one for one in verdicts if isinstance(one, Reject)],
+            batch.done,
+        )
 
 
 def _overlap(writer: _Writer, chunks: Iterator[_Chunk]) -> Iterator[_Outcome]:
@@ -143,22 +193,61 @@ def _overlap(writer: _Writer, chunks: Iterator[_Chunk]) -> Iterator[_Outcome]:
 
 @dataclass
 class _Tally:
-    added: int = 0
-    duplicates: int = 0
-    rejected: int = 0
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    known: int = 0
     first: list[Reject] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    countries: Counter[str] = field(default_factory=Counter)
+    zones: Counter[str] = field(default_factory=Counter)
 
     def count(self, outcome: _Outcome) -> None:
-        self.added += outcome.added
-        self.duplicates += sum(one.kind == "duplicate" for one in outcome.rejects)
-        self.rejected += sum(one.kind == "rejected" for one in outcome.rejects)
+        self.verdicts += _count_verdicts(outcome.settled.added, outcome.rejects)
+        self.known += len(outcome.settled.known)
         self.first += outcome.rejects[: FIRST_REJECTS - len(self.first)]
 
-    def report(self, rejects_path: Path | None, warnings: tuple[str, ...]) -> ImportReport:
+    def describe(self, rows: Sequence[RowVerdict]) -> None:
+        """Kinds of line and so on of the good rows, by their first numbers."""
+        good = [one for one in rows if one.verdict is Verdict.GOOD]
+        self.kinds.update(one.kinds[0] for one in good)
+        self.countries.update(one.countries[0] for one in good)
+        self.zones.update(" + ".join(one.zones) for one in good)
+
+    @property
+    def added(self) -> int:
+        return self.verdicts[Verdict.GOOD]
+
+    def details(self) -> dict[str, object]:
+        """What is kept of an import beside its counts."""
+        first = [{**dict(zip(REJECT_COLUMNS, one, strict=False)), "verdict": one.verdict.value} for one in self.first]
+        return {"verdicts": _words(self.verdicts), "known_elsewhere": self.known, "first_rejects": first}
+
+    def report(
+        self, warnings: tuple[str, ...], *, import_id: int | None, rejects_path: Path | None, verdicts_path: Path | None
+    ) -> ImportReport:
+        counts = _sum_up(self.verdicts)
         return ImportReport(
-            read=self.added + self.duplicates + self.rejected, added=self.added, duplicates=self.duplicates,
-            rejected=self.rejected, rejects_path=rejects_path, first_rejects=tuple(self.first), warnings=warnings,
+            read=sum(counts.values()), **counts, rejects_path=rejects_path, first_rejects=tuple(self.first),
+            warnings=warnings, import_id=import_id, verdicts=_words(self.verdicts), known_elsewhere=self.known,
+            kinds=_words(self.kinds), countries=_words(self.countries), zones=_words(self.zones),
+            verdicts_path=verdicts_path,
         )
+
+
+def _count_verdicts(added: Sequence[NewLead], rejects: Sequence[Reject]) -> Counter[Verdict]:
+    counts = Counter(one.verdict for one in rejects if not one.is_warning)
+    counts[Verdict.GOOD] += len(added)
+    return counts
+
+
+def _sum_up(verdicts: Counter[Verdict]) -> dict[str, int]:
+    duplicates = sum(verdicts[one] for one in DUPLICATES)
+    added = verdicts[Verdict.GOOD]
+    return {"added": added, "duplicates": duplicates, "rejected": verdicts.total() - duplicates - added}
+
+
+def _words(counts: Counter[Verdict] | Counter[str]) -> dict[str, int]:
+    """Most frequent first."""
+    return {str(word): count for word, count in counts.most_common() if count}
 
 
 def _tell_how_far(error: RingbackError, tally: _Tally, *, dry_run: bool) -> None:
@@ -167,18 +256,30 @@ def _tell_how_far(error: RingbackError, tally: _Tally, *, dry_run: bool) -> None
         error.args = (f"{error}; {tally.added} leads were added before: the same file again adds only the rest",)
 
 
-def _warnings(columns: Columns, target: Campaign | None, writer: _Writer, *, dry_run: bool) -> tuple[str, ...]:
-    found = []
-    if columns.variables:
-        names = ", ".join(columns.headers[at] for at in columns.variables)
-        found.append(f"kept as variables for the voice agent: {names}")
+def _warnings(
+    columns: Columns, target: Campaign | None, writer: _Writer, source: Source, tally: _Tally, *, dry_run: bool
+) -> tuple[str, ...]:
+    found = list(source.notes)
+    if columns.variable_names:
+        found.append(f"kept as variables for the voice agent: {', '.join(columns.variable_names)}")
+    if tally.known:
+        was = "would be added" if dry_run else "were added"
+        found.append(f"{tally.known} rows {was} whose number other campaigns have too; --skip-known leaves them out")
     if target is not None and writer.has_reactivated:
         was = "would be" if dry_run else "is"
         found.append(f"campaign {target.code} was completed and {was} active again")
     return tuple(found)
 
 
-# --- where the leads go -------------------------------------------------------------------------
+# --- what the file is, and where the leads go -----------------------------------------------------
+
+
+def _open_source(path: Path, *, encoding: str, delimiter: str | None, sheet: str | None) -> Source:
+    if is_spreadsheet(path):
+        return Spreadsheet(path, sheet=sheet)
+    if sheet is not None:
+        raise InvalidValue("sheet", sheet, f"{path.name} is no .xlsx file, so it has no sheets")
+    return CsvFile(path, encoding=encoding, delimiter=delimiter)
 
 
 def _find_target(runtime: Runtime, key: str | None) -> Campaign | None:
@@ -191,46 +292,189 @@ def _find_target(runtime: Runtime, key: str | None) -> Campaign | None:
     return found
 
 
-def _open_judge(runtime: Runtime, columns: Columns, target: Campaign | None, default_country: str) -> RowJudge:
+def _read_policy(runtime: Runtime, target: Campaign | None) -> Policy:
     rules = runtime.database.read(lambda connection: RuleBook().read(connection, [target] if target else []))
-    policy = rules.policy(target.id if target else None)
-    return RowJudge(
-        columns, default_country=default_country, campaign_zones=policy.zones, default_zone=policy.default_zone
-    )
+    return rules.policy(target.id if target else None)
+
+
+def _read_deadline(deadline: date | None, days: int | None, policy: Policy, runtime: Runtime) -> date | None:
+    if deadline is None and days is None:
+        return None
+    if deadline is not None and days is not None:
+        raise InvalidValue("deadline", deadline, "give a date or a number of days, not both")
+    today = runtime.clock.now().astimezone(zone_info(policy.default_zone)).date()
+    if days is not None:
+        if not 0 <= days <= LONGEST_DEADLINE_DAYS:
+            raise InvalidValue("deadline days", days, f"write a whole number from 0 to {LONGEST_DEADLINE_DAYS}")
+        return today + timedelta(days=days)
+    if deadline is not None and deadline < today:
+        raise InvalidValue("deadline", deadline.isoformat(), f"it is past; today is {today}")
+    return deadline
+
+
+@contextlib.contextmanager
+def _open_writer(
+    runtime: Runtime, target: Campaign | None, path: Path, *, skip_known: bool, dry_run: bool, actor: str
+) -> Iterator[_Writer]:
+    """A writer whose import says that it failed, should it not come to its end."""
+    writer = _Writer(runtime, target, skip_known=skip_known, dry_run=dry_run)
+    if not dry_run:
+        writer.start(path, actor)
+    try:
+        yield writer
+    except BaseException as error:
+        writer.fail(error)
+        raise
 
 
 class _Writer:
     """Settles chunks against the table and writes them, one transaction each, in the order of the file."""
 
-    def __init__(self, runtime: Runtime, target: Campaign | None, *, dry_run: bool) -> None:
-        self._database, self._target, self._dry_run = runtime.database, target, dry_run
+    def __init__(self, runtime: Runtime, target: Campaign | None, *, skip_known: bool, dry_run: bool) -> None:
+        self._database, self._clock, self._target = runtime.database, runtime.clock, target
+        self._skip_known, self._dry_run = skip_known, dry_run
         self._now = runtime.clock.now()
         self._seen: dict[int, int] = {}
         self.has_reactivated = False
+        self.import_id: int | None = None
+
+    def start(self, path: Path, actor: str) -> None:
+        campaign_id = self._target.id if self._target else None
+        sha256 = _fingerprint(path)
+        self.import_id = self._database.transact(
+            lambda connection: store.start_import(
+                connection, campaign_id=campaign_id, file_name=path.name, sha256=sha256, actor=actor, now=self._now
+            )
+        )
+
+    def finish(self, tally: _Tally) -> None:
+        self._end(ImportStatus.DONE, tally.details())
+
+    def fail(self, error: BaseException) -> None:
+        """Say why it ended, if the database can be reached; else it stays as running."""
+        with contextlib.suppress(RingbackError):
+            self._end(ImportStatus.FAILED, {"error": str(error) or type(error).__name__})
+
+    def _end(self, status: ImportStatus, details: Mapping[str, object]) -> None:
+        if (import_id := self.import_id) is None:
+            return
+        now = self._clock.now()
+        self._database.transact(lambda connection: store.finish_import(connection, import_id, status, details, now))
 
     def write(self, chunk: _Chunk) -> _Outcome:
-        settled = self._settle_and_store(chunk.rows)
+        settled = self._settle_and_store(chunk)
         # Only now: a transaction that lost a race runs again, and must not find its own rows as twins.
         self._seen.update(settled.seen)
-        rejects = sorted(chunk.rejects + settled.rejects, key=lambda one: one.line)
-        return _Outcome(len(settled.added), rejects, chunk.bytes_read)
+        return _Outcome(settled, _in_order(chunk, settled), chunk.done)
 
-    def _settle_and_store(self, rows: list[NewLead]) -> Settled:
-        if not rows:
-            return Settled([], [], {})
-        if self._dry_run:
+    def _settle_and_store(self, chunk: _Chunk) -> Settled:
+        if self.import_id is None:
             return self._database.read(
-                lambda connection: store.settle_rows(connection, self._target, rows, self._seen, self._now)
+                lambda connection: store.settle_rows(
+                    connection, self._target, chunk.rows, self._seen, self._now, skip_known=self._skip_known
+                )
             )
         for _ in range(MOST_TRIES):
             try:
-                settled, has_reactivated = self._database.transact(
-                    lambda connection: store.add_rows(connection, self._target, rows, self._seen, self._now)
-                )
+                settled, has_reactivated = self._database.transact(lambda connection: self._store(connection, chunk))
             except store.Overtaken:
                 continue
             self.has_reactivated |= has_reactivated
             return settled
         raise Conflict("other imports bring the same numbers at the same time; wait until they are done")
 
+    def _store(self, connection: Connection, chunk: _Chunk) -> tuple[Settled, bool]:
+        assert self.import_id is not None
+        settled, has_reactivated = store.add_rows(
+            connection, self._target, chunk.rows, self._seen, self._now, import_id=self.import_id,
+            skip_known=self._skip_known,
+        )
+        counts = _sum_up(_count_verdicts(settled.added, _in_order(chunk, settled)))
+        store.count_rows(connection, self.import_id, **counts)
+        return settled, has_reactivated
 
+
+def _in_order(chunk: _Chunk, settled: Settled) -> list[Reject]:
+    return sorted(chunk.rejects + settled.rejects, key=lambda one: one.line)
+
+
+def _fingerprint(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- taking an import back ------------------------------------------------------------------------
+
+UNDO_CHUNK = 500
+MOST_PASSES = 3
+"""Over leads that somebody holds for a moment; those that are still held then are about to be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport:
+    """What became of an import's leads: `taken_back` are gone, `stay` were called or are being called."""
+
+    import_id: int
+    file_name: str
+    taken_back: int
+    stay: int
+
+
+def undo_import(import_id: int, *, dry_run: bool = False, actor: str = "cli", runtime: Runtime) -> UndoReport:
+    """Delete the leads of an import that were never called, with their numbers and plans, so that they can be
+    imported again. Those that were called, or are being called now, stay.
+
+    One that is cut off goes on when it is asked for again. Raises NotFound, and Conflict when nothing can be
+    taken back.
+    """
+    database, now = runtime.database, runtime.clock.now()
+    found = database.read(lambda connection: store.find_import(connection, import_id))
+    if found is None:
+        raise NotFound("import", import_id)
+    total, free = database.read(lambda connection: store.count_untouched(connection, import_id))
+    if free == 0:
+        raise Conflict(_why_nothing(found, total))
+    if dry_run:
+        return UndoReport(import_id, found.file_name, free, total - free)
+    database.transact(lambda connection: store.mark_undone(connection, import_id, now))
+    taken_back = 0
+    for _ in range(MOST_PASSES):
+        taken_back += _take_back_all(runtime, import_id)
+        total, free = database.read(lambda connection: store.count_untouched(connection, import_id))
+        if free == 0:
+            break
+    database.transact(lambda connection: journal.add_events(connection, [Happening(
+        kind="import_undone", actor=actor, campaign_id=found.campaign_id,
+        reason=f"import {import_id} of {found.file_name}: {taken_back} leads taken back, {total} stay",
+        details={"import_id": import_id, "taken_back": taken_back, "stay": total},
+    )], now))
+    return UndoReport(import_id, found.file_name, taken_back, total)
+
+
+def _take_back_all(runtime: Runtime, import_id: int) -> int:
+    taken_back, after = 0, 0
+    while True:
+        def take(connection: Connection, beyond: int = after) -> tuple[int, int | None]:
+            return store.take_back(connection, import_id, after=beyond, limit=UNDO_CHUNK)
+
+        count, last = runtime.database.transact(take)
+        taken_back += count
+        if last is None:
+            return taken_back
+        after = last
+
+
+def _why_nothing(found: store.Import, total: int) -> str:
+    if found.added == 0:
+        return f"import {found.id} added no leads, so there is nothing to take back"
+    before = ""
+    if found.undone_at is not None:
+        before = f"import {found.id} was taken back on {found.undone_at:%Y-%m-%d %H:%M}Z ({found.taken_back} leads)"
+        if total == 0:
+            return f"{before}; nothing of it is left"
+    elif total == 0:
+        return f"no lead of import {found.id} is there any more, so there is nothing to take back"
+    stay = f"its {total} remaining leads were called or are being called, and stay" if before else (
+        f"all {total} leads of import {found.id} were called or are being called, so none can be taken back"
+    )
+    return f"{before + '; ' if before else ''}{stay}; `ringback leads close ID` stops further calls to one"

@@ -22,7 +22,7 @@ from scheduler.rules.phones import may_be_dialed, to_e164
 from scheduler.rules.policy import read_config, read_config_value
 from scheduler.rules.retry import Ended, Reschedule
 from scheduler.rules.zones import normal_region
-from scheduler.service.control import create_campaign
+from scheduler.service.control import create_campaign, past_last_date
 from scheduler.service.outcomes import (
     End,
     apply_ends,
@@ -136,12 +136,15 @@ def reopen_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | N
             raise Conflict(
                 f"lead {lead_id} has a number on the do-not-call list; take it out of do_not_call before reopening"
             )
-        of = campaigns.read_campaigns(connection, [lead.campaign_id] if lead.campaign_id else []).get(lead.campaign_id or 0)
-        if of is not None and of.status is CampaignStatus.CANCELLED:
-            raise Conflict(f"lead {lead_id} belongs to campaign {of.code}, which is cancelled for good; move it to another")
+        of = [lead.campaign_id] if lead.campaign_id is not None else []
+        for campaign in campaigns.read_campaigns(connection, of).values():
+            if campaign.status is CampaignStatus.CANCELLED:
+                raise Conflict(
+                    f"lead {lead_id} is of campaign {campaign.code}, which is cancelled for good; add it to another one"
+                )
         policy = RuleBook().read_for(connection, {lead.campaign_id}).policy(lead.campaign_id)
         if (until := past_last_date(lead, policy, now)) is not None:
-            raise Conflict(f"the last date to call lead {lead_id} was {until.value} ({until.source}); set a later one first")
+            raise Conflict(f"the last date to call lead {lead_id} was {until.value} ({until.source}); set a later one")
         leads.set_lead_status(
             connection, lead_id, LeadStatus.OPEN, reason=None, closed_at=None, now=now, leaving=[lead.status]
         )

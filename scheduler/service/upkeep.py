@@ -7,18 +7,28 @@ at once, and none looks at more rows than there are to put right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from scheduler.errors import DatabaseUnavailable, InvalidValue
 from scheduler.events import Reporter
-from scheduler.model import Campaign, CampaignStatus, Happening, Hold, Lead, LeadStatus, ScheduledCall
+from scheduler.model import (
+    Campaign,
+    CampaignStatus,
+    Happening,
+    Hold,
+    Lead,
+    LeadStatus,
+    ScheduledCall,
+    ScheduleStatus,
+)
 from scheduler.rules.eligibility import CAPS_REASON, RECHECK_HELD, phones_of, zones_of
 from scheduler.rules.hours import explain_closed, is_allowed, next_allowed
 from scheduler.rules.phones import is_e164, to_e164
 from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
 from scheduler.rules.retry import Reschedule
+from scheduler.service.accounts import BalanceWatch
 from scheduler.service.dispatch import funds_of
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
@@ -44,13 +54,14 @@ class Report:
     opened_by_hand: int = 0
     released: int = 0
     replanned: int = 0
+    closed_in_campaigns: int = 0
     completed_campaigns: int = 0
 
     @property
     def total(self) -> int:
         return (
             self.expired + self.closed_by_hand + self.opened_by_hand + self.released + self.replanned
-            + self.completed_campaigns
+            + self.closed_in_campaigns + self.completed_campaigns
         )
 
 
@@ -70,6 +81,7 @@ class Upkeep:
         self._unpaid_after: dict[int, tuple[datetime, int]] = {}
         self._barred_after = 0
         self._slow_at: datetime | None = None
+        self._balances = BalanceWatch(runtime.database)
 
     def run_once(self) -> Report:
         """Every step once. Raises DatabaseUnavailable; a step that fails otherwise is reported and passed by."""
@@ -81,12 +93,14 @@ class Upkeep:
             ("planning for leads opened by hand", self._follow_hand_opened),
             ("releasing held rows", self._release_held),
             ("closing what is past its last date", self._close_overdue),
+            ("closing what cancelled campaigns left", self._finish_cancelled),
             ("finishing campaigns", self._finish_campaigns),
             ("saying what waits for money", self._say_unpaid),
             ("tidying what waits in stopped campaigns", self._tidy_stopped),
             ("reading the do-not-call list", self._respell_barred),
         ]
-        if self._slow_at is None or now - self._slow_at >= SLOW_EVERY:
+        is_slow_turn = self._slow_at is None or now - self._slow_at >= SLOW_EVERY
+        if is_slow_turn:
             self._slow_at = now
             steps += [
                 ("holding what waits in deleted campaigns", self._hold_lost),
@@ -99,8 +113,21 @@ class Upkeep:
                 raise
             except Exception as error:  # one step must not stop the others; it is tried again next time
                 self.reporter.tick_failed(now, name, error)
+        if is_slow_turn:
+            self._complete_books(now)
         self._follow_rules(now, report)
         return report
+
+    def _complete_books(self, now: datetime) -> None:
+        """Balances that somebody changed by SQL get the entry that they lack. In short transactions of its own."""
+        try:
+            for stray in self._balances.run_once(now):
+                text = f"the balance of account {stray.account_id} was changed by {stray.amount}; an entry says so now"
+                self.reporter.by_hand(now, text=text)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # as with the other steps: tried again next time
+            self.reporter.tick_failed(now, "adding up the accounts", error)
 
     # --- leases ----------------------------------------------------------------------------------
 
@@ -181,24 +208,42 @@ class Upkeep:
             )
 
     def _finish_campaigns(self, connection: Connection, now: datetime, report: Report) -> None:
-        for one in campaigns.resume_completed(connection, now):
-            self.reporter.campaign(now, code=str(one), text="goes on: it has new calls")
+        for code in campaigns.resume_completed(connection):
+            self.reporter.campaign(now, code=code, text="goes on: it has new calls")
         done = campaigns.complete_campaigns(connection, now)
         report.completed_campaigns += len(done)
-        for one in done:
-            self.reporter.campaign(now, code=str(one), text="is completed: nothing is left to call")
+        for code, reason in done:
+            self.reporter.campaign(now, code=code, text=f"is completed: {reason}")
 
     def _close_overdue(self, connection: Connection, now: datetime, report: Report) -> None:
         """Campaigns whose last date is over everywhere on earth: what still waits in them is closed, page by page,
         and then they complete by themselves. Until then the gate closes leads one by one as they come due.
         """
-        for campaign in campaigns.list_overdue(connection, (now - timedelta(hours=12)).date()):
-            rows = calls.list_waiting(connection, campaign.id, None, MANY)
+        for campaign in campaigns.list_overdue(connection, now):
+            rows = calls.list_waiting(connection, campaign.id, None, PAGE)
+            people = leads.read_leads(connection, {row.lead_id for row in rows}, deciding=True)
+            moved = _moved_elsewhere(rows, people, campaign)
+            calls.set_campaign(connection, moved, now)
             why = f"the last date to call was {campaign.call_until} (campaigns.fecha_limite)"
-            calls.cancel_rows(connection, {row.id: why for row in rows}, now)
-            leads.close_leads(connection, {row.lead_id: "deadline" for row in rows}, now)
-            if rows:
-                self.reporter.campaign(now, code=campaign.code, text=f"is past its last date: {len(rows)} leads closed")
+            late = [row.lead_id for row in rows if row.id not in moved]
+            closed = close_open_leads(connection, late, "deadline", why, now, actor=self.owner)
+            report.closed_in_campaigns += closed
+            if closed:
+                self.reporter.campaign(now, code=campaign.code, text=f"is past its last date: {closed} leads closed")
+
+    def _finish_cancelled(self, connection: Connection, now: datetime, report: Report) -> None:
+        """Campaigns that were cancelled by SQL, or by a command that was cut in the middle: their leads are closed,
+        page by page; `completed_at` says that none is left.
+        """
+        for campaign in campaigns.list_cancelled_unfinished(connection):
+            ids = leads.list_not_closed(connection, campaign.id, PAGE)
+            why = f"campaign {campaign.code} is cancelled"
+            closed = close_open_leads(connection, ids, "campaign_cancelled", why, now, actor=self.owner)
+            report.closed_in_campaigns += closed
+            if len(ids) < PAGE:
+                campaigns.finish_cancelled(connection, campaign.id, now)
+            if closed:
+                self.reporter.campaign(now, code=campaign.code, text=f"is cancelled: {closed} leads closed")
 
     def _say_unpaid(self, connection: Connection, now: datetime, report: Report) -> None:
         """Rows that are due and wait for money say so; they keep their place, and go on after a top-up."""
@@ -236,18 +281,15 @@ class Upkeep:
             else:
                 self._stopped_after.pop(campaign.id, None)
             people = leads.read_leads(connection, {row.lead_id for row in rows}, deciding=True)
-            elsewhere = {
-                row.id: lead.campaign_id
-                for row in rows
-                if (lead := people.get(row.lead_id)) is not None and lead.campaign_id != campaign.id
-            }
-            calls.set_campaign(connection, elsewhere, now)
+            moved = _moved_elsewhere(rows, people, campaign)
+            calls.set_campaign(connection, moved, now)
             if campaign.status is not CampaignStatus.PAUSED:
                 why = f"campaign {campaign.code} is {campaign.status}"
-                left = [row for row in rows if row.id not in elsewhere]
+                left = [row for row in rows if row.id not in moved]
                 calls.cancel_rows(connection, {row.id: why for row in left}, now)
                 if campaign.status is CampaignStatus.CANCELLED:
-                    leads.close_leads(connection, {row.lead_id: "campaign_cancelled" for row in left}, now)
+                    of = [row.lead_id for row in left]
+                    close_open_leads(connection, of, "campaign_cancelled", why, now, actor=self.owner)
 
     def _hold_lost(self, connection: Connection, now: datetime, report: Report) -> None:
         for campaign_id in campaigns.list_lost_campaigns(connection):
@@ -440,3 +482,35 @@ def first_call(lead: Lead, now: datetime, reason: str) -> Reschedule:
     first = next((phone.position for phone in phones_of(lead) if phone.status == "active"), 1)
     return Reschedule(at=now, reason=reason, attempt_number=1, phone_position=first)
 
+
+def close_open_leads(
+    connection: Connection, ids: Collection[int], word: str, reason: str, now: datetime, *, actor: str
+) -> int:
+    """Close those of these leads that are not closed yet, and cancel what was planned for them.
+
+    A call in flight goes on to its end, and nothing follows it. Rows are locked first, as a take locks them.
+    """
+    rows = calls.list_open_calls(connection, ids, lock=True)
+    people = leads.read_leads(connection, ids, lock=True, deciding=True)
+    found = [one for one in people.values() if one.status is not LeadStatus.CLOSED]
+    calls.cancel_rows(connection, {one.id: reason for one in rows if one.status is ScheduleStatus.PENDING}, now)
+    leads.close_leads(connection, {one.id: word for one in found}, now)
+    journal.add_events(connection, [
+        Happening(
+            kind="lead_closed", actor=actor, lead_id=one.id, campaign_id=one.campaign_id, reason=reason,
+            details={"was": one.status.value, "closed_reason": word},
+        )
+        for one in found
+    ], now)
+    return len(found)
+
+
+def _moved_elsewhere(
+    rows: Collection[ScheduledCall], people: Mapping[int, Lead], campaign: Campaign
+) -> dict[int, int | None]:
+    """Rows whose leads belong to another campaign by now, with that one."""
+    return {
+        row.id: lead.campaign_id
+        for row in rows
+        if (lead := people.get(row.lead_id)) is not None and lead.campaign_id != campaign.id
+    }

@@ -2,31 +2,37 @@
 
 What must stay true: a balance changes only together with its entry, in one transaction and by a relative
 UPDATE, so that the sum of the entries is the balance in every committed state. Accounts are the last rows
-that a transaction locks, in the order of their ids: whoever holds one waits for nothing more.
+that a transaction locks, in the order of their ids: whoever holds one waits for nothing more. Where somebody
+changed a balance by SQL the balance is right and the entries are completed. Sums are made in whole
+ten-thousandths, because SQLite adds fractions in binary and would drift away from the decimals.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, String, func, or_, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, Select, String, func, or_, select, type_coerce, update
 
 from scheduler.model import Account, BillingType, EntryKind
 from scheduler.store.calls import cut
-from scheduler.store.database import insert_rows
+from scheduler.store.database import insert_row, insert_rows
 from scheduler.store.tables import account_entries, accounts
 
-K = accounts.c
+E, K = account_entries.c, accounts.c
 
 COLUMNS = (
     K.id, K.code, K.name, type_coerce(K.status, String), type_coerce(K.billing_type, String), K.balance,
     K.max_concurrent_calls, K.price_per_minute, K.reserve_per_call, K.low_balance,
 )
+PARTS = 10_000
+"""Money has four places."""
+PAYER = (E.account_id + 0).label("account_id")
+"""An account to group new entries by. As a column alone it would make SQLite walk the index of all entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +64,29 @@ def read_accounts(connection: Connection, ids: Collection[int]) -> dict[int, Acc
 
 def find_account(connection: Connection, key: str | int) -> Account | None:
     """By code, or by id."""
-    of = K.code == str(key)
-    if str(key).isdigit():
-        of = or_(of, K.id == int(key))
-    row = connection.execute(select(*COLUMNS).where(of).order_by((K.code == str(key)).desc()).limit(1)).first()
+    row = connection.execute(_by_key(key)).first()
     return _account(row) if row else None
+
+
+def lock_account(connection: Connection, key: str | int) -> Account | None:
+    """By code or id, locked: its balance stays as it is read here until this is committed."""
+    found = find_account(connection, key)
+    if found is None:
+        return None
+    row = connection.execute(select(*COLUMNS).where(K.id == found.id).with_for_update()).first()
+    return _account(row) if row else None
+
+
+def insert_account(connection: Connection, values: Mapping[str, Any]) -> int:
+    """Write an account with nothing on it; what it begins with is its first entry."""
+    return insert_row(connection, accounts, values)
+
+
+def change_account(connection: Connection, account_id: int, values: Mapping[str, Any]) -> None:
+    connection.execute(update(accounts).where(K.id == account_id).values(**values))
+
+
+# --- what moves a balance -----------------------------------------------------------------------
 
 
 def reserve(connection: Connection, reservations: Sequence[Reservation], actor: str, now: datetime) -> None:
@@ -94,6 +118,14 @@ def correct(
     _book(connection, [_entry(account_id, attempt_id, EntryKind.CHARGE, -cost, note, actor, now)])
 
 
+def move(
+    connection: Connection, account_id: int, kind: EntryKind, amount: Decimal, note: str | None, actor: str,
+    now: datetime,
+) -> None:
+    """Change the balance by hand: what it begins with, a top-up, an adjustment."""
+    _book(connection, [_entry(account_id, None, kind, amount, note, actor, now)])
+
+
 def _entry(
     account_id: int, attempt_id: int | None, kind: EntryKind, amount: Decimal, note: str | None, actor: str,
     now: datetime,
@@ -112,9 +144,97 @@ def _book(connection: Connection, entries: Sequence[dict[str, Any]]) -> None:
         sums[entry["account_id"]] += entry["amount"]
     insert_rows(connection, account_entries, entries)
     for account_id, amount in sorted(sums.items()):
-        # Rounded, because SQLite adds in binary and would drift away from the decimals.
+        # An account that somebody deleted meanwhile has no balance to keep; its entries stay as history.
         to = func.round(K.balance + amount, 4)
         connection.execute(update(accounts).where(K.id == account_id).values(balance=to))
+
+
+# --- balances that were changed by SQL ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the entries up to the id `until` add up to, in ten-thousandths by account.
+
+    Kept between two looks, so that a look adds up only what is new. Ids are given out before a commit, so an
+    entry may appear below `until` when it was counted already: a tally raises a suspicion and proves nothing.
+    """
+
+    until: int = 0
+    sums: Mapping[int, int] = field(default_factory=dict)
+
+    def corrected(self, amounts: Mapping[int, Decimal]) -> Tally:
+        """With what it had missed."""
+        sums = dict(self.sums)
+        for account_id, amount in amounts.items():
+            sums[account_id] = sums.get(account_id, 0) + int(amount * PARTS)
+        return Tally(self.until, sums)
+
+
+def find_newest_entry(connection: Connection) -> int:
+    return connection.execute(select(func.max(E.id))).scalar() or 0
+
+
+def count_entries(connection: Connection, tally: Tally, *, up_to: int, most: int) -> Tally:
+    """The tally with the next entries counted in: at most `most` of them, and none behind the id `up_to`."""
+    new = (E.id > tally.until, E.id <= up_to)
+    last = connection.execute(select(E.id).where(*new).order_by(E.id).limit(1).offset(most - 1)).scalar() or up_to
+    rows = connection.execute(
+        select(PAYER, func.sum(_parts(E.amount))).where(*new, E.id <= last).group_by(PAYER)
+    )
+    sums = dict(tally.sums)
+    for account_id, total in rows:
+        sums[account_id] = sums.get(account_id, 0) + int(total)
+    return Tally(max(last, tally.until), sums)
+
+
+def list_suspects(connection: Connection, tally: Tally) -> dict[int, Decimal]:
+    """Balances that differ from the tally and the entries since, and by how much. One statement, one snapshot."""
+    since = (
+        select(PAYER, func.sum(_parts(E.amount)).label("total"))
+        .where(E.id > tally.until)
+        .group_by(PAYER)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(K.id, _parts(K.balance), func.coalesce(since.c.total, 0)).outerjoin(since, since.c.account_id == K.id)
+    )
+    differences = {
+        account_id: int(balance) - tally.sums.get(account_id, 0) - int(total) for account_id, balance, total in rows
+    }
+    return {account_id: Decimal(parts) / PARTS for account_id, parts in differences.items() if parts}
+
+
+def complete_entries(connection: Connection, account_id: int, now: datetime) -> Decimal:
+    """Write down what somebody added to a balance by SQL, or took from it. Returns it; 0: nothing of the kind.
+
+    Adds up every entry of the account under its lock, which is proof. The balance stays as it is.
+    """
+    balance = connection.execute(select(_parts(K.balance)).where(K.id == account_id).with_for_update()).scalar()
+    if balance is None:
+        return Decimal(0)
+    total = connection.execute(select(func.sum(_parts(E.amount))).where(E.account_id == account_id)).scalar()
+    amount = Decimal(int(balance) - int(total or 0)) / PARTS
+    if amount:
+        insert_rows(connection, account_entries, [
+            _entry(account_id, None, EntryKind.ADJUST, amount, "balance changed by SQL", "sql", now)
+        ])
+    return amount
+
+
+def _parts(column: ColumnElement[Any]) -> Any:
+    return func.round(column * PARTS)
+
+
+# --- rows as values -----------------------------------------------------------------------------
+
+
+def _by_key(key: str | int) -> Select[Any]:
+    text = str(key)
+    of = K.code == text
+    if text.isascii() and text.isdigit():
+        of = or_(of, K.id == int(text))
+    return select(*COLUMNS).where(of).order_by((K.code == text).desc()).limit(1)
 
 
 def _account(row: Any) -> Account:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, or_, select, type_coerce, update
+from sqlalchemy import Connection, Text, and_, or_, select, type_coerce, update
 
-from scheduler.model import OPEN_STATES, Campaign, CampaignStatus, LeadStatus, ScheduleStatus
+from scheduler.model import OPEN_STATES, UNREADABLE, Campaign, CampaignStatus, LeadStatus, ScheduleStatus
 from scheduler.store.calls import CAMPAIGN_COLUMNS, cut, to_campaign
 from scheduler.store.database import insert_row
 from scheduler.store.tables import call_attempts, call_schedule, campaigns, leads
 
 A, C, L, S = call_attempts.c, campaigns.c, leads.c, call_schedule.c
+GOING = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED)
 
 
 def read_campaigns(connection: Connection, ids: Collection[int]) -> dict[int, Campaign]:
@@ -36,15 +37,15 @@ def lock_campaign(connection: Connection, key: str | int) -> Campaign | None:
 
 def change_status(
     connection: Connection, ids: Collection[int], to: CampaignStatus, *, leaving: Collection[CampaignStatus],
-    reason: str | None, completed_at: datetime | None = None,
+    reason: str | None,
 ) -> int:
-    """Move campaigns to a status, each from one of `leaving`. Returns how many were."""
+    """Move campaigns to a status that is not `completed`, each from one of `leaving`. Returns how many were."""
     if not ids:
         return 0
     return connection.execute(
         update(campaigns)
         .where(C.id.in_(sorted(ids)), C.status.in_(list(leaving)))
-        .values(status=to, status_reason=cut(reason), completed_at=completed_at)
+        .values(status=to, status_reason=cut(reason), completed_at=None)
     ).rowcount
 
 
@@ -73,14 +74,36 @@ def list_paused(connection: Connection) -> list[tuple[int, str, str | None]]:
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-def list_overdue(connection: Connection, today: date) -> list[Campaign]:
-    """Active and paused campaigns whose last date to call lies before `today`."""
+def list_overdue(connection: Connection, now: datetime) -> list[Campaign]:
+    """Active and paused campaigns whose last date to call is over everywhere on earth."""
+    rows = connection.execute(
+        select(*CAMPAIGN_COLUMNS).where(C.status.in_(GOING), C.fecha_limite.is_not(None)).order_by(C.id)
+    )
+    return [to_campaign(row) for row in rows if is_over_on_earth(row.fecha_limite, now)]
+
+
+def is_over_on_earth(until: date | None, now: datetime) -> bool:
+    """Is this date over even where the day begins last? A date that cannot be read never is."""
+    return until is not None and until != UNREADABLE.date() and until < (now - timedelta(hours=12)).date()
+
+
+def list_cancelled_unfinished(connection: Connection) -> list[Campaign]:
+    """Cancelled campaigns, by command or by SQL, whose leads may not all be closed yet: no `completed_at`."""
     rows = connection.execute(
         select(*CAMPAIGN_COLUMNS)
-        .where(C.status.in_((CampaignStatus.ACTIVE, CampaignStatus.PAUSED)), C.fecha_limite < today)
+        .where(C.status == CampaignStatus.CANCELLED, C.completed_at.is_(None))
         .order_by(C.id)
     )
     return [to_campaign(row) for row in rows]
+
+
+def finish_cancelled(connection: Connection, campaign_id: int, now: datetime) -> int:
+    """Note that every lead of a cancelled campaign is closed."""
+    return connection.execute(
+        update(campaigns)
+        .where(C.id == campaign_id, C.status == CampaignStatus.CANCELLED, C.completed_at.is_(None))
+        .values(completed_at=now)
+    ).rowcount
 
 
 def list_active(connection: Connection) -> list[Campaign]:
@@ -91,7 +114,7 @@ def list_active(connection: Connection) -> list[Campaign]:
 def find_campaign(connection: Connection, key: str | int) -> Campaign | None:
     """By code, or by id."""
     of = C.code == str(key)
-    if str(key).isdigit():
+    if str(key).isdecimal() and len(str(key)) < 19:
         of = or_(of, C.id == int(key))
     row = connection.execute(select(*CAMPAIGN_COLUMNS).where(of).order_by(C.code == str(key)).limit(1)).first()
     return to_campaign(row) if row else None
@@ -110,18 +133,42 @@ def start_campaigns(connection: Connection, ids: Collection[int], now: datetime)
     ).rowcount
 
 
-def complete_campaigns(connection: Connection, now: datetime) -> list[int]:
-    """Complete started campaigns that have nothing left to call."""
+def complete_campaigns(connection: Connection, now: datetime) -> list[tuple[str, str]]:
+    """Complete campaigns that have nothing left to call. Returns (code, reason) of each.
+
+    Active ones that began, or whose leads were all closed without a call; and those past their last date,
+    paused ones too. One that has no leads yet waits for some.
+    """
     calling = select(A.id).where(A.campaign_id == C.id, A.state.in_(OPEN_STATES)).exists()
     quiet = connection.execute(
-        select(C.id, C.started_at).where(
-            C.status == CampaignStatus.ACTIVE, _any_row(ScheduleStatus.PENDING).is_(None),
+        select(C.id, C.code, C.status, C.started_at, C.fecha_limite).where(
+            C.status.in_(GOING), _any_row(ScheduleStatus.PENDING).is_(None),
             _any_row(ScheduleStatus.IN_PROGRESS).is_(None), ~calling,
         )
     ).all()
-    # One that never called is done when its leads were all closed by hand; one without leads waits for some.
-    found = [row.id for row in quiet if row.started_at is not None or _are_all_closed(connection, row.id)]
-    return _set_status(connection, found, CampaignStatus.ACTIVE, CampaignStatus.COMPLETED, now)
+    done = []
+    for campaign_id, code, status, started_at, until in quiet:
+        is_past = is_over_on_earth(until, now)
+        if status == CampaignStatus.PAUSED and not is_past:
+            continue
+        if not (is_past or started_at is not None or _are_all_closed(connection, campaign_id)):
+            continue
+        reason = "nothing is left to call"
+        if is_past or (until is not None and _was_any_too_late(connection, campaign_id)):
+            reason = f"deadline: the last date to call was {until}"
+        changed = connection.execute(
+            update(campaigns)
+            .where(C.id == campaign_id, C.status == status)
+            .values(status=CampaignStatus.COMPLETED, completed_at=now, status_reason=reason)
+        )
+        if changed.rowcount:
+            done.append((code, reason))
+    return done
+
+
+def _was_any_too_late(connection: Connection, campaign_id: int) -> bool:
+    of = select(L.id).where(L.campaign_id == campaign_id, L.closed_reason == "deadline")
+    return connection.execute(of.limit(1)).first() is not None
 
 
 def _are_all_closed(connection: Connection, campaign_id: int) -> bool:
@@ -132,25 +179,35 @@ def _are_all_closed(connection: Connection, campaign_id: int) -> bool:
     return connection.execute(of.where(is_open).limit(1)).first() is None
 
 
-def resume_completed(connection: Connection, now: datetime) -> list[int]:
-    """A campaign that we completed and that was given new rows since, by SQL or import, goes on.
+def resume_completed(connection: Connection) -> list[str]:
+    """A campaign that we completed and that was given new rows since, by SQL or import, goes on. Returns the codes.
 
     One that a person set to completed stays so: it has no `completed_at`.
     """
-    found = list(connection.execute(
-        select(C.id).where(
+    found = connection.execute(
+        select(C.id, C.code).where(
             C.status == CampaignStatus.COMPLETED, C.completed_at.is_not(None),
-            _any_row(ScheduleStatus.PENDING, S.created_at > C.completed_at).is_not(None),
+            _any_row(ScheduleStatus.PENDING).is_not(None),
         )
-    ).scalars())
-    return _set_status(connection, found, CampaignStatus.COMPLETED, CampaignStatus.ACTIVE, now)
+    ).all()
+    if found:
+        connection.execute(
+            update(campaigns)
+            .where(C.id.in_([row.id for row in found]), C.status == CampaignStatus.COMPLETED)
+            .values(status=CampaignStatus.ACTIVE, completed_at=None, status_reason=None)
+        )
+    return [row.code for row in found]
 
 
 def list_stopped_with_rows(connection: Connection) -> list[Campaign]:
-    """Campaigns that are not called (paused, cancelled, completed by hand) and have pending rows."""
+    """Campaigns that people have stopped (paused, cancelled, completed by hand) and that have pending rows.
+
+    Not those that we completed ourselves: they go on with such rows.
+    """
+    by_us = and_(C.status == CampaignStatus.COMPLETED, C.completed_at.is_not(None))
     rows = connection.execute(
         select(*CAMPAIGN_COLUMNS)
-        .where(C.status != CampaignStatus.ACTIVE, _any_row(ScheduleStatus.PENDING).is_not(None))
+        .where(C.status != CampaignStatus.ACTIVE, ~by_us, _any_row(ScheduleStatus.PENDING).is_not(None))
         .order_by(C.id)
     )
     return [to_campaign(row) for row in rows]
@@ -163,23 +220,8 @@ def list_lost_campaigns(connection: Connection) -> list[int]:
     return sorted(ids - set(read_campaigns(connection, ids)))
 
 
-def _any_row(status: ScheduleStatus, *also: ColumnElement[bool]) -> Any:
+def _any_row(status: ScheduleStatus) -> Any:
     """One row of the campaign in that status. A scalar with LIMIT is one seek; EXISTS would be materialised,
     by reading every pending row there is.
     """
-    return select(S.id).where(S.campaign_id == C.id, S.status == status, *also).limit(1).scalar_subquery()
-
-
-def _set_status(
-    connection: Connection, ids: list[int], leaving: CampaignStatus, to: CampaignStatus, now: datetime
-) -> list[int]:
-    if ids:
-        connection.execute(
-            update(campaigns)
-            .where(C.id.in_(ids), C.status == leaving)
-            .values(
-                status=to, completed_at=now if to is CampaignStatus.COMPLETED else None,
-                status_reason="nothing is left to call" if to is CampaignStatus.COMPLETED else None,
-            )
-        )
-    return ids
+    return select(S.id).where(S.campaign_id == C.id, S.status == status).limit(1).scalar_subquery()

@@ -1,4 +1,7 @@
-"""Leads from a file: who has a number already, and chunks of new leads with their first calls.
+"""Leads from a file: who has a number already, chunks of new leads with their first calls, and taking them back.
+
+Each import is a row of `imports`, whose counts move in the same transaction as the leads: after a crash it
+says what is there. An import that was taken back while it ran adds nothing more.
 
 What must stay true: ids are read back by number and never computed from the first one, because an
 AUTO_INCREMENT may have gaps and other writers; and of two imports that bring the same number at the same
@@ -16,19 +19,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, update
 
 from scheduler.errors import Conflict, NotFound
-from scheduler.model import Campaign, CampaignStatus
-from scheduler.rules.rows import NewLead, Settled, settle
-from scheduler.store.database import raw
+from scheduler.model import Campaign, CampaignStatus, ImportStatus, ScheduleStatus
+from scheduler.rules.rows import Holder, NewLead, Settled, settle
+from scheduler.store.calls import word
+from scheduler.store.database import BY_ID, ids_in, insert_row, raw
 from scheduler.store.leads import read_barred
-from scheduler.store.tables import call_schedule, campaigns, lead_phones, leads
+from scheduler.store.tables import call_attempts, call_schedule, campaigns, imports, lead_phones, leads
 
-C, L = campaigns.c, leads.c
+A, C, L, M, P, S = call_attempts.c, campaigns.c, leads.c, imports.c, lead_phones.c, call_schedule.c
 
 IMPORTED = "imported"
 """The reason of a first call, for people."""
@@ -39,11 +44,13 @@ class Overtaken(Exception):
 
 
 def settle_rows(
-    connection: Connection, campaign: Campaign | None, rows: Sequence[NewLead], seen: Mapping[int, int], now: datetime
+    connection: Connection, campaign: Campaign | None, rows: Sequence[NewLead], seen: Mapping[int, int], now: datetime,
+    *, skip_known: bool = False,
 ) -> Settled:
     """Judge rows against the tables: duplicates and barred numbers. Writes nothing.
 
-    `seen` are the numbers of earlier rows of the file. Raises Conflict or NotFound when the campaign takes
+    `seen` are the numbers of earlier rows of the file; with `skip_known`, numbers that other campaigns have are
+    duplicates too. Raises Conflict or NotFound when the campaign takes
     no leads any more: somebody may cancel it while a large file is being imported.
     """
     campaign_id = campaign.id if campaign else None
@@ -53,23 +60,23 @@ def settle_rows(
             raise NotFound("campaign", campaign.code)
         check_takes_leads(CampaignStatus(found), campaign.code)
     numbers = {one.number for row in rows for one in row.numbers}
+    held, elsewhere = find_holders(connection, campaign_id, numbers)
     return settle(
-        rows,
-        seen=seen,
-        held=find_holders(connection, campaign_id, numbers),
-        barred=read_barred(connection, numbers, now),
+        rows, seen=seen, held=held, barred=read_barred(connection, numbers, now), elsewhere=elsewhere,
+        skip_known=skip_known,
     )
 
 
 def add_rows(
-    connection: Connection, campaign: Campaign | None, rows: Sequence[NewLead], seen: Mapping[int, int], now: datetime
+    connection: Connection, campaign: Campaign | None, rows: Sequence[NewLead], seen: Mapping[int, int], now: datetime,
+    *, import_id: int, skip_known: bool = False,
 ) -> tuple[Settled, bool]:
     """Settle rows and add the good ones. Also says whether a completed campaign goes on because of them.
 
     Raises Overtaken, and what `settle_rows` raises.
     """
-    settled = settle_rows(connection, campaign, rows, seen, now)
-    insert_leads(connection, campaign.id if campaign else None, settled.added, now)
+    settled = settle_rows(connection, campaign, rows, seen, now, skip_known=skip_known)
+    insert_leads(connection, campaign.id if campaign else None, settled.added, now, import_id)
     return settled, bool(campaign and settled.added and _reactivate(connection, campaign.id))
 
 
@@ -79,20 +86,34 @@ def check_takes_leads(status: CampaignStatus, code: str) -> None:
         raise Conflict(f"campaign {code} is cancelled and takes no leads; import into another one")
 
 
-def find_holders(connection: Connection, campaign_id: int | None, numbers: Collection[str]) -> dict[str, int]:
-    """Those of these numbers that leads of this campaign have (of none, for None), with the lead's id."""
+def find_holders(
+    connection: Connection, campaign_id: int | None, numbers: Collection[str]
+) -> tuple[dict[str, int], dict[str, Holder]]:
+    """Who has these numbers: leads of this campaign (of none, for None) by number, and leads of others."""
     if not numbers:
-        return {}
+        return {}, {}
     in_phones = _select_among(
         connection, numbers,
-        "SELECT p.telefono, p.lead_id FROM lead_phones p JOIN leads l ON l.id = p.lead_id "
-        f"WHERE l.campaign_id {_is(campaign_id)} AND p.telefono IN ",
+        "SELECT p.telefono, p.lead_id, l.campaign_id FROM lead_phones p JOIN leads l ON l.id = p.lead_id "
+        "WHERE p.telefono IN ",
     )
     # Leads written by hand have no row in lead_phones.
-    return dict([*in_phones, *_list_ids(connection, campaign_id, numbers)])
+    by_hand = _select_among(
+        connection, numbers, "SELECT telefono, id, campaign_id FROM leads WHERE telefono IN "
+    )
+    held: dict[str, int] = {}
+    elsewhere: dict[str, Holder] = {}
+    for number, lead_id, campaign in (*in_phones, *by_hand):
+        if campaign == campaign_id:
+            held[number] = lead_id
+        else:
+            elsewhere[number] = Holder(lead_id, campaign)
+    return held, elsewhere
 
 
-def insert_leads(connection: Connection, campaign_id: int | None, rows: Sequence[NewLead], now: datetime) -> None:
+def insert_leads(
+    connection: Connection, campaign_id: int | None, rows: Sequence[NewLead], now: datetime, import_id: int
+) -> None:
     """Add leads with their numbers, and plan a first call for each. No number of theirs is held yet.
 
     Raises Overtaken.
@@ -102,12 +123,12 @@ def insert_leads(connection: Connection, campaign_id: int | None, rows: Sequence
     _insert(
         connection, leads,
         ("campaign_id", "nombre", "apellidos", "telefono", "email", "time_zone", "region", "priority", "variables",
-         "fecha_limite"),
+         "fecha_limite", "import_id"),
         [
             (
                 campaign_id, row.first_name, row.last_name, row.numbers[0].number, row.email, row.time_zone,
                 row.region, row.priority, json.dumps(row.variables, ensure_ascii=False) if row.variables else None,
-                row.call_until.isoformat() if row.call_until else None,
+                row.call_until.isoformat() if row.call_until else None, import_id,
             )
             for row in rows
         ],
@@ -162,9 +183,10 @@ def _check_not_overtaken(
 
 def _list_ids(connection: Connection, campaign_id: int | None, numbers: Collection[str]) -> list[tuple[str, int]]:
     """(number, lead) of leads whose first number is one of these."""
-    return _select_among(
+    found = _select_among(
         connection, numbers, f"SELECT telefono, id FROM leads WHERE campaign_id {_is(campaign_id)} AND telefono IN "
     )
+    return [(number, lead_id) for number, lead_id in found]
 
 
 def _is(campaign_id: int | None) -> str:
@@ -173,12 +195,12 @@ def _is(campaign_id: int | None) -> str:
 
 def _select_among(
     connection: Connection, numbers: Collection[str], before: str, after: str = ""
-) -> list[tuple[str, int]]:
+) -> list[tuple[Any, ...]]:
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql(f"{before}({_marks('?', len(numbers))}){after}", tuple(numbers))
     else:
         found = connection.exec_driver_sql(f"{before}({', '.join(map(_literal, numbers))}){after}")
-    return [(number, lead_id) for number, lead_id in found]
+    return [tuple(row) for row in found]
 
 
 def _insert(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -217,3 +239,167 @@ def _literal(value: int | str | None) -> str:
     if not _PLAIN.fullmatch(value):
         raise ValueError(f"{value!r} cannot be written into a statement as it stands")
     return f"'{value}'"
+
+
+# --- the list of imports --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    id: int
+    campaign_id: int | None
+    file_name: str
+    status: ImportStatus
+    added: int
+    taken_back: int
+    undone_at: datetime | None
+
+
+def start_import(
+    connection: Connection, *, campaign_id: int | None, file_name: str, sha256: str, actor: str, now: datetime
+) -> int:
+    return insert_row(connection, imports, {
+        "campaign_id": campaign_id, "file_name": file_name[:255], "file_sha256": sha256, "actor": actor[:96],
+        "created_at": now,
+    })
+
+
+def count_rows(connection: Connection, import_id: int, *, added: int, duplicates: int, rejected: int) -> None:
+    """Add to the counts of a running import. Raises Conflict for one that was taken back meanwhile."""
+    changed = connection.execute(
+        update(imports).where(M.id == import_id, M.status != ImportStatus.UNDONE).values(
+            rows_read=M.rows_read + added + duplicates + rejected, added=M.added + added,
+            duplicates=M.duplicates + duplicates, rejected=M.rejected + rejected,
+        )
+    )
+    if changed.rowcount == 0:
+        raise Conflict(f"import {import_id} was taken back while it ran, so it stops here")
+
+
+def finish_import(
+    connection: Connection, import_id: int, status: ImportStatus, details: Mapping[str, Any], now: datetime
+) -> None:
+    """End a running import. One of the same file that broke off earlier is over too: this one brought the rest."""
+    this = connection.execute(select(M.campaign_id, M.file_sha256).where(M.id == import_id)).first()
+    connection.execute(
+        update(imports)
+        .where(M.id == import_id, M.status != ImportStatus.UNDONE)
+        .values(status=status, details=dict(details), finished_at=now)
+    )
+    if this is not None and status is ImportStatus.DONE:
+        connection.execute(
+            update(imports)
+            .where(
+                M.id < import_id, M.status == ImportStatus.RUNNING, M.file_sha256 == this.file_sha256,
+                M.campaign_id.is_not_distinct_from(this.campaign_id),
+            )
+            .values(status=ImportStatus.FAILED, details={"error": f"it broke off; import {import_id} added the rest"},
+                    finished_at=now)
+        )
+
+
+def find_import(connection: Connection, import_id: int) -> Import | None:
+    row = connection.execute(
+        select(M.id, M.campaign_id, M.file_name, M.status, M.added, M.taken_back, M.undone_at).where(M.id == import_id)
+    ).first()
+    return Import(*row[:3], ImportStatus(row.status), *row[4:]) if row else None
+
+
+def list_imports(connection: Connection, *, campaign_id: int | None, limit: int) -> list[dict[str, Any]]:
+    """Newest first; of one campaign, or all."""
+    query = _summaries().order_by(M.id.desc()).limit(limit)
+    rows = connection.execute(query if campaign_id is None else query.where(M.campaign_id == campaign_id))
+    return [dict(row) for row in rows.mappings()]
+
+
+def describe_import(connection: Connection, import_id: int) -> dict[str, Any] | None:
+    """An import with its details, and what has become of its leads."""
+    row = connection.execute(_summaries().add_columns(M.details).where(M.id == import_id)).mappings().first()
+    if row is None:
+        return None
+    of = L.import_id == import_id
+    return {
+        **row,
+        "leads": _count_by(connection, func.coalesce(word(L.lead_status), "open"), of),
+        "calls": _count_by(connection, func.coalesce(word(L.call_status), "no_selected"), of),
+        "called": connection.execute(select(func.count()).select_from(leads).where(of, ~_is_untouched())).scalar_one(),
+    }
+
+
+def _summaries() -> Any:
+    return select(
+        M.id, C.code.label("campaign"), M.file_name, word(M.status).label("status"), M.rows_read, M.added, M.duplicates,
+        M.rejected, M.taken_back, M.actor, M.created_at, M.finished_at, M.undone_at, M.file_sha256,
+    ).outerjoin(campaigns, C.id == M.campaign_id)
+
+
+def _count_by(connection: Connection, value: ColumnElement[Any], of: ColumnElement[bool]) -> dict[str, int]:
+    rows = connection.execute(select(value, func.count()).where(of).group_by(value).order_by(value))
+    return {str(name): count for name, count in rows}
+
+
+# --- taking back ----------------------------------------------------------------------------------
+
+
+def count_untouched(connection: Connection, import_id: int) -> tuple[int, int]:
+    """How many leads of an import are there, and how many of them were never called."""
+    of = L.import_id == import_id
+    count = select(func.count()).select_from(leads)
+    total = connection.execute(count.where(of)).scalar_one()
+    return total, connection.execute(count.where(of, _is_untouched())).scalar_one()
+
+
+def mark_undone(connection: Connection, import_id: int, now: datetime) -> None:
+    """From now on the import adds nothing more, should it still run."""
+    connection.execute(update(imports).where(M.id == import_id).values(status=ImportStatus.UNDONE, undone_at=now))
+
+
+def take_back(connection: Connection, import_id: int, *, after: int, limit: int) -> tuple[int, int | None]:
+    """Delete the next leads of an import beyond this id that were never called, with their numbers and plans.
+
+    A lead that somebody holds at this moment is passed by: a daemon may be about to call it. Returns how many
+    were deleted and the last id that was looked at, None when there were no more.
+    """
+    ids = list(connection.execute(
+        select(L.id).where(L.import_id == import_id, L.id > after, _is_untouched()).order_by(L.id).limit(limit)
+    ).scalars())
+    if not ids:
+        return 0, None
+    free = _lock_untouched(connection, ids)
+    if free:
+        connection.execute(delete(call_schedule).where(ids_in(S.lead_id, free)))
+        connection.execute(delete(lead_phones).where(ids_in(P.lead_id, free)))
+        connection.execute(delete(leads).where(ids_in(L.id, free)))
+        connection.execute(update(imports).where(M.id == import_id).values(taken_back=M.taken_back + len(free)))
+    return len(free), ids[-1]
+
+
+def _lock_untouched(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Those of these leads that nobody else holds and that are still not called, locked with their plans.
+
+    A take locks the schedule row, and writes its attempt in the same transaction; so once we hold every row of a
+    lead, what we read of it stays true.
+    """
+    locked = set(connection.execute(
+        select(L.id).with_hint(leads, BY_ID, "mysql").where(ids_in(L.id, ids)).with_for_update(skip_locked=True)
+    ).scalars())
+    if not locked:
+        return set()
+    planned = connection.execute(select(S.id, S.lead_id).where(ids_in(S.lead_id, locked))).all()
+    rows = {row.id for row in planned}
+    held = set(connection.execute(
+        select(S.id)
+        .with_hint(call_schedule, BY_ID, "mysql")
+        .where(ids_in(S.id, rows))
+        .order_by(S.id)
+        .with_for_update(skip_locked=True)
+    ).scalars()) if rows else set()
+    taken = {row.lead_id for row in planned if row.id not in held}
+    return set(connection.execute(select(L.id).where(ids_in(L.id, locked - taken), _is_untouched())).scalars())
+
+
+def _is_untouched() -> ColumnElement[bool]:
+    """No call was ever made to this lead, and none is being made."""
+    called = select(A.id).where(A.lead_id == L.id).correlate(leads).exists()
+    in_work = select(S.id).where(S.lead_id == L.id, S.status == ScheduleStatus.IN_PROGRESS).correlate(leads).exists()
+    return (L.call_attempts_count == 0) & ~called & ~in_work

@@ -284,6 +284,7 @@ class LeadFilter:
     variable: tuple[str, str] | None = None
     import_id: int | None = None
     created_since: datetime | None = None
+    created_before: datetime | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -319,6 +320,8 @@ def _conditions(connection: Connection, wanted: LeadFilter) -> list[ColumnElemen
         found.append(L.import_id == wanted.import_id)
     if wanted.created_since is not None:
         found.append(L.created_at >= wanted.created_since)
+    if wanted.created_before is not None:
+        found.append(L.created_at < wanted.created_before)
     if wanted.variable is not None:
         name, value = wanted.variable
         found.append(_variable(connection, name) == value)
@@ -332,6 +335,15 @@ def _variable(connection: Connection, name: str) -> ColumnElement[Any]:
     if connection.dialect.name == "sqlite":
         return cast(case((func.json_valid(text) == 1, func.json_extract(text, path))), Text)
     return case((func.json_valid(text) == 1, func.json_unquote(func.json_extract(text, path))))
+
+
+def list_not_closed(connection: Connection, campaign_id: int, limit: int | None = None) -> list[int]:
+    """Leads of a campaign that are open or suspended."""
+    return list(connection.execute(
+        select(L.id)
+        .where(L.campaign_id == campaign_id, or_(L.lead_status.is_(None), L.lead_status != LeadStatus.CLOSED))
+        .limit(limit)
+    ).scalars())
 
 
 def set_suspended(connection: Connection, ids: Sequence[int], now: datetime) -> int:

@@ -21,11 +21,14 @@ from scheduler.model import (
     AttemptState,
     Campaign,
     CampaignStatus,
+    EntryKind,
     LeadStatus,
     ScheduleStatus,
 )
 from scheduler.store.calls import CAMPAIGN_COLUMNS, find_next_due_at, to_campaign
 from scheduler.store.tables import (
+    account_entries,
+    accounts,
     call_attempts,
     call_schedule,
     campaigns,
@@ -40,6 +43,7 @@ from scheduler.store.tables import (
 ReportRow = dict[str, Any]
 
 A, C, E, L, P, S = call_attempts.c, campaigns.c, events.c, leads.c, lead_phones.c, call_schedule.c
+K, N = accounts.c, account_entries.c
 EXAMPLES = 100
 """Rows of one broken promise that are worth listing."""
 
@@ -194,6 +198,33 @@ def find_campaign(connection: Connection, campaign_id: int) -> ReportRow | None:
 def read_campaigns(connection: Connection) -> tuple[Campaign, ...]:
     """Every campaign with its settings as they are written."""
     return tuple(to_campaign(row) for row in connection.execute(select(*CAMPAIGN_COLUMNS).order_by(C.id)))
+
+
+def list_accounts(connection: Connection, *, status: str | None = None, limit: int) -> list[ReportRow]:
+    """Accounts, newest first, each with what is set aside for its open calls."""
+    query = _account_query().order_by(K.id.desc()).limit(limit)
+    return _rows(connection, query if status is None else query.where(K.status == status))
+
+
+def find_account(connection: Connection, account_id: int, *, limit: int) -> ReportRow | None:
+    """One account with what its calls cost so far, its campaigns and its entries, newest first."""
+    found = _rows(connection, _account_query().where(K.id == account_id))
+    if not found:
+        return None
+    spent = select(-func.sum(N.amount)).where(N.account_id == account_id, N.kind == EntryKind.CHARGE)
+    codes = select(C.code).where(C.account_id == account_id).order_by(C.id.desc()).limit(limit)
+    entries = (
+        select(N.id, N.at, N.kind, N.amount, N.attempt_id, N.note, N.actor)
+        .where(N.account_id == account_id)
+        .order_by(N.id.desc())
+        .limit(limit)
+    )
+    return {
+        **found[0],
+        "spent": connection.execute(select(_money(spent.scalar_subquery()))).scalar_one(),
+        "campaigns": list(connection.execute(codes).scalars()),
+        "entries": _rows(connection, entries),
+    }
 
 
 def list_config(connection: Connection) -> list[ReportRow]:
@@ -401,6 +432,38 @@ INVARIANTS: Sequence[Promise] = (
         "SELECT a.id FROM call_attempts a JOIN leads l ON l.id = a.lead_id"
         " WHERE a.state <> 'refused' AND l.lead_status = 'closed' AND a.claimed_at > l.closed_at",
     ),
+    # In whole ten-thousandths, which every engine adds up exactly.
+    Promise(
+        "R18", "the entries of an account add up to its balance",
+        "SELECT c.id FROM accounts c LEFT JOIN (SELECT account_id, SUM(ROUND(amount * 10000)) AS total"
+        " FROM account_entries GROUP BY account_id) e ON e.account_id = c.id"
+        " WHERE ROUND(c.balance * 10000) <> COALESCE(e.total, 0)",
+    ),
+    Promise(
+        "R19", "for an open call that somebody pays for, its cost is set aside once",
+        "SELECT a.id FROM call_attempts a JOIN accounts c ON c.id = a.account_id"
+        " LEFT JOIN account_entries e ON e.attempt_id = a.id AND e.kind IN ('reserve','release','charge')"
+        " WHERE a.state IN ('placing','live','unknown') AND a.reserved IS NOT NULL GROUP BY a.id, a.reserved"
+        " HAVING COUNT(e.id) <> 1 OR MIN(e.kind) <> 'reserve' OR MIN(e.amount) <> -a.reserved",
+    ),
+    Promise(
+        "R20", "what was set aside for a call came back once at its end, and the call was charged at most once",
+        "SELECT a.id FROM call_attempts a JOIN accounts c ON c.id = a.account_id LEFT JOIN (SELECT attempt_id,"
+        " SUM(CASE WHEN kind = 'reserve' THEN amount END) AS aside,"
+        " SUM(CASE WHEN kind = 'release' THEN amount END) AS back,"
+        " COUNT(CASE WHEN kind IN ('reserve','release') THEN 1 END) AS moves,"
+        " COUNT(CASE WHEN kind = 'charge' THEN 1 END) AS charges"
+        " FROM account_entries GROUP BY attempt_id) e ON e.attempt_id = a.id"
+        " WHERE a.state IN ('ended','refused') AND a.reserved IS NOT NULL AND (e.aside IS NULL OR e.back IS NULL"
+        " OR e.moves <> 2 OR e.aside <> -a.reserved OR e.back <> a.reserved OR e.charges > 1)",
+    ),
+    Promise(
+        "R21", "money moves for calls of the account alone, and is taken for calls that ended",
+        "SELECT e.id FROM account_entries e LEFT JOIN call_attempts a ON a.id = e.attempt_id"
+        " AND a.account_id = e.account_id"
+        " WHERE e.kind IN ('reserve','release','charge')"
+        " AND (a.id IS NULL OR (e.kind = 'charge' AND a.state <> 'ended'))",
+    ),
 )  # fmt: skip
 
 
@@ -575,8 +638,26 @@ def _lead_status_is(status: str) -> ColumnElement[bool]:
 def _campaign_query(*more: ColumnElement[Any]) -> Select[Any]:
     return select(
         C.id, C.code, C.name, C.status, C.status_reason, C.priority, C.provider, C.dial_mode, C.started_at,
-        C.completed_at, C.created_at, *more,
+        C.completed_at, C.created_at, C.fecha_limite, C.group_name, *more,
     )  # fmt: skip
+
+
+def _account_query() -> Select[Any]:
+    aside = (
+        select(A.account_id, func.sum(A.reserved).label("total"))
+        .where(A.state.in_(OPEN_STATES), A.account_id.is_not(None))
+        .group_by(A.account_id)
+        .subquery()
+    )
+    return select(
+        K.id, K.code, K.name, K.status, K.billing_type, K.balance, _money(aside.c.total).label("set_aside"),
+        K.price_per_minute, K.reserve_per_call, K.max_concurrent_calls, K.low_balance, K.created_at,
+    ).outerjoin_from(accounts, aside, aside.c.account_id == K.id)  # fmt: skip
+
+
+def _money(amount: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A sum of money, of nothing too, with four places from every engine."""
+    return type_coerce(func.coalesce(amount, 0), K.balance.type)
 
 
 def _counts(connection: Connection, of: ColumnElement[Any], where: ColumnElement[bool] | None = None) -> dict[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.rules.presets import PRESETS
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
@@ -125,3 +126,61 @@ def test_a_file_that_is_no_table_of_cases_is_one_sentence(homeless: Ringback, tm
 
 def test_a_file_that_is_not_there_is_one_sentence(homeless: Ringback, tmp_path: Path) -> None:
     assert "No such file" in homeless.refused("rules", "test", tmp_path / "none.json")
+
+
+def test_presets_are_listed_with_their_hours_and_limits_as_no_legal_advice(homeless: Ringback) -> None:
+    done = homeless("rules", "presets")
+
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("cl-collections "))
+    for words in ("mon-fri 08:00-20:00, sat 10:00-13:00", "holidays of CL", "1 in 7 days by lead", "A/C", "2026-11"):
+        assert words in line
+    assert "not legal advice" in done.stderr
+    assert "there are more" not in done.stderr
+
+
+def test_presets_as_json_have_everything_in_one_document(homeless: Ringback) -> None:
+    listed = homeless.json("rules", "presets")
+    shown = {one["name"]: one for one in listed["presets"]}
+
+    assert "check with counsel" in listed["disclaimer"]
+    assert set(shown) == set(PRESETS)
+    for name, one in shown.items():
+        assert homeless.json("rules", "presets", name) == {**one, "disclaimer": listed["disclaimer"]}
+    assert shown["us-ms-sales"]["clock"] == "America/Chicago"
+    assert any("Chicago" in caveat for caveat in shown["us-ms-sales"]["caveats"])
+    assert [one["name"] for one in homeless.json("rules", "presets", "--limit", 2)["presets"]] == [*shown][:2]
+    assert "see --limit" in homeless("rules", "presets", "--limit", 2).stderr
+    assert "see --limit" in homeless("rules", "presets", "--limit", 2, "--json").stderr
+
+
+def test_a_preset_is_shown_with_its_notes_and_settings_that_a_campaign_takes(
+    ringback: Ringback, database: Database, tmp_path: Path
+) -> None:
+    done = ringback("rules", "presets", "co-all")
+    copy = tmp_path / "settings.json"
+    copy.write_text(done.stdout.partition("call_settings\n")[2])
+
+    assert "Do not call references." in done.stdout
+    assert "not legal advice" in done.stderr
+    ringback.ok("campaigns", "create", "Copied", "--code", "copied", "--settings", copy)
+    assert ringback.json("campaigns", "show", "copied")["call_settings"] == PRESETS["co-all"].as_call_settings()
+
+
+def test_the_presets_of_a_country_are_shown_together(homeless: Ringback) -> None:
+    shown = homeless.json("rules", "presets", "cl")
+
+    assert shown["hours"].startswith("mon-fri 09:00-20:00, sat 10:00-13:00")
+    assert "cl-collections and cl-sales" in shown["notes"][0]
+
+
+def test_a_preset_that_does_not_exist_is_answered_with_those_near_to_it(homeless: Ringback) -> None:
+    sentence = homeless.refused("rules", "presets", "cl-colections")
+
+    assert "did you mean cl-collections" in sentence
+
+
+def test_a_campaign_is_not_made_with_a_preset_that_does_not_exist(ringback: Ringback, database: Database) -> None:
+    sentence = ringback.refused("campaigns", "create", "x", "--settings", '{"preset": "es-sale"}')
+
+    assert "preset" in sentence and "es-sales" in sentence
+    assert find_all(database, tables.campaigns) == []

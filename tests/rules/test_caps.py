@@ -16,6 +16,7 @@ from scheduler.rules.caps import (
     Hours,
     PastCall,
     Target,
+    longest_memory,
     next_callable,
     next_release,
     parse_caps,
@@ -25,8 +26,9 @@ from scheduler.rules.caps import (
     parse_target,
 )
 from scheduler.rules.hours import HoursRule, Windows
+from tests.rules.counting import ALWAYS, QUARTER, Situation
 
-TARGET = Target(lead="L1", phone="P1", debt="D1", campaign=7)
+TARGET = Target(lead="L1", phone="P1", debt="D1", campaign=7, group="G1")
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,9 @@ def test_a_date_must_have_passed_in_every_zone() -> None:
         (("debt",), {"lead": "L1"}, True),
         (("debt",), {"lead": "L9"}, False),
         (("subject",), {"lead": "L1", "subject": "offer"}, True),
+        (("group",), {"lead": "L9", "group": "G1", "campaign": 8}, True),
+        (("group",), {"lead": "L1", "group": "G2"}, False),
+        (("group", "lead"), {"lead": "L9", "group": "G1"}, False),
         (("lead",), {}, False),
     ],
 )
@@ -122,6 +127,7 @@ def test_a_call_counts_for_those_it_shares_every_key_with(
         ("completed", ("conversation",), True),
         ("voicemail", ("machine",), True),
         ("voicemail", ("voicemail",), True),
+        ("voicemail", ("message_left",), True),  # nothing says that none was left
         ("do_not_call", ("refused",), True),
         ("hang_up", ("answered_live",), True),
         ("hang_up", ("conversation",), False),
@@ -180,6 +186,20 @@ def test_a_cooldown_ends_by_elapsed_hours_or_by_full_days(wait: dict[str, Any], 
     ]
     now = utc("2027-06-10T13:00")
     assert next_release([], cooldowns, history, TARGET, ["Europe/Paris"], now)[0] == utc(free_at)
+
+
+def test_a_silence_of_hours_is_remembered_past_the_end_of_a_call_that_lasted_a_day() -> None:
+    began_at, now = utc("2027-06-06T12:00"), utc("2027-06-10T11:59")
+    cooldowns = [Cooldown(("refused",), Hours(72))]
+    history = [PastCall(began_at, "refused", lead="L1", ended_at=began_at + timedelta(days=1))]
+    assert next_release([], cooldowns, history, TARGET, ["UTC"], now)[0] > now
+    assert longest_memory([], cooldowns) >= now - began_at
+
+
+@pytest.mark.parametrize("period", [Hours(1000), Days(31), Calendar("month")])
+def test_the_longest_of_all_periods_is_remembered(period: Hours | Days | Calendar) -> None:
+    assert longest_memory([], []) == timedelta(0)
+    assert longest_memory([Cap(1, Hours(2)), Cap(1, period)], [Cooldown(("busy",), Days(2))]) > timedelta(days=31)
 
 
 def test_the_reason_names_what_holds_longest() -> None:
@@ -242,8 +262,8 @@ def test_caps_are_read_as_written() -> None:
     assert parse_spacing([{"per": {"hours": 2}, "by": "phone"}]) == (Cap(1, Hours(2), ("phone",)),)
     assert parse_target({"lead": 5, "phone": "P1"}) == Target(lead=5, phone="P1")
     assert parse_target(None) == Target()
-    assert parse_history([{"at": "2027-06-10T16:00:00+02:00", "lead": 5}]) == (
-        PastCall(utc("2027-06-10T14:00"), lead=5),
+    assert parse_history([{"at": "2027-06-10T16:00:00+02:00", "lead": 5, "ended_at": "2027-06-10T14:10:00Z"}]) == (
+        PastCall(utc("2027-06-10T14:00"), lead=5, ended_at=utc("2027-06-10T14:10")),
     )
 
 
@@ -300,6 +320,208 @@ def test_a_cooldown_that_cannot_be_read_is_refused_by_its_path(value: object, fi
 def test_a_number_that_is_not_positive_is_refused(make: Any) -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         make()
+
+
+# --- Cases, each with its answer written down and found again by walking ------------------------------------------
+
+NEW_YORK, LOS_ANGELES, MADRID, CANARY = "America/New_York", "America/Los_Angeles", "Europe/Madrid", "Atlantic/Canary"
+SANTIAGO, LORD_HOWE = "America/Santiago", "Australia/Lord_Howe"
+AUCKLAND, SAMOA = "Pacific/Auckland", "Pacific/Pago_Pago"
+EIGHT_TO_EIGHT = {"all": [["08:00", "20:00"]]}
+WORKDAYS = {"mon-fri": [["09:00", "18:00"]]}
+
+CASES = {
+    "24 elapsed hours over the autumn change end an hour earlier by the clock": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 1, "per": {"hours": 24}, "by": "phone"}]},
+        ["2027-11-06T15:00 no_answer"], "2027-11-06T15:15", "2027-11-07T15:00",
+    ),
+    "48 elapsed hours over the spring change": (
+        [MADRID], EIGHT_TO_EIGHT, {"caps": [{"max": 1, "per": {"hours": 48}, "by": "phone"}]},
+        ["2027-03-27T08:00 busy"], "2027-03-27T08:15", "2027-03-29T08:00",
+    ),
+    "a span of hours that Chile repeats counts once": (
+        [SANTIAGO], ALWAYS, {"caps": [{"max": 1, "per": {"hours": 2.5}, "by": "lead"}]},
+        ["2027-04-04T02:30 busy"], "2027-04-04T02:45", "2027-04-04T05:00",
+    ),
+    "a date that begins at 01:00 in Chile": (
+        [SANTIAGO], ALWAYS, {"caps": [{"max": 1, "per": {"days": 2}, "by": "lead"}]},
+        ["2027-09-03T20:00 busy"], "2027-09-03T20:15", "2027-09-05T04:00",
+    ),
+    "a date that ends twice in Chile": (
+        [SANTIAGO], ALWAYS, {"caps": [{"max": 1, "per": {"calendar": "day"}, "by": "lead"}]},
+        ["2027-04-04T02:45 busy"], "2027-04-04T03:00", "2027-04-04T04:00",
+    ),
+    "half an hour more in Lord Howe": (
+        [LORD_HOWE], {"all": [["01:30", "02:30"]]}, {"caps": [{"max": 1, "per": {"hours": 24}, "by": "lead"}]},
+        ["2027-04-02T14:45 busy"], "2027-04-02T15:00", "2027-04-03T14:45",
+    ),
+    "the half hour that Lord Howe skips": (
+        [LORD_HOWE], {"all": [["02:00", "02:45"]]}, {"caps": [{"max": 1, "per": {"days": 1}, "by": "lead"}]},
+        ["2027-10-01T15:45 busy"], "2027-10-01T16:00", "2027-10-02T15:30",
+    ),
+    "a date must have passed on both coasts": (
+        [NEW_YORK, LOS_ANGELES], ALWAYS, {"caps": [{"max": 1, "per": {"days": 1}, "by": "lead"}]},
+        ["2027-06-10T20:00 busy"], "2027-06-10T20:15", "2027-06-11T07:00",
+    ),
+    "a call that was made on two dates stops counting with the later": (
+        [NEW_YORK, LOS_ANGELES], ALWAYS, {"caps": [{"max": 1, "per": {"days": 1}, "by": "lead"}]},
+        ["2027-06-11T05:00 busy"], "2027-06-11T05:15", "2027-06-12T04:00",
+    ),
+    "a week must have begun on both sides of the date line": (
+        [AUCKLAND, SAMOA], ALWAYS, {"caps": [{"max": 1, "per": {"calendar": "week"}, "by": "lead"}]},
+        ["2027-06-13T13:00 busy"], "2027-06-13T13:15", "2027-06-20T12:00",
+    ),
+    "a month that ended on one side of the date line alone": (
+        [AUCKLAND, SAMOA], ALWAYS, {"caps": [{"max": 1, "per": {"calendar": "month"}, "by": "lead"}]},
+        ["2027-01-31T11:30 busy"], "2027-01-31T11:45", "2027-02-28T11:00",
+    ),
+    "the week of the new year begins in the old one": (
+        [MADRID], EIGHT_TO_EIGHT, {"caps": [{"max": 2, "per": {"calendar": "week"}, "by": "lead"}]},
+        ["2026-12-28T10:00 busy", "2027-01-02T10:00 busy"], "2027-01-02T10:15", "2027-01-04T07:00",
+    ),
+    "February of a leap year": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 2, "per": {"calendar": "month"}, "by": "lead"}]},
+        ["2028-02-01T15:00 busy", "2028-02-29T15:00 busy"], "2028-02-29T15:15", "2028-03-01T13:00",
+    ),
+    "the call before last makes room, not the oldest": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 2, "per": {"days": 3}, "by": "lead"}]},
+        ["2027-06-07T15:00 busy", "2027-06-08T15:00 busy", "2027-06-09T15:00 busy", "2027-06-09T19:00 busy"],
+        "2027-06-09T19:15", "2027-06-12T12:00",
+    ),
+    "room on a Saturday waits for Monday": (
+        [MADRID], WORKDAYS, {"caps": [{"max": 1, "per": {"days": 3}, "by": "lead"}]},
+        ["2027-06-09T15:00 busy"], "2027-06-09T15:15", "2027-06-14T07:00",
+    ),
+    "the hours that two zones share come after the date of both": (
+        [MADRID, CANARY], WORKDAYS, {"caps": [{"max": 1, "per": {"calendar": "day"}, "by": "lead"}]},
+        ["2027-06-08T15:00 busy"], "2027-06-08T15:15", "2027-06-09T08:00",
+    ),
+    "another subject does not count": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 2, "per": {"hours": 24}, "by": ["lead", "subject"]}]},
+        ["2027-06-10T13:00 busy subject=S1", "2027-06-10T14:00 busy subject=S2"],
+        "2027-06-10T15:00", "2027-06-10T15:00",
+    ),
+    "a call about nobody knows what counts for every subject, from any number": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 2, "per": {"hours": 24}, "by": ["lead", "subject"]}]},
+        ["2027-06-10T13:00 busy subject=S1 phone=P2", "2027-06-10T14:00 busy"],
+        "2027-06-10T15:00", "2027-06-11T13:00",
+    ),
+    "one debt of two debtors": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 1, "per": {"days": 7}, "by": "debt"}]},
+        ["2027-06-10T13:00 busy lead=L2 debt=D1"], "2027-06-10T15:00", "2027-06-17T12:00",
+    ),
+    "a campaign counts its calls to anybody": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 2, "per": {"hours": 1}, "by": "campaign"}]},
+        ["2027-06-10T14:15 busy lead=L2 campaign=7", "2027-06-10T14:30 busy lead=L3 campaign=7",
+         "2027-06-10T14:45 busy campaign=8"],
+        "2027-06-10T14:45", "2027-06-10T15:15",
+    ),
+    "a group counts the calls of all its campaigns to the lead": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 2, "per": {"calendar": "day"}, "by": ["group", "lead"]}]},
+        ["2027-06-10T13:00 busy campaign=8 group=G1", "2027-06-10T13:30 busy campaign=9 group=G1",
+         "2027-06-10T14:00 busy lead=L2 campaign=7 group=G1"],
+        "2027-06-10T15:00", "2027-06-11T12:00",
+    ),
+    "another group does not count": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 1, "per": {"calendar": "day"}, "by": ["group", "lead"]}]},
+        ["2027-06-10T13:00 busy campaign=7 group=G2"], "2027-06-10T15:00", "2027-06-10T15:00",
+    ),
+    "mobile lines of a lead have a cap of their own": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 1, "per": {"hours": 3}, "by": ["lead", "line"]}]},
+        ["2027-06-10T13:00 busy line=mobile phone=P2", "2027-06-10T14:00 busy line=fixed phone=P3"],
+        "2027-06-10T14:15", "2027-06-10T16:00",
+    ),
+    "reached by whatever outcome of ours, or by a message left": (
+        [NEW_YORK], EIGHT_TO_EIGHT,
+        {"caps": [{"max": 2, "per": {"days": 7}, "by": "debt", "counts": ["answered_live", "message_left"]}]},
+        ["2027-06-07T13:00 no_answer", "2027-06-08T13:00 hang_up", "2027-06-09T13:00 busy",
+         "2027-06-10T13:00 voicemail"],
+        "2027-06-10T13:15", "2027-06-15T12:00",
+    ),
+    "busy and failed calls leave room": (
+        [NEW_YORK], EIGHT_TO_EIGHT,
+        {"caps": [{"max": 2, "per": {"days": 7}, "by": "debt", "counts": ["no_answer", "machine", "conversation"]}]},
+        ["2027-06-07T13:00 busy", "2027-06-08T13:00 failed", "2027-06-09T13:00 invalid_number",
+         "2027-06-10T13:00 no_answer"],
+        "2027-06-10T15:00", "2027-06-10T15:00",
+    ),
+    "a call in progress counts as placed": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 2, "per": {"hours": 24}, "by": "lead"}]},
+        ["2027-06-10T13:00 busy", "2027-06-10T14:45"], "2027-06-10T15:00", "2027-06-11T13:00",
+    ),
+    "a call in progress is no conversation yet": (
+        [NEW_YORK], EIGHT_TO_EIGHT,
+        {"caps": [{"max": 1, "per": {"days": 7}, "by": "lead", "counts": ["conversation"]}],
+         "cooldowns": [{"after": ["conversation"], "wait": {"hours": 5}, "by": "lead"}]},
+        ["2027-06-10T14:45"], "2027-06-10T15:00", "2027-06-10T15:00",
+    ),
+    "silence in hours begins with the end of the call": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"cooldowns": [{"after": ["conversation"], "wait": {"hours": 2}, "by": "lead"}]},
+        ["2027-06-10T13:00 completed ended_at=2027-06-10T13:45"], "2027-06-10T14:00", "2027-06-10T15:45",
+    ),
+    "silence in days begins on the date of the end": (
+        [NEW_YORK], EIGHT_TO_EIGHT,
+        {"cooldowns": [{"after": ["conversation"], "wait": {"days": 7, "first_day": "event"}, "by": "debt"}]},
+        ["2027-06-08T03:45 completed ended_at=2027-06-08T04:15"], "2027-06-08T12:00", "2027-06-15T12:00",
+    ),
+    "a cap counts from the beginning of the call": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 1, "per": {"calendar": "day"}, "by": "lead"}]},
+        ["2027-06-08T03:45 completed ended_at=2027-06-08T04:15"], "2027-06-08T12:00", "2027-06-08T12:00",
+    ),
+    "full days of silence over the spring change": (
+        ["Europe/Paris"], {"mon-fri": [["10:00", "13:00"], ["14:00", "20:00"]]},
+        {"cooldowns": [{"after": ["refused"], "wait": {"days": 2, "first_day": "next"}, "by": "lead"}]},
+        ["2027-03-26T11:00 do_not_call"], "2027-03-26T13:00", "2027-03-29T08:00",
+    ),
+    "72 hours of silence over the autumn change, of another lead's number": (
+        ["Europe/London"], EIGHT_TO_EIGHT,
+        {"cooldowns": [{"after": ["abandoned"], "wait": {"hours": 72}, "by": "phone"}]},
+        ["2027-10-29T18:30 abandoned lead=L2"], "2027-10-29T18:45", "2027-11-01T18:30",
+    ),
+    "spacing between calls to a number": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"spacing": [{"per": {"hours": 2}, "by": "phone"}]},
+        ["2027-06-10T22:30 busy lead=L2"], "2027-06-10T23:00", "2027-06-11T12:00",
+    ),
+    "the last to let go decides": (
+        [NEW_YORK], EIGHT_TO_EIGHT,
+        {"caps": [{"max": 1, "per": {"hours": 24}, "by": "phone"}, {"max": 2, "per": {"days": 2}, "by": "lead"}],
+         "cooldowns": [{"after": ["busy"], "wait": {"hours": 30}, "by": "phone"}]},
+        ["2027-06-10T13:00 no_answer phone=P2", "2027-06-10T14:00 busy"], "2027-06-10T15:00", "2027-06-12T12:00",
+    ),
+    "what was written does not count for the voice": (
+        [NEW_YORK], EIGHT_TO_EIGHT, {"caps": [{"max": 1, "per": {"days": 7}, "by": "lead"}]},
+        ["2027-06-10T13:00 channel=written"], "2027-06-10T15:00", "2027-06-10T15:00",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("zones", "windows", "limits", "past", "base", "expected"), CASES.values(), ids=list(CASES))
+def test_the_next_call_is_the_one_that_walking_and_counting_finds(
+    zones: list[str], windows: Any, limits: dict[str, Any], past: list[str], base: str, expected: str
+) -> None:
+    spacing = [{"max": 1, **one} for one in limits.get("spacing", ())]
+    situation = Situation(
+        tuple(zones), windows, (*limits.get("caps", ()), *spacing), limits.get("cooldowns", ()),
+        [past_call(words) for words in past],
+    )
+    assert parse_spacing(limits.get("spacing")) == parse_caps(spacing)
+    assert situation.answer(utc(base)) == utc(expected)
+    assert situation.walk(utc(base), QUARTER, days=60) == utc(expected)
+    if expected != base:
+        assert not situation.may_call(utc(expected) - timedelta(microseconds=1))
+
+
+def past_call(words: str) -> dict[str, Any]:
+    """A call to the target, of "2027-06-10T13:00 no_answer phone=P2": debt, subject, line, group if named."""
+    at, *rest = words.split()
+    named = dict(word.split("=") for word in rest if "=" in word)
+    outcome = next((word for word in rest if "=" not in word), None)
+    call: dict[str, Any] = {"lead": "L1", "phone": "P1", "outcome": outcome, **named, "at": f"{at}Z"}
+    if "campaign" in named:
+        call["campaign"] = int(named["campaign"])
+    if "ended_at" in named:
+        call["ended_at"] = f"{named['ended_at']}Z"
+    return call
 
 
 def utc(text: str) -> datetime:

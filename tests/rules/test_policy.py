@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from scheduler.errors import InvalidSettings, InvalidValue
 from scheduler.model import RETRYABLE_OUTCOMES, Outcome
-from scheduler.rules.holiday_calendars import Holidays
+from scheduler.rules.holiday_calendars import Holidays, narrow_holidays
+from scheduler.rules.hours import explain_closed, is_allowed
 from scheduler.rules.policy import (
     CONFIG_KEYS,
     Policy,
-    narrow_holidays,
     read_call_settings,
     read_config,
     read_config_value,
@@ -263,6 +263,9 @@ def test_a_campaign_may_ring_and_talk_for_a_time_of_its_own(config, settings, ri
 # --- hours ----------------------------------------------------------------------------------------------------
 
 IN_SANTIAGO = LeadZones(("America/Santiago",), "its number", "CL", None)
+ALL_DAY = {"all": [["00:00", "24:00"]]}
+WORKING_HOURS, WORKING_DAYS = "scheduler_config.working_hours_start and _end", "scheduler_config.working_days"
+HOLIDAYS = "scheduler_config.holidays"
 
 
 @pytest.mark.parametrize(
@@ -319,6 +322,48 @@ def test_a_campaign_may_keep_other_holidays_than_the_installation():
     [rule] = own.hours(LeadZones(("UTC",), "the campaign", None, None))
 
     assert rule.holidays.calendars == ("AR",)
+
+
+@pytest.mark.parametrize(
+    "settings, sources",
+    [
+        ({}, [WORKING_HOURS, WORKING_DAYS, HOLIDAYS]),
+        ({"windows": ALL_DAY}, ["call_settings.windows", HOLIDAYS]),
+        ({"days_of_week": [1]}, ["call_settings.days_of_week", WORKING_HOURS, HOLIDAYS]),
+        ({"preset": "cl-sales"}, ["call_settings.preset (cl-sales)", HOLIDAYS]),
+        ({"preset": "cl-sales", "holidays": []}, ["call_settings.holidays", "call_settings.preset (cl-sales)"]),
+        (
+            {"preset": "cl-sales", "allowed_hours": {"start": "10:00", "end": "12:00"}},
+            ["call_settings.allowed_hours", "call_settings.preset (cl-sales)", WORKING_DAYS, HOLIDAYS],
+        ),
+        (
+            {"preset": "us-ri-sales", "windows": ALL_DAY},
+            ["call_settings.windows", "call_settings.preset (us-ri-sales)", HOLIDAYS],
+        ),
+    ],
+)
+def test_the_hours_name_everyone_who_had_a_say_in_them(settings, sources):
+    policy = Policy(read_config({"holidays": "CL"}), read_call_settings(settings))
+
+    assert policy.hours_source.split(", ") == sources
+
+
+@pytest.mark.parametrize("preset", ["us-sales", "us-collections", "es-sales"])
+def test_a_preset_does_not_open_the_holidays_of_the_installation_but_the_campaign_may(preset):
+    config, where = read_config({"holidays": "2026-12-24"}), LeadZones(("UTC",), "the campaign", None, None)
+    shut = Policy(config, read_call_settings({"preset": preset}))
+    opened = Policy(config, read_call_settings({"preset": preset, "holidays": []}))
+
+    noon = datetime(2026, 12, 24, 12, tzinfo=UTC)
+    assert (is_allowed(shut.hours(where), noon), is_allowed(opened.hours(where), noon)) == (False, True)
+
+
+def test_the_reason_for_waiting_names_the_preset_that_is_shut():
+    policy = Policy(read_config({}), read_call_settings({"preset": "cl-sales", "windows": ALL_DAY}))
+
+    said = explain_closed(policy.hours(IN_SANTIAGO), datetime(2027, 6, 8, 2, tzinfo=UTC))
+
+    assert "(preset cl-sales)" in said
 
 
 # --- fingerprints ---------------------------------------------------------------------------------------------

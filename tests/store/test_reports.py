@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -46,6 +47,10 @@ BREAKS: dict[str, Callable[[Database], None]] = {
     "R15": lambda database: add_two_attempts_too_close(database),
     "R16": lambda database: dial_a_barred_number(database),
     "R17": lambda database: dial_a_closed_lead(database),
+    "R18": lambda database: add_account(database, balance="0.0001"),
+    "R19": lambda database: add_paid_attempt(database, is_open=True, entries=()),
+    "R20": lambda database: add_paid_attempt(database, is_open=False, entries=(("reserve", "-5"),)),
+    "R21": lambda database: add_entry(database, add_account(database, balance=-1), "charge", -1),
 }
 
 
@@ -78,6 +83,52 @@ def test_a_late_dial_that_was_reported_breaks_no_promise(database: Database) -> 
     write(database, tables.events, kind="late_dial", actor="daemon", attempt_id=late, at=NOON)
 
     assert broken_promises(database) == {}
+
+
+ASIDE, BACK, PAID = ("reserve", "-5"), ("release", "5"), ("charge", "-1.5")
+
+
+@pytest.mark.parametrize("is_open, entries", [(True, (ASIDE,)), (False, (ASIDE, BACK)), (False, (ASIDE, BACK, PAID))])
+def test_a_call_whose_money_is_in_order_breaks_no_promise(
+    database: Database, is_open: bool, entries: tuple[tuple[str, str], ...]
+) -> None:
+    add_paid_attempt(database, is_open=is_open, entries=entries)
+
+    assert broken_promises(database) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "is_open", "entries"),
+    [
+        ("R19", True, (ASIDE, ASIDE)),
+        ("R19", True, (("reserve", "-4"),)),
+        ("R19", True, (ASIDE, BACK)),
+        ("R20", False, ()),
+        ("R20", False, (ASIDE, BACK, BACK)),
+        ("R20", False, (ASIDE, ("release", "4"))),
+        ("R20", False, (ASIDE, BACK, PAID, PAID)),
+    ],
+)
+def test_money_that_was_booked_twice_not_at_all_or_wrongly_is_found(
+    database: Database, key: str, is_open: bool, entries: tuple[tuple[str, str], ...]
+) -> None:
+    attempt_id = add_paid_attempt(database, is_open=is_open, entries=entries)
+
+    assert broken_promises(database) == {key: (attempt_id,)}
+
+
+def test_a_charge_for_a_call_that_was_refused_is_found(database: Database) -> None:
+    add_paid_attempt(database, is_open=False, entries=(ASIDE, BACK, PAID))
+    sql(database, "UPDATE call_attempts SET state = 'refused', outcome = NULL")
+
+    assert list(broken_promises(database)) == ["R21"]
+
+
+def test_a_charge_for_a_call_that_another_account_pays_for_is_found(database: Database) -> None:
+    attempt_id = add_paid_attempt(database, is_open=False, entries=(ASIDE, BACK))
+    wrong = add_entry(database, add_account(database, balance=-1, code="other"), "charge", -1, attempt_id)
+
+    assert broken_promises(database) == {"R21": (wrong,)}
 
 
 def test_a_refused_attempt_breaks_no_promise_about_calls(database: Database) -> None:
@@ -207,6 +258,37 @@ def test_one_lead_is_shown_with_everything_about_it(database: Database) -> None:
     assert database.read(lambda connection: reports.find_lead(connection, lead_id + 1, limit=5)) is None
 
 
+def test_accounts_are_listed_with_what_is_set_aside_for_their_open_calls(database: Database) -> None:
+    add_account(database, code="idle", status="closed")
+    add_paid_attempt(database, is_open=True, entries=(ASIDE,))
+    add_account(database, code="new")
+
+    found = database.read(lambda connection: reports.list_accounts(connection, limit=5))
+    closed = database.read(lambda connection: reports.list_accounts(connection, status="closed", limit=5))
+
+    assert [(one["code"], one["balance"], str(one["set_aside"])) for one in found] == [
+        ("new", 0, "0.0000"), ("paying", -5, "5.0000"), ("idle", 0, "0.0000"),
+    ]  # fmt: skip
+    assert [one["code"] for one in closed] == ["idle"]
+    assert len(database.read(lambda connection: reports.list_accounts(connection, limit=2))) == 2
+
+
+def test_one_account_is_shown_with_what_it_spent_its_campaigns_and_its_newest_entries(database: Database) -> None:
+    add_paid_attempt(database, is_open=False, entries=(ASIDE, BACK, PAID))
+    account_id = sql(database, "SELECT id FROM accounts")[0].id
+    add_campaign(database, "spring", account_id=account_id)
+    add_campaign(database, "other")
+
+    account = database.read(lambda connection: reports.find_account(connection, account_id, limit=2))
+
+    assert account is not None
+    assert (str(account["spent"]), str(account["set_aside"]), account["campaigns"]) == ("1.5000", "0.0000", ["spring"])
+    assert [(one["kind"], str(one["amount"])) for one in account["entries"]] == [
+        ("charge", "-1.5000"), ("release", "5.0000"),
+    ]  # fmt: skip
+    assert database.read(lambda connection: reports.find_account(connection, account_id + 1, limit=2)) is None
+
+
 # --- figures ------------------------------------------------------------------------------------
 
 
@@ -277,6 +359,33 @@ def add_attempt(database: Database, schedule_id: int | None, **columns: Any) -> 
         "attempt_ref": chilean(), "lead_id": 1, "attempt_number": 1, "telefono": chilean(), "provider": "simulator",
     }  # fmt: skip
     return write(database, tables.call_attempts, schedule_id=schedule_id, **{**known, **columns})
+
+
+def add_account(database: Database, **columns: Any) -> int:
+    """An account, without an entry for its balance."""
+    return write(database, tables.accounts, **{"code": "acme", "name": "Acme", "billing_type": "minutes", **columns})
+
+
+def add_entry(database: Database, account_id: int, kind: str, amount: Any, attempt_id: int | None = None) -> int:
+    return write(
+        database, tables.account_entries, account_id=account_id, kind=kind, amount=amount, attempt_id=attempt_id,
+        actor="test",
+    )  # fmt: skip
+
+
+def add_paid_attempt(database: Database, *, is_open: bool, entries: tuple[tuple[str, str], ...]) -> int:
+    """An attempt that an account set 5 aside for, with these entries; they add up to the balance."""
+    balance = sum((Decimal(amount) for _, amount in entries), Decimal(0))
+    account_id = add_account(database, balance=balance, code="paying")
+    paid = {"account_id": account_id, "reserved": 5}
+    if is_open:
+        row_id = add_call(database, status="in_progress", **LEASE)
+        attempt_id = add_attempt(database, row_id, **paid, state="live", provider_call_id="paid")
+    else:
+        attempt_id = add_attempt(database, None, **paid, **ENDED)
+    for kind, amount in entries:
+        add_entry(database, account_id, kind, amount, attempt_id)
+    return attempt_id
 
 
 def add_two_attempts_too_close(database: Database) -> None:

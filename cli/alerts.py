@@ -1,0 +1,50 @@
+"""`ringback alerts`: what somebody should look at now."""
+
+from __future__ import annotations
+
+import click
+
+from cli import Program, output
+
+
+@click.command()
+@output.json_option
+@click.pass_context
+def alerts(ctx: click.Context, as_json: bool) -> None:
+    """Say what somebody should look at now. Exit code 1 when anything is raised, 0 when all is well.
+
+    \b
+    pending_high      more calls are due than alert_pending_above, while lines are idle
+    live_too_long     a call is live beyond its ring time-out, its maximum duration and 30 seconds
+    success_low       fewer percent than alert_success_below of the last 24 hours' calls ended completed; of one
+                      campaign with at least 20 calls, or of all together (0: never)
+    stopped_with_due  a paused campaign, or held calls, due for longer than alert_due_minutes; calls that people
+                      hold (manual, suspended) only where their campaign has no others left
+    settings_invalid  a row of scheduler_config or the call_settings of a campaign cannot be used
+    breaker_open      a provider fails and is left alone for a while
+    balance_low       less than low_balance of the account, or than alert_balance_below, is left; or due calls
+                      wait because it pays for none
+    daemon_silent     a daemon has said nothing for alert_silent_seconds and did not say that it stops
+    no_daemon         calls are due and no daemon takes them
+
+    The thresholds are rows of scheduler_config; `ringback config set` changes them. A daemon shows the same as
+    the metric ringback_alert{code}, 1 while raised. A problem keeps calls from being made, or makes them wrongly;
+    a warning will, or may.
+
+    \b
+    Example:
+      ringback alerts || mail -s "Ringback needs somebody" team@example.com
+    """
+    from scheduler.rules.alerts import codes_raised
+    from scheduler.service.alerts import list_alerts
+
+    program: Program = ctx.obj
+    with program.working() as runtime:
+        found = list_alerts(runtime=runtime)
+    if as_json:
+        output.show({"ok": not found, "raised": len(found), "codes": codes_raised(found), "alerts": found})
+    elif found:
+        output.show_table([output.plain(one) for one in found], ("severity", "code", "about", "sentence"))
+    else:
+        output.tell("no alerts")
+    ctx.exit(1 if found else 0)

@@ -1,0 +1,218 @@
+"""The header of a file of leads: which column is what, by recognised names or by what people said.
+
+Pure. What must stay true: columns that could mean two things are refused, because the guess would ring a
+stranger; a column that means nothing to the scheduler goes to the voice agent as a variable.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scheduler.errors import InvalidValue
+
+MOST_PHONES = 9
+
+REJECT_COLUMNS = ("line", "field", "value", "reason")
+"""The first columns of a rejects file. A mended one may be imported as it is: they are passed over."""
+
+_NAMES = {
+    "first_name": "nombre nombres name firstname givenname",
+    "last_name": "apellidos apellido lastname surname familyname",
+    "phone": "telefono phone tel celular movil mobile fono cel cell cellphone phonenumber mobilephone telephone "
+    "numerodetelefono telefonomovil telefonocelular whatsapp",
+    "email": "email correo mail correoelectronico emailaddress",
+    "time_zone": "zonahoraria timezone",
+    "region": "region",
+    "priority": "prioridad priority",
+    "call_until": "fechalimite deadline calluntil",
+    "call_at": "programar scheduledat callat",
+}
+_MEANINGS = {name: meaning for meaning, names in _NAMES.items() for name in names.split()}
+_PHONE_COLUMN = re.compile(rf"(?:{_NAMES['phone'].replace(' ', '|')})([1-9])?")
+_VARIABLE = "variable:"
+FIELDS = ("phone", "phone2", *(name for name in _NAMES if name != "phone"), f"{_VARIABLE}NAME")
+"""What a column may be mapped to, for people."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where each thing stands in a row: positions counted from 0, `None` for a column that is absent.
+
+    `phones` are in dialing order. `variables` are the columns that mean nothing to the scheduler: they go
+    to the voice agent under the names in `variable_names`.
+    """
+
+    headers: tuple[str, ...]
+    phones: tuple[int, ...]
+    variables: tuple[int, ...]
+    is_rejects_file: bool = False
+    variable_names: tuple[str, ...] = ()
+    first_name: int | None = None
+    last_name: int | None = None
+    email: int | None = None
+    time_zone: int | None = None
+    region: int | None = None
+    priority: int | None = None
+    call_until: int | None = None
+    call_at: int | None = None
+
+    def find(self, name: str) -> int | None:
+        """Where the value stands that an agent knows by this name: a variable, or a field of the lead."""
+        if name in self.variable_names:
+            return self.variables[self.variable_names.index(name)]
+        meaning = _MEANINGS.get(_plain(name))
+        return getattr(self, meaning) if meaning and meaning != "phone" else None
+
+
+class Mapped(NamedTuple):
+    """What somebody said of a column: the header as they wrote it, and its meaning."""
+
+    header: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class HeaderWishes:
+    """What people said of columns, which goes before what their names say; and the variables that are needed."""
+
+    mapped: tuple[Mapped, ...] = ()
+    required: tuple[str, ...] = ()
+
+
+NO_WISHES = HeaderWishes()
+
+
+def read_map(options: Sequence[str]) -> tuple[Mapped, ...]:
+    """Options like `phone=Celular` or `variable:debt=Monto`. Raises InvalidValue."""
+    found: dict[str, Mapped] = {}
+    for option in options:
+        field, equals, header = (part.strip() for part in option.partition("="))
+        if not equals or not field or not _plain(header):
+            raise InvalidValue("map", option, 'write FIELD=HEADER, such as phone="Celular" or variable:debt="Monto"')
+        meaning = _mapped_meaning(field)
+        if meaning is None:
+            raise InvalidValue("map", option, f"there is no field {field}; the fields are {', '.join(FIELDS)}")
+        if meaning in found:
+            raise InvalidValue("map", option, f"{field} is mapped to {found[meaning].header} already")
+        found[meaning] = Mapped(header, meaning)
+    headers = [_plain(one.header) for one in found.values()]
+    for one in found.values():
+        if headers.count(_plain(one.header)) > 1:
+            raise InvalidValue("map", one.header, "this column is mapped twice; one column is one field")
+    return tuple(found.values())
+
+
+def _mapped_meaning(field: str) -> str | None:
+    if field.startswith(_VARIABLE):
+        return field if field[len(_VARIABLE) :].strip() else None
+    return field if field in _NAMES and field != "phone" else _meaning(_plain(field))
+
+
+def read_header(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> Columns:
+    """Recognise the columns. Raises InvalidValue naming what was found and what would be right."""
+    headers = tuple(cell.strip().removeprefix("\ufeff").strip() for cell in cells)
+    is_rejects_file = headers[: len(REJECT_COLUMNS)] == REJECT_COLUMNS
+    skipped = len(REJECT_COLUMNS) if is_rejects_file else 0
+    mapped = _find_mapped(headers, wishes)
+    found: dict[str, int] = {}
+    for at in range(skipped, len(headers)):
+        name = _plain(headers[at])
+        if not name:
+            raise InvalidValue("header", ", ".join(headers), f"column {at + 1} has no name; name it or remove it")
+        meaning = mapped.get(name) or _recognise(headers[at], name, mapped, wishes)
+        before = found.get(_key(meaning))
+        if before is not None:
+            raise InvalidValue("header", f"{headers[before]}, {headers[at]}", _two_alike(meaning))
+        found[_key(meaning)] = at
+        if meaning.startswith(_VARIABLE):
+            mapped[name] = meaning
+    names = {at: mapped[_plain(headers[at])] for key, at in found.items() if key.startswith(_VARIABLE)}
+    variables = tuple(sorted(names))
+    if "phone1" not in found:
+        raise InvalidValue("header", ", ".join(headers), _no_phone(headers, found, variables))
+    phones = tuple(
+        found[meaning] for meaning in (f"phone{n}" for n in range(1, MOST_PHONES + 1)) if meaning in found
+    )
+    singles = {meaning: at for meaning, at in found.items() if meaning in _NAMES}
+    return Columns(
+        headers, phones, variables, is_rejects_file,
+        tuple(names[at].removeprefix(_VARIABLE).strip() for at in variables), **singles,
+    )
+
+
+def is_name(cell: str) -> bool:
+    """Is there anything in this cell of a header that can name a column?"""
+    return bool(_plain(cell))
+
+
+def names_a_phone(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> bool:
+    """Does this row look like a header? So the real one is found below titles."""
+    names = {_plain(cell) for cell in cells if cell}
+    said = {_plain(one.header) for one in wishes.mapped if one.meaning.startswith("phone")}
+    return bool(names & said) or any(_PHONE_COLUMN.fullmatch(name) for name in names)
+
+
+def _find_mapped(headers: Sequence[str], wishes: HeaderWishes) -> dict[str, str]:
+    """The meaning of each mapped column, by its plain name."""
+    there = {_plain(header) for header in headers}
+    for one in wishes.mapped:
+        if _plain(one.header) not in there:
+            raise InvalidValue("map", one.header, f"there is no such column; the columns are {', '.join(headers)}")
+    return {_plain(one.header): one.meaning for one in wishes.mapped}
+
+
+def _recognise(header: str, name: str, mapped: Mapping[str, str], wishes: HeaderWishes) -> str:
+    """What a column means by its name: a variable, unless that meaning was given to no other column."""
+    meaning = _meaning(name)
+    if meaning is not None and meaning not in mapped.values():
+        return meaning
+    needed = next((one for one in wishes.required if _plain(one) == name), None)
+    return f"{_VARIABLE}{needed or header}"
+
+
+def _key(meaning: str) -> str:
+    """Two columns with one key are alike."""
+    return f"{_VARIABLE}{_plain(meaning[len(_VARIABLE) :])}" if meaning.startswith(_VARIABLE) else meaning
+
+
+def _plain(header: str) -> str:
+    """Without accents, case, spaces and underscores: "Fecha Límite" and "fecha_limite" are one name."""
+    letters = unicodedata.normalize("NFKD", header.casefold())
+    return "".join(letter for letter in letters if letter.isalnum() and not unicodedata.combining(letter))
+
+
+def _meaning(name: str) -> str | None:
+    if phone := _PHONE_COLUMN.fullmatch(name):
+        return f"phone{phone[1] or 1}"
+    return _MEANINGS.get(name)
+
+
+def _two_alike(meaning: str) -> str:
+    if meaning.startswith(_VARIABLE):
+        return "two columns have this name; rename one of them"
+    if meaning.startswith("phone"):
+        return (
+            "these columns mean the same phone; name the further ones telefono2, telefono3 and so on, or say which is "
+            "which: --map phone=HEADER --map phone2=HEADER"
+        )
+    return "these columns mean the same; keep one of them, or say which with --map"
+
+
+def _no_phone(headers: Sequence[str], found: Mapping[str, int], variables: Sequence[int]) -> str:
+    right = (
+        "a column telefono (or phone, tel, celular, movil, mobile) is needed, and telefono2 ... for further ones; or "
+        "say which it is with --map phone=HEADER"
+    )
+    if any(sum(map(str.isdigit, header)) >= 7 for header in headers):
+        return f"the first line must name the columns, like nombre,telefono; this one looks like a lead ({right})"
+    if further := [meaning for meaning in found if meaning.startswith("phone")]:
+        return f"{right}; found number {further[0][-1]} but no first one"
+    names = _NAMES["phone"].split()
+    plain = [_plain(headers[at]) for at in variables]
+    near = [name for name in plain if difflib.get_close_matches(name, names, n=1, cutoff=0.7)]
+    return f"{right}; is {near[0]} meant?" if near else right

@@ -1,0 +1,199 @@
+"""Phone cells as people and spreadsheets write them, turned into E.164; and where no call may go.
+
+Pure. What must stay true: a number is never guessed. Digits that a spreadsheet rounded away, letters that a
+telephone keypad would turn into digits, and an end that stands for a second number ("2345678/79") are refused,
+because the guess would ring a stranger.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import phonenumbers
+
+from scheduler.errors import InvalidValue
+from scheduler.rules.cells import ERROR_CELLS
+from scheduler.rules.phones import may_be_dialed, to_e164
+
+_NOTHING = "(?!)"
+_PLAIN_NUMBER = re.compile(r"\+?[0-9]+(?:[ -][0-9]+)*")
+_WHOLE_FLOAT = re.compile(r"(\+?[0-9]+)[.,]0{1,2}")
+_SCIENTIFIC = re.compile(r"\+?([0-9])(?:[.,]([0-9]+))?[eE]\+?([0-9]{1,3})")
+_TEXT_FORMULA = re.compile(r'="?([^"]*)"?')
+_NOTE = re.compile(r"\((?=[^()]*[^\W\d_])[^()\d]*\)")
+"""Words in parentheses, such as (casa)."""
+_LABEL = (
+    r"(?:tel[eé]fono|tel|fono|celular|cel|m[oó]vil|mobile|phone|home|work|fijo|casa|trabajo|oficina|whatsapp|wsp|wa)"
+)
+_LABELS = re.compile(rf"^\W*{_LABEL}\b[.:\s]*|[\s-]+{_LABEL}\W*$", re.IGNORECASE)
+_SEVERAL = re.compile(r"[;,|/\n]|\s[yYoO]\s")
+_QUOTES = "'’`´"
+"""Before a number they keep it a text."""
+WHOLE = 6
+"""Digits that a number of its own has at least."""
+
+
+class NumberReader:
+    """Turns phone cells into E.164, as `to_e164` does, but knows what spreadsheets do to numbers.
+
+    Most cells are plain digits that need nothing stripped. Those are answered from the numbering plan
+    alone, ten times as fast; a property test holds that the answer is the one `to_e164` gives.
+    """
+
+    def __init__(self, default_country: str) -> None:
+        """Raises InvalidValue for a country that does not exist."""
+        self._country = default_country.strip().upper()
+        if self._country not in phonenumbers.SUPPORTED_REGIONS:
+            raise InvalidValue("default country", default_country, "write two ISO letters, such as CL")
+        self._home = _plan_of_country(self._country)
+
+    def split(self, text: str) -> Sequence[str]:
+        """The numbers in a cell, as they are written."""
+        if _PLAIN_NUMBER.fullmatch(text):
+            return (text,)
+        text = _LABELS.sub("", _NOTE.sub("", text)).strip()
+        if _WHOLE_FLOAT.fullmatch(text) or _SCIENTIFIC.fullmatch(text) or not _SEVERAL.search(text):
+            return (text,)
+        parts = [part for part in map(str.strip, _SEVERAL.split(text)) if part]
+        if "/" in text and any(_count_digits(part) < WHOLE for part in parts):
+            return (text,)  # 600/123/4567 is one number
+        return parts
+
+    def read(self, text: str, column: str) -> str:
+        """Raises InvalidValue."""
+        if _PLAIN_NUMBER.fullmatch(text):
+            return self._read_plain(text) or to_e164(text, self._country, column)
+        return to_e164(_mend(text, column), self._country, column)
+
+    def _read_plain(self, text: str) -> str | None:
+        digits = text.replace(" ", "").replace("-", "")
+        if digits[0] == "+":
+            for end in (2, 3, 4):
+                if plan := _plan_of_code(digits[1:end]):
+                    return digits if plan.takes(digits[end:]) else None
+            return None
+        home = self._home
+        if digits.startswith(home.code) or home.abroad.match(digits) or not home.takes(digits):
+            return None
+        return f"+{home.code}{digits}"
+
+
+def _mend(text: str, column: str) -> str:
+    """Undo what a spreadsheet does to a number, where that loses nothing."""
+    if text in ERROR_CELLS:
+        raise InvalidValue(column, text, ERROR_CELLS[text])
+    text = _LABELS.sub("", text).lstrip(_QUOTES).strip()
+    first, slash, _ = text.partition("/")
+    if slash and _count_digits(first) > WHOLE:
+        raise InvalidValue(column, text, "it reads like two numbers; write each in full")
+    if formula := _TEXT_FORMULA.fullmatch(text):  # ="56912345678" keeps a number a text
+        text = formula[1]
+    if whole := _WHOLE_FLOAT.fullmatch(text):
+        return whole[1]
+    if rounded := _SCIENTIFIC.fullmatch(text):
+        digits = rounded[1] + (rounded[2] or "")
+        if len(digits) != int(rounded[3]) + 1:
+            right = "a spreadsheet rounded it and its last digits are lost; make the column text and write it again"
+            raise InvalidValue(column, text, right)
+        return digits
+    if any(map(str.isalpha, text)):  # a keypad would read them as digits, and ring somebody else
+        raise InvalidValue(column, text, "it has letters in it; write digits alone, like +56912345678")
+    return text
+
+
+def _count_digits(text: str) -> int:
+    return sum(map(str.isdigit, text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What decides about plain digits: lengths, and prefixes that would be stripped."""
+
+    code: str
+    lengths: frozenset[int]
+    prefix: re.Pattern[str]
+    abroad: re.Pattern[str]
+    countries: tuple[str, ...] = ()
+    dear: re.Pattern[str] = re.compile(_NOTHING)
+
+    def takes(self, national: str) -> bool:
+        """Is it a possible number as it stands, with nothing to strip?"""
+        return len(national) in self.lengths and national[0] != "0" and not self.prefix.match(national)
+
+
+@cache
+def _plan_of_country(country: str) -> _Plan:
+    own = phonenumbers.PhoneMetadata.metadata_for_region(country, None)
+    assert own is not None and own.country_code  # every supported country has them
+    # Several countries share +1 and +7: lengths are those of the main one, as for any such number.
+    main = _main_metadata(own.country_code)
+    return _Plan(str(own.country_code), _lengths(main), _prefix(own), re.compile(own.international_prefix or _NOTHING))
+
+
+@cache
+def _plan_of_code(code: str) -> _Plan | None:
+    if not code.isdigit() or code[0] == "0" or int(code) not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+        return None
+    main = _main_metadata(int(code))
+    countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)]
+    return _Plan(
+        code, _lengths(main), _prefix(main), re.compile(_NOTHING),
+        tuple(one for one in countries if one != "001"), _dear(countries),
+    )
+
+
+def _main_metadata(code: int) -> phonenumbers.PhoneMetadata:
+    country = phonenumbers.region_code_for_country_code(code)
+    found = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, country)
+    assert found is not None  # as long as COUNTRY_CODE_TO_REGION_CODE knows the code
+    return found
+
+
+def _prefix(metadata: phonenumbers.PhoneMetadata) -> re.Pattern[str]:
+    return re.compile(metadata.national_prefix_for_parsing or _NOTHING)
+
+
+def _dear(countries: Sequence[str]) -> re.Pattern[str]:
+    """What may be a premium-rate number and the like in one of these countries."""
+    patterns = [
+        kind.national_number_pattern
+        for country in countries
+        if (metadata := phonenumbers.PhoneMetadata.metadata_for_region(country, None))
+        for kind in (metadata.premium_rate, metadata.shared_cost, metadata.pager)
+        if kind and kind.national_number_pattern
+    ]
+    return re.compile("|".join(f"(?:{one})" for one in patterns) or _NOTHING)
+
+
+def _lengths(metadata: phonenumbers.PhoneMetadata) -> frozenset[int]:
+    possible = metadata.general_desc
+    assert possible is not None
+    return frozenset(possible.possible_length) - frozenset(possible.possible_length_local_only)
+
+
+# --- where no call may go -------------------------------------------------------------------------
+
+
+class Destinations:
+    """Says as `may_be_dialed` does why a call to a number is refused, but knows most good ones at a glance.
+
+    Where a calling code is that of one country alone (or any country will do), only a number that may be a dear
+    one is looked at closely; a property test holds that the answer is the same.
+    """
+
+    def __init__(self, allowed_countries: tuple[str, ...] = ()) -> None:
+        self._allowed = allowed_countries
+
+    def why_not(self, number: str) -> str | None:
+        """None, or why no call may go to this E.164 number."""
+        return None if self._is_plainly_good(number) else may_be_dialed(number, self._allowed)
+
+    def _is_plainly_good(self, number: str) -> bool:
+        for end in (2, 3, 4):
+            if plan := _plan_of_code(number[1:end]):
+                is_allowed = not self._allowed or (len(plan.countries) == 1 and plan.countries[0] in self._allowed)
+                return bool(plan.countries) and is_allowed and not plan.dear.fullmatch(number[end:])
+        return False
