@@ -1,12 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST, FULL_PACE, LONGEST_REST, Breaker, Claim, share_out
+from scheduler.rules.pacing import (
+    FAULTS_TO_OPEN,
+    FIRST_REST,
+    FULL_PACE,
+    LONGEST_REST,
+    SEND_TOLERANCE,
+    Breaker,
+    Claim,
+    list_slots,
+    share_out,
+    slot_step,
+)
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -60,6 +72,59 @@ def test_nobody_gets_two_while_an_equal_with_room_gets_none(places, claims):
         if one.room and one.key not in shares:
             assert all(shares.get(other.key, 0) < 2 for other in claims if other.priority == one.priority)
             assert all(other.key not in shares for other in claims if other.priority < one.priority)
+
+
+@given(st.integers(0, 40), CLAIMS, st.integers(0, 9), st.integers(0, 9), st.randoms())
+def test_what_several_draw_from_is_never_overdrawn_and_used_up_first(places, claims, first, second, chance):
+    draws = [(), ("provider",), ("account",), ("provider", "account")]
+    claims = [replace(one, draws=chance.choice(draws)) for one in claims]
+    rooms = {"provider": first, "account": second}
+
+    shares = share_out(places, claims, rooms)
+
+    for name, room in rooms.items():
+        assert sum(shares.get(one.key, 0) for one in claims if name in one.draws) <= room
+    left = {name: room - sum(shares.get(one.key, 0) for one in claims if name in one.draws)
+            for name, room in rooms.items()}
+    if sum(shares.values()) < places:
+        for one in claims:
+            is_full = shares.get(one.key, 0) == one.room
+            assert is_full or any(left[name] == 0 for name in one.draws), "no place is left unused"
+
+
+def test_the_next_place_goes_to_the_one_with_fewer_calls_and_then_to_the_one_that_waited_longer():
+    busy, idle = Claim("busy", 0, 9, in_use=3), Claim("idle", 0, 9, in_use=1)
+    recent, long_ago, never = (
+        Claim(name, 0, 9, served_at=at)
+        for name, at in (("recent", NOW), ("long_ago", NOW - SECOND), ("never", None))
+    )
+
+    assert share_out(3, [busy, idle]) == {"idle": 2, "busy": 1}
+    assert share_out(1, [recent, long_ago]) == {"long_ago": 1}
+    assert share_out(2, [recent, long_ago, never]) == {"never": 1, "long_ago": 1}
+
+
+# --- so many a second --------------------------------------------------------------------------------------------
+
+
+@given(st.floats(0.02, 60), st.lists(st.floats(0, 0.2), min_size=1, max_size=300))
+def test_no_second_sees_more_requests_than_the_rate_however_late_in_their_slots_they_are_sent(rate, late):
+    slots = list_slots(None, NOW, rate, NOW + timedelta(seconds=min(len(late) / rate, 300)))
+    sent = sorted(slot + timedelta(seconds=by) for slot, by in zip(slots, late, strict=False))
+    window = timedelta(seconds=1) if rate >= 1 else timedelta(seconds=1 / rate)
+
+    for number, first in enumerate(sent):
+        inside = sum(one < first + window for one in sent[number:])
+        assert inside <= max(1, int(rate)), f"{inside} requests within {window}"
+
+
+def test_slots_go_on_where_the_last_ones_ended_and_never_lie_in_the_past():
+    slots = list_slots(NOW + SECOND / 2, NOW, 10, NOW + SECOND)
+
+    assert slots[0] == NOW + SECOND / 2
+    assert list_slots(NOW - SECOND, NOW, 10, NOW + SECOND)[0] == NOW
+    assert list_slots(NOW + 2 * SECOND, NOW, 10, NOW + SECOND) == []
+    assert slot_step(10) == (SECOND + SEND_TOLERANCE) / 10 + timedelta(microseconds=1)
 
 
 # --- the breaker -------------------------------------------------------------------------------------------------
