@@ -104,7 +104,7 @@ def _show_preset(preset: Preset, *, as_json: bool) -> None:
         output.show({**facts, "disclaimer": DISCLAIMER})
         return
     document, notes, caveats = (facts.pop(name) for name in ("call_settings", "notes", "caveats"))
-    output.show_facts(facts)
+    output.show_facts({**facts, "certainty": preset.spoken_certainty()})
     click.echo("\nnotes")
     for note in notes:
         click.echo(f"  - {note}")

@@ -131,6 +131,10 @@ class Preset:
             parts.append(f"{shut} of {_listing(self.holidays.calendars)}")
         return "; ".join(parts)
 
+    def spoken_certainty(self) -> str:
+        """Such as "A/C: text of the law or regulator read; one source, sources that disagree, or custom"."""
+        return f"{self.certainty}: {'; '.join(CERTAINTIES[letter] for letter in self.certainty.split('/'))}"
+
     def spoken_limits(self) -> str:
         """Such as "2 in one day by phone; after refused by lead: quiet until 61 days later"."""
         caps = (f"{cap}{_spoken_counts(cap.counts)}" for cap in self.caps)

@@ -92,13 +92,13 @@ class Workbook:
 
     def read_rows(self, sheet: Sheet) -> Iterator[Row]:
         """Its rows that are not empty, in order, from a stream."""
-        parser = _SheetParser(self._strings, self._formats, from_1904=self._from_1904, refuse=self._refuse)
+        parser = _SheetParser(self._strings, self._formats, from_1904=self._from_1904)
         for done in self._parse(sheet.part, MOST_UNPACKED, parser):
             yield from (Row(number, cells, done) for number, cells in parser.take_rows())
 
     @cached_property
     def _strings(self) -> _Strings:
-        parser = _StringsParser(self._refuse)
+        parser = _StringsParser()
         if self._shared:
             self._run(self._shared, MOST_SHARED, parser)
         return parser.strings
@@ -161,25 +161,19 @@ class Workbook:
         """Feed a part to a parser, block by block; after each, how many bytes it has seen."""
         reader = expat.ParserCreate()
         reader.buffer_text = True
-        depth = 0
 
-        def start(name: str, attributes: dict[str, str]) -> None:
-            nonlocal depth
-            depth += 1
-            if depth > DEEPEST:
-                raise self._refuse(f"its {part} is nested deeper than any spreadsheet writes it")
-            parser.start(name.rpartition(":")[2], attributes)
-
-        def end(name: str) -> None:
-            nonlocal depth
-            depth -= 1
-            parser.end(name.rpartition(":")[2])
+        def begin(name: str, attributes: dict[str, str]) -> None:
+            """The first tag tells whether names have prefixes; most files have none, and need nothing taken off."""
+            reader.StartElementHandler, reader.EndElementHandler = parser.start, parser.end
+            if ":" in name:
+                reader.StartElementHandler = lambda name, attributes: parser.start(name.rpartition(":")[2], attributes)
+                reader.EndElementHandler = lambda name: parser.end(name.rpartition(":")[2])
+            parser.start(name, attributes)
 
         def refuse_doctype(*_: object) -> None:
             raise self._refuse(f"its {part} declares entities, which no spreadsheet does")
 
-        reader.StartElementHandler, reader.EndElementHandler = start, end
-        reader.CharacterDataHandler = parser.text
+        reader.StartElementHandler, reader.CharacterDataHandler = begin, parser.text
         reader.StartDoctypeDeclHandler = refuse_doctype
         done = 0
         try:
@@ -268,14 +262,14 @@ class _Archive:
         total = sum(one.file_size for one in self._infos.values())
         if total > MOST_UNPACKED:
             raise self._refuse(
-                f"it unpacks to {total // MB} MB, and at most {MOST_UNPACKED // MB} MB are read; split the file, or save "
-                "it as CSV"
+                f"it unpacks to {total // MB} MB, and at most {MOST_UNPACKED // MB} MB are read; split the file, or "
+                "save it as CSV"
             )
         for one in self._infos.values():
             if one.file_size > RATIO_FROM and one.file_size > MOST_RATIO * max(one.compress_size, 1):
                 raise self._refuse(
-                    f"its {one.filename} is packed more than {MOST_RATIO} times over, as a zip bomb is; open it in Excel "
-                    "and save it as CSV"
+                    f"its {one.filename} is packed more than {MOST_RATIO} times over, as a zip bomb is; open it in "
+                    "Excel and save it as CSV"
                 )
 
     @contextmanager
@@ -292,35 +286,47 @@ class _Archive:
 class _Parser:
     """What a part means, told tag by tag. Names come without their prefix."""
 
+    def __init__(self) -> None:
+        self.depth = 0
+
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        pass
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise ValueError(_TOO_DEEP)
 
     def end(self, name: str) -> None:
-        pass
+        self.depth -= 1
 
     def text(self, text: str) -> None:
         pass
+
+
+_TOO_DEEP = f"tags are nested more than {DEEPEST} deep"
 
 
 class _TagsParser(_Parser):
     """The attributes of all tags of some names, in order."""
 
     def __init__(self, *names: str) -> None:
+        super().__init__()
         self._names = names
         self.tags: list[dict[str, str]] = []
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        super().start(name, attributes)
         if name in self._names:
             self.tags.append(attributes)
 
 
 class _StylesParser(_Parser):
     def __init__(self) -> None:
+        super().__init__()
         self._codes: dict[str, str] = {}
         self._is_inside = False
         self.formats: list[str] = []
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        super().start(name, attributes)
         if name == "numFmt":
             self._codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
         elif name == "cellXfs":
@@ -331,6 +337,7 @@ class _StylesParser(_Parser):
             self.formats.append(_BUILT_IN.get(number, "") if code is None else _format_of(code))
 
     def end(self, name: str) -> None:
+        super().end(name)
         if name == "cellXfs":
             self._is_inside = False
 
@@ -365,71 +372,58 @@ class _Strings:
         return len(self._ends) - 1
 
     def __getitem__(self, index: int) -> str:
+        if not 0 <= index < len(self):
+            raise ValueError(f"a cell names text {index}, which is not there")
         return self._bytes[self._ends[index] : self._ends[index + 1]].decode()
 
 
-_TOO_LONG = f"a cell of it holds more than {LONGEST_CELL} characters, which no spreadsheet writes"
+_TOO_LONG = f"a cell holds more than {LONGEST_CELL} characters"
 
 
-class _TextCollector(_Parser):
-    """Collects the text of one cell, and refuses one that is longer than any cell."""
-
-    def __init__(self, refuse: Refuse) -> None:
-        self._refuse = refuse
-        self._parts: list[str] | None = None
-        self._length = 0
-
-    def text(self, text: str) -> None:
-        if self._parts is None:
-            return
-        self._length += len(text)
-        if self._length > LONGEST_CELL:
-            raise self._refuse(_TOO_LONG)
-        self._parts.append(text)
-
-    def begin_text(self) -> None:
-        self._parts, self._length = [], 0
-
-    def end_text(self) -> str:
-        found = "".join(self._parts or ())
-        self._parts = None
-        return found
-
-
-class _StringsParser(_TextCollector):
+class _StringsParser(_Parser):
     """Shared texts: the pieces of one are written in several tags, and beside them how it is pronounced."""
 
-    def __init__(self, refuse: Refuse) -> None:
-        super().__init__(refuse)
+    def __init__(self) -> None:
+        super().__init__()
         self.strings = _Strings()
         self._pieces: list[str] = []
-        self._is_spoken = False
+        self._length = 0
+        self._is_text = self._is_spoken = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        if name == "si":
-            self._pieces = []
-        elif name == "t" and not self._is_spoken:
-            self.begin_text()
+        super().start(name, attributes)
+        if name == "t":
+            self._is_text = not self._is_spoken
+        elif name == "si":
+            self._pieces, self._length = [], 0
         elif name == "rPh":
             self._is_spoken = True
 
     def end(self, name: str) -> None:
-        if name == "t" and not self._is_spoken:
-            self._pieces.append(self.end_text())
+        super().end(name)
+        if name == "t":
+            self._is_text = False
+        elif name == "si":
+            self.strings.add(_unescape("".join(self._pieces)))
         elif name == "rPh":
             self._is_spoken = False
-        elif name == "si":
-            text = "".join(self._pieces)
-            if len(text) > LONGEST_CELL:
-                raise self._refuse(_TOO_LONG)
-            self.strings.add(_unescape(text))
+
+    def text(self, text: str) -> None:
+        if self._is_text:
+            self._length += len(text)
+            if self._length > LONGEST_CELL:
+                raise ValueError(_TOO_LONG)
+            self._pieces.append(text)
 
 
-class _SheetParser(_TextCollector):
-    """The rows of a sheet. `take_rows` gives those that have come to their end."""
+class _SheetParser(_Parser):
+    """The rows of a sheet. `take_rows` gives those that have come to their end.
 
-    def __init__(self, strings: _Strings, formats: list[str], *, from_1904: bool, refuse: Refuse) -> None:
-        super().__init__(refuse)
+    Called several times for each cell, so it does no more than it must.
+    """
+
+    def __init__(self, strings: _Strings, formats: list[str], *, from_1904: bool) -> None:
+        super().__init__()
         self._strings, self._formats, self._from_1904 = strings, formats, from_1904
         self._known = {str(at) for at in range(len(formats))}
         self._rows: list[tuple[int, dict[int, str]]] = []
@@ -437,66 +431,70 @@ class _SheetParser(_TextCollector):
         self._cells: dict[int, str] = {}
         self._row_length = 0
         self._column = -1
-        self._kind = self._style = ""
-        self._value = ""
-        self._has_formula = self._is_spoken = False
+        self._kind = self._style = self._value = ""
+        self._is_value = self._is_spoken = self._has_formula = False
 
     def take_rows(self) -> list[tuple[int, dict[int, str]]]:
         rows, self._rows = self._rows, []
         return rows
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise ValueError(_TOO_DEEP)
         if name == "c":
             place = attributes.get("r")
             self._column = self._column + 1 if place is None else _column_of(place)
-            if self._column >= LAST_COLUMN:
-                raise self._refuse(f"row {self._number} of it has more than {LAST_COLUMN} columns")
             self._kind, self._style = attributes.get("t", "n"), attributes.get("s", "")
             self._value, self._has_formula = "", False
-        elif name == "v" or (name == "t" and not self._is_spoken):
-            self.begin_text()
-        elif name == "f":
-            self._has_formula = True
-        elif name == "rPh":
-            self._is_spoken = True
+        elif name == "v":
+            self._is_value = True
         elif name == "row":
             self._number = int(attributes.get("r", self._number + 1))
-            if self._number > LAST_ROW:
-                raise self._refuse(f"it has more than {LAST_ROW} rows")
             self._cells, self._row_length, self._column = {}, 0, -1
+        elif name == "f":
+            self._has_formula = True
+        elif name == "t":
+            self._is_value = not self._is_spoken
+        elif name == "rPh":
+            self._is_spoken = True
 
     def end(self, name: str) -> None:
-        if name == "c":
-            self._end_cell()
-        elif name == "v" or (name == "t" and not self._is_spoken):
-            self._value += self.end_text()
+        self.depth -= 1
+        if name == "v" or name == "t":
+            self._is_value = False
+        elif name == "c":
+            text = self._read_cell()
+            if text and not text.isspace():
+                self._keep(text)
+        elif name == "row":
+            if self._cells:
+                self._rows.append((self._number, self._cells))
         elif name == "rPh":
             self._is_spoken = False
-        elif name == "row" and self._cells:
-            self._rows.append((self._number, self._cells))
 
-    def _end_cell(self) -> None:
-        text = self._read_cell()
-        if not text or text.isspace():
-            return
+    def text(self, text: str) -> None:
+        if self._is_value:
+            self._value += text
+            if len(self._value) > LONGEST_CELL:
+                raise ValueError(_TOO_LONG)
+
+    def _keep(self, text: str) -> None:
         self._row_length += len(text)
         if self._row_length > LONGEST_ROW:
-            raise self._refuse(f"row {self._number} of it holds more than {LONGEST_ROW} characters; split its texts")
+            raise ValueError(f"row {self._number} holds more than {LONGEST_ROW} characters")
+        if self._column >= LAST_COLUMN or not 0 < self._number <= LAST_ROW:
+            raise ValueError(f"a cell lies beyond row {LAST_ROW} or column {LAST_COLUMN}")
         self._cells[self._column] = text
 
     def _read_cell(self) -> str:
         kind, value = self._kind, self._value
+        if kind == "s":
+            return self._strings[int(value)] if value else ""
         if kind == "n":
             if not value:
                 return NEVER_CALCULATED if self._has_formula else ""
             return self._read_number(value)
-        if kind == "s":
-            if not value:
-                return ""
-            index = int(value)
-            if not 0 <= index < len(self._strings):
-                raise self._refuse(f"row {self._number} of it names a text that is not there")
-            return self._strings[index]
         if kind == "b":
             return "TRUE" if value.strip() == "1" else "FALSE"
         return _unescape(value)

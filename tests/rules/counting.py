@@ -8,7 +8,7 @@ rules make of them, and asks zoneinfo itself, so it cannot share a mistake with 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -19,7 +19,7 @@ from scheduler.rules.hours import HoursRule
 
 Document = Mapping[str, Any]
 
-MINUTE, QUARTER = timedelta(minutes=1), timedelta(minutes=15)
+QUARTER = timedelta(minutes=15)
 ALWAYS: Document = {"all": [["00:00", "24:00"]]}
 TARGET: Document = {
     "lead": "L1", "phone": "P1", "debt": "D1", "subject": "S1", "line": "mobile", "campaign": 7, "group": "G1",
@@ -46,14 +46,14 @@ class Situation:
     caps: Sequence[Document] = ()
     cooldowns: Sequence[Document] = ()
     history: Sequence[Document] = ()
-    target: Document = ()  # type: ignore[assignment]
+    target: Document = field(default_factory=lambda: TARGET)
 
     def answer(self, at: datetime) -> datetime | None:
         """What the code under test says."""
         rule = HoursRule.parse({"zones": list(self.zones), "windows": self.windows})
         return next_callable(
             [rule], parse_caps(self.caps), parse_cooldowns(self.cooldowns), parse_history(self.history),
-            parse_target(self.target or TARGET), at,
+            parse_target(self.target), at,
         )
 
     def walk(self, at: datetime, step: timedelta, days: float) -> datetime | None:
@@ -91,11 +91,10 @@ class Situation:
 
     def is_same(self, call: Document, by: str | Sequence[str]) -> bool:
         """All keys agree; what only one of the two has says nothing, and the lead decides."""
-        target = self.target or TARGET
         return all(
-            call[key] == target[key]
-            if call.get(key) is not None and target.get(key) is not None
-            else call.get("lead") is not None and call.get("lead") == target.get("lead")
+            call[key] == self.target[key]
+            if call.get(key) is not None and self.target.get(key) is not None
+            else call.get("lead") is not None and call.get("lead") == self.target.get("lead")
             for key in ([by] if isinstance(by, str) else by)
         )
 

@@ -268,7 +268,7 @@ def test_the_watch_looks_at_most_every_half_minute(runtime, clock):
 # --- store ----------------------------------------------------------------------------------------------
 
 
-def test_a_breaker_is_found_among_the_newest_events_alone(database):
+def test_news_of_breakers_are_read_from_an_instant_on(database):
     add_news(database, "breaker_open", "one", provider="twilio", until=(NOON + MINUTE).isoformat())
     found = database.read(lambda connection: store.list_breaker_news(connection, NOON))
     later = database.read(lambda connection: store.list_breaker_news(connection, NOON + MINUTE))
