@@ -67,7 +67,8 @@ def _draw_bars(panel: Axes, title: str, bars: Mapping[str, int]) -> None:
     panel.set_yticks(range(len(bars)), labels=list(bars), parse_math=False)
     panel.invert_yaxis()
     panel.margins(x=0.15)
-    panel.spines[["top", "right"]].set_visible(False)
+    panel.xaxis.set_visible(False)  # every bar bears its number
+    panel.spines[["top", "right", "bottom"]].set_visible(False)
 
 
 def _draw_week(figure: Figure, panel: Axes, report: Report) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import Program, output
-from cli.instants import LOOKS_LIKE_ISO, read_instant, read_span
+from cli.instants import FIRST_YEAR, LAST_YEAR, LOOKS_LIKE_ISO, read_instant, read_span
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,9 +33,12 @@ def read_since(ctx: click.Context, param: click.Parameter, value: str | None) ->
     text = value.strip()
     if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         try:
-            return date.fromisoformat(text)
+            day = date.fromisoformat(text)
         except ValueError as error:
             raise click.BadParameter(f"{value!r} is no date ({error}); write it like 2027-03-01") from None
+        if not FIRST_YEAR <= day.year <= LAST_YEAR:
+            raise click.BadParameter(f"{value!r} is out of range; write a year from {FIRST_YEAR} to {LAST_YEAR}")
+        return day
     if LOOKS_LIKE_ISO.match(text):
         return read_instant(ctx, param, text)
     if re.match(r"\d+(\.\d+)?\s*[smhdw]\s*$", text.lower()):
@@ -159,7 +162,8 @@ def _show(found: Report) -> None:
         click.echo("\nno attempt was made")
     _show_postponed(screen, found)
     _show_delays(screen, found)
-    _show_spent(found)
+    if found.attempts.total:
+        _show_spent(found)
     _show_eta(found)
 
 

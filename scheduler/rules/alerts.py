@@ -96,14 +96,19 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Calls of one campaign that are due. `oldest` is since when the first of them is, `paused` names a campaign
-    that somebody paused.
-    """
+    """Calls of one campaign that is called. `oldest` is since when the first of them is due."""
 
     who: str
     calls: int
     oldest: datetime
-    paused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A campaign that somebody paused, and since when its first call is due."""
+
+    code: str
+    oldest: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,7 @@ class Facts:
     is_paused: bool = False
     in_flight: int = 0
     due: Sequence[Due] = ()
+    paused: Sequence[Paused] = ()
     held: Sequence[HeldCalls] = ()
     live: Sequence[LiveCall] = ()
     ended: Sequence[Ended] = ()
@@ -194,8 +200,8 @@ class Facts:
 
     @property
     def callable(self) -> Sequence[Due]:
-        """What is due in campaigns that are called."""
-        return [] if self.is_paused else [one for one in self.due if one.paused is None]
+        """What is due and may be dialed."""
+        return [] if self.is_paused else self.due
 
 
 # --- what is raised -------------------------------------------------------------------------------
@@ -264,28 +270,27 @@ def _too_few(facts: Facts, who: str, calls: int, completed: int) -> Iterator[Ale
 
 
 def _stopped_with_due(facts: Facts) -> Iterator[Alert]:
-    for one in facts.due:
-        waits = facts.now - one.oldest
-        if waits <= facts.thresholds.due:
-            continue
-        if one.paused is not None:
-            why = f"it is paused; `ringback campaigns resume {one.paused}` lets it go on"
-            yield _stopped(facts, one.who, one.calls, waits, "due", why)
-        elif facts.is_paused:
-            yield _stopped(facts, one.who, one.calls, waits, "due", "everything is paused (scheduler_config.paused)")
+    for paused in facts.paused:
+        why = f"it is paused; `ringback campaigns resume {paused.code}` lets it go on"
+        who = f"campaign {paused.code}"
+        yield from _stopped(facts, who, f"calls of {who} are due", paused.oldest, why)
+    for due in facts.due if facts.is_paused else ():
+        what = f"{_count(due.calls, 'call')} of {due.who} {_are(due.calls)} due"
+        yield from _stopped(facts, due.who, what, due.oldest, "everything is paused (scheduler_config.paused)")
     for held in facts.held:
-        waits = facts.now - held.oldest
-        if waits <= facts.thresholds.due or (held.hold in PEOPLES_HOLDS and not held.is_all):
+        if held.hold in PEOPLES_HOLDS and not held.is_all:
             continue  # somebody keeps some of its leads to themselves, and the others are called
-        yield _stopped(facts, held.who, held.calls, waits, "held", _why_held(held))
+        what = f"{_count(held.calls, 'call')} of {held.who} {_are(held.calls)} held"
+        yield from _stopped(facts, held.who, what, held.oldest, _why_held(held))
 
 
-def _stopped(facts: Facts, who: str, calls: int, waits: timedelta, how: str, why: str) -> Alert:
-    return Alert(
-        AlertCode.STOPPED_WITH_DUE, Severity.WARNING, who,
-        f"{_count(calls, 'call')} of {who} {_are(calls)} {how}, the oldest for {_span(waits)}: {why}",
-        int(waits.total_seconds() // 60), facts.thresholds.due / timedelta(minutes=1),
-    )  # fmt: skip
+def _stopped(facts: Facts, who: str, what: str, since: datetime, why: str) -> Iterator[Alert]:
+    waits = facts.now - since
+    if waits > facts.thresholds.due:
+        yield Alert(
+            AlertCode.STOPPED_WITH_DUE, Severity.WARNING, who, f"{what}, the oldest for {_span(waits)}: {why}",
+            int(waits.total_seconds() // 60), facts.thresholds.due / timedelta(minutes=1),
+        )  # fmt: skip
 
 
 def _why_held(held: HeldCalls) -> str:

@@ -19,6 +19,7 @@ from scheduler.rules.cells import ERROR_CELLS
 from scheduler.rules.phones import may_be_dialed, to_e164
 
 _NOTHING = "(?!)"
+_DATE = re.compile(r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9].*")
 _PLAIN_NUMBER = re.compile(r"\+?[0-9]+(?:[ -][0-9]+)*")
 _WHOLE_FLOAT = re.compile(r"(\+?[0-9]+)[.,]0{1,2}")
 _SCIENTIFIC = re.compile(r"\+?([0-9])(?:[.,]([0-9]+))?[eE]\+?([0-9]{1,3})")
@@ -64,6 +65,8 @@ class NumberReader:
 
     def read(self, text: str, column: str) -> str:
         """Raises InvalidValue."""
+        if "-" in text and _DATE.fullmatch(text):
+            raise InvalidValue(column, text, "it reads like a date, not like a number; make the column text")
         if _PLAIN_NUMBER.fullmatch(text):
             return self._read_plain(text) or to_e164(text, self._country, column)
         return to_e164(_mend(text, column), self._country, column)

@@ -24,6 +24,7 @@ from scheduler.rules.alerts import (
     Facts,
     HeldCalls,
     LiveCall,
+    Paused,
     Payer,
     RefusedSetting,
     Thresholds,
@@ -77,7 +78,8 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
     in_use = {one.id: one for one in store.list_in_use(connection)}
     rules = rulebook.read(connection, in_use.values())
     thresholds = Thresholds.of(rules.config)
-    due = store.count_due(connection, in_use.keys(), now)
+    paused = {one.id for one in in_use.values() if one.status is CampaignStatus.PAUSED}
+    due = store.count_due(connection, in_use.keys() - paused, now)
     ended = []
     if thresholds.success_below > 0:
         ended = store.count_ended(connection, in_use.keys(), now - SUCCESS_OVER)
@@ -86,8 +88,10 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
         thresholds=thresholds,
         is_paused=rules.policy(None).is_paused,
         in_flight=calls.count_in_flight(connection).total,
-        due=[Due(_name(one.campaign_id, in_use), one.calls, one.oldest, _paused(one.campaign_id, in_use))
-             for one in due],
+        due=[Due(_name(one.campaign_id, in_use), one.calls, one.oldest) for one in due],
+        paused=[
+            Paused(in_use[one].code, since) for one, since in store.list_oldest_due(connection, paused, now).items()
+        ],
         held=_read_held(connection, in_use, now - thresholds.due),
         live=_read_live(connection, in_use, rules, rulebook),
         ended=[Ended(_name(one.campaign_id, in_use), one.calls, one.completed) for one in ended],
@@ -152,7 +156,7 @@ def _read_payers(
     waiting: dict[int, list[tuple[Campaign, int]]] = {}
     for row in due:
         campaign = in_use.get(row.campaign_id or 0)
-        if campaign is not None and campaign.account_id is not None and campaign.status is CampaignStatus.ACTIVE:
+        if campaign is not None and campaign.account_id is not None:
             waiting.setdefault(campaign.account_id, []).append((campaign, row.calls))
     return [
         Payer(account, _count_unpaid(account, waiting.get(account.id, ()), rules))
@@ -173,8 +177,3 @@ def _name(campaign_id: int | None, known: Mapping[int, Campaign]) -> str:
         return "leads without a campaign"
     campaign = known.get(campaign_id)
     return f"campaign {campaign.code if campaign else campaign_id}"
-
-
-def _paused(campaign_id: int | None, in_use: Mapping[int, Campaign]) -> str | None:
-    campaign = in_use.get(campaign_id or 0)
-    return campaign.code if campaign is not None and campaign.status is CampaignStatus.PAUSED else None

@@ -5,8 +5,7 @@ was made, takes more memory than its shared texts (`MOST_SHARED`) and one row (`
 reading `MOST_UNPACKED` takes. That is why this reads the XML itself: the libraries for it hold a sheet as a full
 grid, and a file of two kilobytes that names the cell XFD1048576 asks them for all the memory there is.
 
-What a newcomer would get wrong: sizes in the archive's directory are claims, so everything is counted again while
-it streams; and a date is a number like any other, known as a date by its style alone.
+What a newcomer would get wrong: a date is a number like any other, known as a date by its style alone.
 """
 
 from __future__ import annotations
@@ -200,7 +199,7 @@ def _find(relations: Mapping[str, tuple[str, str]], kind: str) -> str | None:
 
 
 class _Archive:
-    """A zip file whose claims are checked before, and whose parts are counted while they stream."""
+    """A zip file whose claims are checked before anything of it is unpacked."""
 
     def __init__(self, path: Path, refuse: Refuse) -> None:
         self._refuse = refuse
@@ -234,19 +233,20 @@ class _Archive:
         return next((name for name in self._infos if name.casefold() == path.casefold()), path)
 
     def read(self, part: str, most: int) -> Iterator[bytes]:
-        """The part in blocks, at most so many bytes of it."""
+        """The part in blocks; one of more than so many bytes is refused.
+
+        The size is a claim, but `zipfile` gives no byte more than it says, and what was cut off does not add up.
+        """
         info = self._infos[part]
+        if info.file_size > most:
+            right = "split the file, or save it as CSV"
+            raise self._refuse(f"its {part} unpacks to more than {most // MB} MB; {right}")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise self._refuse(f"its {part} is packed in a way that no spreadsheet uses")
         if info.flag_bits & 1:
             raise self._refuse("it is locked with a password; save it without one")
-        done = 0
         with self._broken(part), self._zip.open(info) as file:
             while block := file.read(_BLOCK):
-                done += len(block)
-                if done > most:
-                    right = "split the file, or save it as CSV"
-                    raise self._refuse(f"its {part} unpacks to more than {most // MB} MB; {right}")
                 yield block
 
     def _check_entries(self) -> None:

@@ -101,6 +101,23 @@ def count_due(connection: Connection, campaign_ids: Collection[int], now: dateti
     return [DueRow(*row) for row in rows]
 
 
+def list_oldest_due(connection: Connection, campaign_ids: Collection[int], now: datetime) -> dict[int, datetime]:
+    """Since when the first call of each of these campaigns is due: one seek each, and no row more, because a
+    campaign that rests may have millions.
+    """
+    if not campaign_ids:
+        return {}
+    oldest = (
+        select(S.scheduled_at)
+        .where(S.status == ScheduleStatus.PENDING, S.campaign_id == C.id, S.scheduled_at <= now)
+        .order_by(S.scheduled_at)
+        .limit(1)
+        .scalar_subquery()
+    )
+    rows = connection.execute(select(C.id, oldest).where(ids_in(C.id, campaign_ids)).order_by(C.id))
+    return {campaign_id: at for campaign_id, at in rows if at is not None}
+
+
 def count_held(connection: Connection, wished_before: datetime) -> list[HeldRow]:
     """Pending calls that wait for people, wished before then."""
     wished_at = func.coalesce(S.wanted_at, S.scheduled_at)

@@ -26,7 +26,7 @@ def test_what_is_raised_is_said_and_ends_with_1(ringback: Ringback, database: Da
     table, document = ringback("alerts"), ringback("alerts", "--json")
 
     assert (table.exit_code, document.exit_code) == (1, 1)
-    assert "1 call of campaign idle is due, the oldest for 1 h" in table.stdout
+    assert "calls of campaign idle are due, the oldest for 1 h" in table.stdout
     found = json.loads(document.stdout)
     assert (found["ok"], found["raised"]) == (False, 2)
     assert [code for code, is_raised in found["codes"].items() if is_raised] == ["stopped_with_due", "no_daemon"]

@@ -21,6 +21,7 @@ from scheduler.rules.alerts import (
     Facts,
     HeldCalls,
     LiveCall,
+    Paused,
     Payer,
     RefusedSetting,
     Severity,
@@ -47,7 +48,7 @@ def test_every_code_has_its_question_and_each_raises_its_own():
     assert tuple(QUESTIONS) == tuple(AlertCode)
     everything = Facts(
         now=NOON, thresholds=Thresholds(pending_above=0, success_below=50.0),
-        due=[Due("campaign a", 3, NOON - HOUR), Due("campaign b", 2, NOON - HOUR, paused="b")],
+        due=[Due("campaign a", 3, NOON - HOUR)], paused=[Paused("b", NOON - HOUR)],
         live=[LiveCall(7, "campaign a", NOON - HOUR, 10 * MINUTE)],
         ended=[Ended("campaign a", 20, 1)],
         refused=[RefusedSetting("scheduler_config", "timezone: 'Mars' cannot be used", kept=False)],
@@ -76,12 +77,6 @@ def test_many_due_calls_are_raised_only_while_a_line_is_idle(due, in_flight, is_
     facts = replace(FACTS, due=[Due("campaign a", due, NOON)], in_flight=in_flight, is_paused=is_paused)
 
     assert codes(facts) == (["pending_high"] if raised else [])
-
-
-def test_due_calls_of_paused_campaigns_are_no_backlog_of_the_lines():
-    facts = replace(FACTS, due=[Due("campaign a", 600, NOON), Due("campaign b", 600, NOON, paused="b")])
-
-    assert codes(facts) == []
 
 
 @pytest.mark.parametrize("begun_ago, raised", [(10 * MINUTE, False), (10 * MINUTE + SECOND, True)])
@@ -137,24 +132,23 @@ def test_success_is_judged_by_campaign_and_together_only_where_none_has_enough_c
 
 @pytest.mark.parametrize("due_for, raised", [(15 * MINUTE, False), (15 * MINUTE + SECOND, True)])
 def test_a_paused_campaign_is_raised_once_its_calls_are_due_for_long(due_for, raised):
-    facts = replace(FACTS, due=[Due("campaign b", 2, NOON - due_for, paused="b")])
+    facts = replace(FACTS, paused=[Paused("b", NOON - due_for)])
 
     assert codes(facts) == (["stopped_with_due"] if raised else [])
 
 
 def test_a_pause_of_everything_counts_for_every_campaign():
     facts = replace(
-        FACTS, is_paused=True,
-        due=[
-            Due("campaign a", 1, NOON - HOUR), Due("campaign b", 2, NOON - DAY, paused="b"),
-            Due("campaign c", 1, NOON),
-        ],
+        FACTS, is_paused=True, due=[Due("campaign a", 1, NOON - HOUR), Due("campaign c", 1, NOON)],
+        paused=[Paused("b", NOON - DAY)],
     )
 
     first, second = raise_alerts(facts)
 
-    assert "1 call of campaign a is due, the oldest for 1 h: everything is paused" in first.sentence
-    assert "ringback campaigns resume b" in second.sentence
+    assert first.sentence == (
+        "calls of campaign b are due, the oldest for 24 h: it is paused; `ringback campaigns resume b` lets it go on"
+    )
+    assert second.sentence.startswith("1 call of campaign a is due, the oldest for 1 h: everything is paused")
 
 
 @pytest.mark.parametrize(

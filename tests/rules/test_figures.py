@@ -17,7 +17,7 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 ZONES = ("America/Santiago", "Europe/Madrid", "Asia/Kathmandu", "Australia/Lord_Howe", "UTC")
 WEEKDAYS_9_TO_18 = HoursRule(("America/Santiago",), Windows.parse({"mon-fri": [["09:00", "18:00"]]}))
 
-instants = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).map(lambda at: at.replace(tzinfo=UTC))
+instants = st.integers(0, 5 * 365 * 86_400).map(lambda seconds: NOW + timedelta(seconds=seconds))
 
 
 # --- shares and medians -------------------------------------------------------------------------

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, select
 
+from scheduler.clock import boottime
 from scheduler.errors import RingbackError, SchemaMismatch
-from scheduler.events import SilentReporter
+from scheduler.events import Line, Reporter, SilentReporter
+from scheduler.model import DaemonWish
 from scheduler.providers.network import FaultPlan, SimulatedNetwork, parse_faults, parse_mix
 from scheduler.providers.simulator import Simulator
+from scheduler.service import control
 from scheduler.service.daemon import Daemon
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
@@ -129,6 +136,137 @@ def test_held_calls_and_paused_campaigns_keep_nobody_waiting(runtime, database):
     idle = Daemon(runtime).is_idle()
 
     assert (idle.waiting, idle.held, idle.next_at) == (0, 1, None)
+
+
+# --- steered from outside -------------------------------------------------------------------------------------
+
+
+def test_a_paused_daemon_takes_nothing_new_and_follows_what_is_live(runtime, database):
+    provider = ScriptedProvider("simulator")
+    first, second = chilean(), chilean()
+    called, waiting = add_due_lead(database, first), add_lead(database, second)
+    with working(runtime, provider) as daemon:
+        wait_until(lambda: attempts(database, called, "live"))
+        steer(daemon, DaemonWish.PAUSE)
+        wait_until(lambda: row_of(daemon).doing == "paused")
+        plan_call(database, waiting)
+        provider.ends(first, "completed")
+        poll_now(database)
+        wait_until(lambda: attempts(database, called, "ended"))
+        while_paused = list(provider.numbers)
+        said = "paused: nothing new is taken" in daemon.reporter.text
+
+        steer(daemon, DaemonWish.RUN)
+        wait_until(lambda: attempts(database, waiting, "live"))
+
+    assert while_paused == [first]
+    assert said and "resumed: calls are taken again" in daemon.reporter.text
+    assert (row_of(daemon).status, row_of(daemon).doing) == ("stopped", "working")
+
+
+def test_a_daemon_that_drains_ends_when_its_calls_are_over(runtime, database):
+    provider = ScriptedProvider("simulator")
+    number = chilean()
+    called, waiting = add_due_lead(database, number), add_lead(database)
+    with working(runtime, provider) as daemon:
+        wait_until(lambda: attempts(database, called, "live"))
+        steer(daemon, DaemonWish.DRAIN)
+        wait_until(lambda: row_of(daemon).doing == "draining")
+        plan_call(database, waiting)
+        with_a_call_open = row_of(daemon).status
+        provider.ends(number, "completed")
+        poll_now(database)
+        wait_until(lambda: not daemon.is_running)
+
+    assert with_a_call_open == "running"
+    assert daemon.exit_code == 0
+    assert row_of(daemon).status == "stopped"
+    assert attempt_of(database, called).outcome == "completed"
+    assert provider.numbers == [number]
+    assert call_of(database, waiting).status == "pending"
+
+
+@pytest.mark.parametrize("columns", [{}, {"wanted": "pause", "doing": "paused"}])
+def test_a_daemon_that_drains_leaves_its_live_calls_to_another_one(runtime, database, columns):
+    provider = ScriptedProvider("simulator")
+    lead_id = add_due_lead(database)
+    add_daemon_row(database, "other:1:aa", **columns)
+    with working(runtime, provider) as daemon:
+        wait_until(lambda: attempts(database, lead_id, "live"))
+        steer(daemon, DaemonWish.DRAIN)
+        wait_until(lambda: not daemon.is_running)
+
+    assert daemon.exit_code == 0
+    assert attempt_of(database, lead_id).state == "live"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"status": "stopped"}, {"last_seen_at": NOON - HOUR}, {"wanted": "drain"}],
+    ids=["stopped", "silent", "draining too"],
+)
+def test_a_daemon_does_not_leave_its_calls_to_one_that_will_not_follow_them(runtime, database, columns):
+    provider = ScriptedProvider("simulator")
+    number = chilean()
+    lead_id = add_due_lead(database, number)
+    add_daemon_row(database, "other:1:aa", **columns)
+    with working(runtime, provider) as daemon:
+        wait_until(lambda: attempts(database, lead_id, "live"))
+        steer(daemon, DaemonWish.DRAIN)
+        wait_until(lambda: row_of(daemon).doing == "draining")
+        looks = len(provider.polls)
+        poll_now(database)
+        wait_until(lambda: len(provider.polls) > looks)
+        still_there = daemon.is_running
+        provider.ends(number, "completed")
+        poll_now(database)
+        wait_until(lambda: not daemon.is_running)
+
+    assert still_there
+    assert attempt_of(database, lead_id).outcome == "completed"
+
+
+def test_a_daemon_whose_row_was_deleted_goes_on(runtime, database):
+    provider = ScriptedProvider("simulator")
+    with working(runtime, provider) as daemon:
+        wait_until(lambda: row_of(daemon) is not None)
+        sql(database, "DELETE FROM daemons")
+        lead_id = add_due_lead(database)
+        wait_until(lambda: attempts(database, lead_id, "live"))
+        wait_until(lambda: row_of(daemon) is not None)
+
+    assert row_of(daemon).status == "stopped"
+
+
+def test_a_paused_daemon_that_works_until_idle_waits_and_says_why(runtime, database):
+    provider = ScriptedProvider("simulator")
+    provider.answers(None, ended_at_once("completed"))
+    waiting = add_lead(database)
+    plan_call(database, waiting, at=NOON + MINUTE)  # too soon to be idle
+    with working(runtime, provider, until_idle=True) as daemon:
+        wait_until(lambda: row_of(daemon) is not None)
+        steer(daemon, DaemonWish.PAUSE)
+        wait_until(lambda: f"paused with work left; `ringback daemons resume {daemon.owner}`" in daemon.reporter.text)
+        while_paused = daemon.is_running
+        sql(database, "UPDATE call_schedule SET scheduled_at = '2026-11-20 15:00:00.000000'")
+        steer(daemon, DaemonWish.RUN)
+        wait_until(lambda: not daemon.is_running)
+
+    assert while_paused
+    assert lead_of(database, waiting).closed_reason == "completed"
+    assert daemon.exit_code == 0
+
+
+def test_while_everything_is_paused_a_daemon_that_works_until_idle_ends(runtime, database):
+    set_config(database, paused="yes")
+    add_due_lead(database)
+    provider = ScriptedProvider("simulator")
+
+    with working(runtime, provider, until_idle=True) as daemon:
+        wait_until(lambda: not daemon.is_running)
+
+    assert (daemon.exit_code, provider.dials) == (0, [])
+    assert "nothing is left to do: 1 calls wait" in daemon.reporter.text
 
 
 # --- beginning ------------------------------------------------------------------------------------------------
@@ -288,3 +426,82 @@ def is_open_hour(number: str, at: datetime) -> bool:
     return all(one.isoweekday() <= 5 and 9 <= one.hour < 20 for one in local)
 
 
+class Heard(Reporter):
+    """Keeps what was said, as one text."""
+
+    def __init__(self) -> None:
+        self._lines: list[Line] = []
+        super().__init__(self._lines.append)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.text for line in self._lines)
+
+
+class Working:
+    """A daemon at work in a thread of its own, with short intervals."""
+
+    def __init__(self, runtime: Runtime, provider: ScriptedProvider, *, until_idle: bool) -> None:
+        hasty = with_settings(
+            runtime, dispatch_interval=0.05, follow_interval=0.05, upkeep_interval=0.05, poll_every=30.0
+        )
+        self.runtime = with_providers(hasty, {"simulator": provider}, "simulator")
+        self.reporter = Heard()
+        self.daemon = Daemon(self.runtime, reporter=self.reporter)
+        self.exit_code: int | None = None
+        self._until_idle = until_idle
+        self.thread = threading.Thread(target=self._run)
+
+    @property
+    def owner(self) -> str:
+        return self.daemon.owner
+
+    @property
+    def is_running(self) -> bool:
+        return self.thread.is_alive()
+
+    def _run(self) -> None:
+        self.exit_code = self.daemon.run(until_idle=self._until_idle)
+
+
+@contextmanager
+def working(runtime: Runtime, provider: ScriptedProvider, *, until_idle: bool = False) -> Iterator[Working]:
+    one = Working(runtime, provider, until_idle=until_idle)
+    one.thread.start()
+    try:
+        yield one
+    finally:
+        one.daemon.stop()
+        one.thread.join(30)
+    assert not one.is_running
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    moment, deadline = threading.Event(), boottime() + 30
+    while not condition():
+        assert boottime() < deadline, "it does not come to that"
+        moment.wait(0.02)
+
+
+def steer(one: Working, wanted: DaemonWish) -> None:
+    control.steer_daemon(one.owner, wanted, silent_after=MINUTE, runtime=one.runtime)
+
+
+def row_of(one: Working) -> Any:
+    return find(one.runtime.database, tables.daemons, owner=one.owner)
+
+
+def attempts(database: Database, lead_id: int, state: str) -> list[Any]:
+    return find_all(database, tables.call_attempts, lead_id=lead_id, state=state)
+
+
+def poll_now(database: Database) -> None:
+    """Live calls are looked at in the next turn; the clock stands still."""
+    sql(database, "UPDATE call_attempts SET next_poll_at = '2026-11-20 15:00:00.000000' WHERE state = 'live'")
+
+
+def add_daemon_row(database: Database, owner: str, **columns: Any) -> None:
+    with database.engine.connect() as connection, connection.begin():
+        connection.execute(tables.daemons.insert().values(
+            owner=owner, host="h", pid=1, **{"last_seen_at": NOON, **columns}
+        ))

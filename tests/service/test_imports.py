@@ -1,14 +1,17 @@
-"""Importing a CSV file: what is added, what is reported, what is refused, and what a second import does."""
+"""Importing a file: what is added, what is reported, what is refused, and what a second import does."""
 
 from __future__ import annotations
 
 import csv
 import threading
+import zipfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from scheduler.errors import Conflict, DatabaseUnavailable, InvalidValue, NotFound, RingbackError
@@ -16,7 +19,7 @@ from scheduler.service.imports import CHUNK, ImportReport, import_leads
 from scheduler.service.runtime import Runtime
 from scheduler.store.database import Database
 from tests.conftest import NOON
-from tests.factories import add_campaign, add_lead, sql
+from tests.factories import add_campaign, add_lead, bar, set_config, sql
 
 # --- what is added --------------------------------------------------------------------------------
 
@@ -199,6 +202,163 @@ def test_progress_ends_at_the_size_of_the_file(runtime: Runtime, tmp_path: Path)
     assert seen == sorted(seen) and seen[-1] == (path.stat().st_size, path.stat().st_size)
 
 
+# --- spreadsheets ---------------------------------------------------------------------------------
+
+
+def test_a_spreadsheet_is_imported_as_a_csv_file_is(runtime: Runtime, tmp_path: Path) -> None:
+    path = write_sheet(
+        tmp_path,
+        ["Cartera"],
+        ["Nombre", "Teléfono", "Teléfono 2", "Fecha límite", "Monto"],
+        ["Ana", 912345678, "+34 612 345 678 (casa)", date(2026, 12, 24), 1500.5],
+        [],
+        ["Eva", "912345679 / 912345670", None, None, 0.15],
+        ["Bob", "12", None, None, 1],
+        ["Ida", 912345678, None, None, 1],
+    )
+    seen: list[tuple[int, int]] = []
+    report = run(runtime, path, on_progress=lambda done, total: seen.append((done, total)))
+    assert (report.read, report.added, report.duplicates, report.rejected) == (4, 2, 1, 1)
+    assert [(row["line"], row["reason"]) for row in read_rejects(report)] == [
+        ("6", "it has too few digits"), ("7", "duplicate: line 3 has this number"),
+    ]  # fmt: skip
+    leads = table(runtime, "SELECT nombre, telefono, fecha_limite, variables FROM leads ORDER BY id")
+    assert [(row["nombre"], row["telefono"], row["variables"]) for row in leads] == [
+        ("Ana", "+56912345678", '{"Monto": "1500.5"}'), ("Eva", "+56912345679", '{"Monto": "0.15"}'),
+    ]  # fmt: skip
+    assert str(leads[0]["fecha_limite"]) == "2026-12-24"
+    phones = table(runtime, "SELECT telefono FROM lead_phones ORDER BY lead_id, position")
+    assert [row["telefono"] for row in phones] == ["+56912345678", "+34612345678", "+56912345679", "+56912345670"]
+    assert seen[-1][0] == seen[-1][1] > 0
+    assert run(runtime, path).added == 0
+
+
+def test_a_spreadsheet_is_known_by_its_content_whatever_its_name(runtime: Runtime, tmp_path: Path) -> None:
+    path = write_sheet(tmp_path, ["telefono"], [912345678]).rename(tmp_path / "leads.csv")
+    assert run(runtime, path).added == 1
+    text = write(tmp_path, "telefono", number(1), name="text.xlsx")
+    assert run(runtime, text).added == 1
+
+
+def test_a_spreadsheet_that_cannot_be_read_to_its_end_adds_nothing(runtime: Runtime, tmp_path: Path) -> None:
+    path = write_sheet(tmp_path, ["telefono"], *([number(i)] for i in range(CHUNK * 2)))
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in parts if "sheet1" in name)
+    parts[name] = parts[name].replace(b"</sheetData>", b"</sheetDat>")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part, content in parts.items():
+            archive.writestr(part, content)
+    with pytest.raises(InvalidValue, match=r"sheet1\.xml is broken"):
+        run(runtime, path)
+    assert count(runtime, "leads") == count(runtime, "imports") == 0
+
+
+# --- verdicts -------------------------------------------------------------------------------------
+
+
+def test_every_row_gets_a_verdict(runtime: Runtime, tmp_path: Path) -> None:
+    settings = {"allowed_countries": ["CL", "ES"], "required_variables": ["Deuda"]}
+    ours = add_campaign(runtime.database, "ours", call_settings=settings)
+    other = add_campaign(runtime.database, "other")
+    held = add_lead(runtime.database, number(1), campaign_id=ours)
+    known = add_lead(runtime.database, number(2), campaign_id=other)
+    bar(runtime.database, number(3))
+    path = write(
+        tmp_path, "telefono,deuda,región",
+        f"{number(9)},5,CL-MA", f"{number(9)},5,", f"{number(1)},5,", f"{number(2)},5,", f"{number(3)},5,",
+        f"{number(4)},,", "+12125550123,5,", "+34803456789,5,", "+8816 123 45678,5,", "12,5,", "+34612345678,7,",
+    )  # fmt: skip
+    report = run(runtime, path, campaign="ours", verdicts_path=tmp_path / "all.csv")
+    rows = read_csv(tmp_path / "all.csv")
+    assert [(int(row["line"]), row["verdict"]) for row in rows] == [
+        (2, "good"), (3, "duplicate_in_file"), (4, "duplicate_in_campaign"), (5, "good"), (6, "do_not_call"),
+        (7, "missing_variable"), (8, "not_allowed_country"), (9, "premium"), (10, "not_allowed_country"), (11, "bad"),
+        (12, "good"),
+    ]  # fmt: skip
+    assert report.verdicts == {
+        "good": 3, "not_allowed_country": 2, "duplicate_in_file": 1, "duplicate_in_campaign": 1, "do_not_call": 1,
+        "missing_variable": 1, "premium": 1, "bad": 1,
+    }  # fmt: skip
+    reasons = {int(row["line"]): row["reason"] for row in rows}
+    assert reasons[4] == f"duplicate: lead {held} has this number"
+    assert reasons[5] == f"lead {known} of campaign {other} has this number"
+    assert reasons[7] == "the campaign's agent needs Deuda, and it is empty"
+    assert "it is in US, and allowed_countries holds only CL, ES" in reasons[8]
+    assert "premium-rate" in reasons[9] and "belongs to no country" in reasons[10] and "too few digits" in reasons[11]
+    assert [rows[0][name] for name in ("numbers", "countries", "zones")] == [
+        "'" + number(9), "CL", "America/Punta_Arenas",
+    ]  # fmt: skip
+    assert [rows[-1][name] for name in ("kinds", "countries")] == ["mobile", "ES"]
+    assert report.known_elsewhere == 1 and any("1 rows were added whose number" in one for one in report.warnings)
+    assert one(runtime, f"SELECT variables FROM leads WHERE telefono = '{number(9)}'")["variables"] == '{"Deuda": "5"}'
+
+
+def test_numbers_that_other_campaigns_have_can_be_left_out(runtime: Runtime, tmp_path: Path) -> None:
+    other = add_campaign(runtime.database, "other")
+    known = add_lead(runtime.database, number(2), campaign_id=other)
+    by_hand = "INSERT INTO leads (nombre, telefono, campaign_id) VALUES ('Ana', :number, :campaign)"
+    sql(runtime.database, by_hand, number=number(3), campaign=other)
+    path = write(tmp_path, "telefono", number(1), number(2), number(3))
+    report = run(runtime, path, skip_known=True)
+    assert report.verdicts == {"duplicate_in_installation": 2, "good": 1} and report.duplicates == 2
+    assert report.first_rejects[0].reason == f"duplicate: lead {known} of campaign {other} has this number"
+    again = run(runtime, path)
+    assert (again.added, again.duplicates, again.known_elsewhere) == (2, 1, 2)
+
+
+def test_a_variable_that_the_agent_needs_and_no_column_brings_is_named(runtime: Runtime, tmp_path: Path) -> None:
+    add_campaign(runtime.database, "debts", call_settings={"required_variables": ["deuda", "nombre"]})
+    report = run(runtime, write(tmp_path, "telefono,nombre,Monto", f"{number(1)},Ana,5"), campaign="debts")
+    (reject,) = report.first_rejects
+    assert reject.reason == (
+        "the campaign's agent needs deuda, and there is no such column; add it, or say --map variable:deuda=HEADER"
+    )
+    mapped = write(tmp_path, "telefono,nombre,Monto", f"{number(1)},Ana,5", f"{number(2)},,5")
+    done = run(runtime, mapped, campaign="debts", column_map=["variable:deuda=Monto"])
+    assert done.verdicts == {"good": 1, "missing_variable": 1}
+
+
+def test_a_campaign_can_only_narrow_the_countries_of_the_installation(runtime: Runtime, tmp_path: Path) -> None:
+    set_config(runtime.database, allowed_countries="CL")
+    report = run(runtime, write(tmp_path, "telefono,telefono2", f"{number(1)},+34612345678", "+34612345679,"))
+    assert report.verdicts == {"good": 1, "not_allowed_country": 1} and count(runtime, "lead_phones") == 1
+    assert read_rejects(report)[0]["reason"].startswith("warning: phone left out: it is in ES")
+
+
+@pytest.mark.parametrize(
+    ("options", "dates"),
+    [
+        ({"deadline_days": 30}, ["2026-12-20", "2026-12-01"]),
+        ({"deadline_days": 0}, ["2026-11-20", "2026-12-01"]),
+        ({"deadline": date(2027, 1, 31)}, ["2027-01-31", "2026-12-01"]),
+        ({}, ["None", "2026-12-01"]),
+    ],
+)
+def test_rows_without_a_last_date_get_that_of_the_import(
+    runtime: Runtime, tmp_path: Path, options: dict[str, Any], dates: list[str]
+) -> None:
+    run(runtime, write(tmp_path, "telefono,fecha_limite", f"{number(1)},", f"{number(2)},2026-12-01"), **options)
+    found = table(runtime, "SELECT fecha_limite FROM leads ORDER BY id")
+    assert [str(row["fecha_limite"]) for row in found] == dates
+
+
+def test_no_cell_of_the_verdicts_file_is_a_formula(runtime: Runtime, tmp_path: Path) -> None:
+    path = write(tmp_path, "telefono", "=cmd()", "@x", number(1))
+    run(runtime, path, dry_run=True, verdicts_path=tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert len(cells) > 20 and not any(cell.startswith(("=", "+", "-", "@", "\t")) for cell in cells)
+    assert count(runtime, "leads") == 0
+
+
+def test_a_dry_run_tells_kinds_countries_and_zones_of_good_rows(runtime: Runtime, tmp_path: Path) -> None:
+    path = write(tmp_path, "telefono", "+34612345678", "+34912345678", "+56221234567", "12")
+    report = run(runtime, path, dry_run=True)
+    assert report.kinds == {"mobile": 1, "fixed": 1, "fixed_or_mobile": 1} and report.countries == {"ES": 2, "CL": 1}
+    assert report.zones["America/Santiago"] == 1
+
+
 # --- again ----------------------------------------------------------------------------------------
 
 
@@ -319,8 +479,11 @@ def test_a_campaign_that_does_not_exist_is_named(runtime: Runtime, tmp_path: Pat
         (b"telefono,nombre\n", "a header and no rows"),
         (b"telefono,nombre\n\n,\n", "a header and no rows"),
         (b"nombre,correo\nAna,x\n", "a column telefono"),
-        (b"PK\x03\x04\x14\x00", "spreadsheet .* save it as CSV"),
-        (b"\xd0\xcf\x11\xe0\xa1", "spreadsheet .* save it as CSV"),
+        (b"PK\x03\x04\x14\x00", "it is broken .* open it in Excel and save it again"),
+        (b"\xd0\xcf\x11\xe0\xa1", r"an old spreadsheet \(.xls\) or one with a password; save it as .xlsx or CSV"),
+        (b"%PDF-1.7", "a PDF; save it as .xlsx or CSV"),
+        (b"\r\n<HTML xmlns:x=\"urn\"><table>", "a web page or XML, whatever its name says"),
+        (b"\xef\xbb\xbf<?xml version=\"1.0\"?><Workbook>", "a web page or XML, whatever its name says"),
         (b"telefono\n+56912345678\n\x00\n", "line 3 holds a zero byte"),
         ("telefono\n1\n".encode("utf-16-le"), "--encoding utf-16"),
         ("telefono\n1\n".encode("utf-16"), r"byte 0 \(line 1\) is not utf-8; it looks like UTF-16"),
@@ -376,6 +539,13 @@ def test_a_directory_and_a_missing_file_are_named(runtime: Runtime, tmp_path: Pa
         ({"encoding": "base64"}, "encoding: 'base64'"),
         ({"delimiter": ";;"}, "one character"),
         ({"default_country": "Chile"}, "two ISO letters"),
+        ({"deadline": date(2026, 11, 19)}, "it is past; today is 2026-11-20"),
+        ({"deadline_days": -1}, "a whole number from 0 to 3650"),
+        ({"deadline_days": 1, "deadline": date(2027, 1, 1)}, "not both"),
+        ({"sheet": "Hoja1"}, "it has no sheets"),
+        ({"column_map": ["phone"]}, "write FIELD=HEADER"),
+        ({"column_map": ["phone=Celular"]}, "there is no such column; the columns are telefono"),
+        ({"verdicts_path": Path("/nowhere/all.csv")}, "verdicts file"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_refused(
@@ -451,9 +621,22 @@ def write(folder: Path, *lines: str, name: str = "leads.csv") -> Path:
     return path
 
 
+def write_sheet(folder: Path, *rows: Sequence[Any]) -> Path:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    path = folder / "leads.xlsx"
+    book.save(path)
+    return path
+
+
 def read_rejects(report: ImportReport) -> list[dict[str, str]]:
     assert report.rejects_path is not None
-    with report.rejects_path.open(encoding="utf-8", newline="") as file:
+    return read_csv(report.rejects_path)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -413,7 +413,195 @@ def test_a_campaign_whose_leads_are_held_is_not_completed(runtime, database):
     assert campaign(database, campaign_id).status == "active"
 
 
+@pytest.mark.parametrize("columns", [{"lead_status": "suspended"}, {"manual_management": True}])
+def test_a_campaign_whose_leads_wait_for_people_is_not_completed(runtime, database, columns):
+    station = Station(runtime)
+    campaign_id = add_campaign(database, started_at=NOON - DAY)
+    add_due_lead(database, campaign_id=campaign_id, **columns)
+
+    station.dispatch()
+    station.upkeep()
+
+    assert [one.hold for one in find_all(database, tables.call_schedule)] != [None]
+    assert campaign(database, campaign_id).status == "active"
+
+
+def test_a_campaign_whose_leads_were_all_closed_without_a_call_is_completed(runtime, database):
+    station = Station(runtime)
+    campaign_id = add_campaign(database)
+    leads = [add_due_lead(database, campaign_id=campaign_id, at=NOON + DAY) for _ in range(2)]
+    close(database, leads[0])
+    station.upkeep()
+    with_one_open = campaign(database, campaign_id).status
+
+    close(database, leads[1])
+    station.upkeep()
+
+    assert with_one_open == "active"
+    found = campaign(database, campaign_id)
+    assert (found.status, found.status_reason, found.started_at) == ("completed", "nothing is left to call", None)
+
+
+def test_a_paused_campaign_with_nothing_left_stays_paused(runtime, database):
+    campaign_id = add_campaign(database, status="paused", started_at=NOON - DAY)
+
+    Station(runtime).upkeep()
+
+    assert campaign(database, campaign_id).status == "paused"
+
+
+@pytest.mark.parametrize("created_at", [NOON - DAY, NOON + MINUTE])
+def test_rows_that_come_into_a_completed_campaign_are_called_whenever_they_were_made(runtime, database, created_at):
+    """An import that began before the campaign was completed, a lead that was moved here: none may be lost."""
+    station = Station(runtime)
+    campaign_id = add_campaign(database, status="completed", completed_at=NOON, started_at=NOON - DAY)
+    lead_id = add_lead(database, campaign_id=campaign_id)
+    plan_call(database, lead_id, created_at=created_at)
+
+    station.upkeep()
+    station.dispatch()
+
+    assert attempt_of(database, lead_id).state == "live"
+
+
+def test_a_campaign_completed_by_a_person_stays_so_and_its_rows_are_cancelled(runtime, database):
+    station = Station(runtime)
+    campaign_id = add_campaign(database, status="completed")
+    lead_id = add_due_lead(database, campaign_id=campaign_id)
+
+    station.upkeep()
+
+    assert campaign(database, campaign_id).status == "completed"
+    assert call_of(database, lead_id).status == "cancelled"
+
+
+# --- the last date to call ------------------------------------------------------------------------------------------
+
+
+YESTERDAY, TODAY = date(2026, 11, 19), date(2026, 11, 20)
+OVER_EVERYWHERE = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("status", ["active", "paused"])
+def test_a_campaign_past_its_last_date_closes_what_waits_and_completes(runtime, database, clock, status):
+    station = Station(runtime)
+    campaign_id = add_campaign(database, status=status, fecha_limite=TODAY)
+    leads = [
+        add_due_lead(database, campaign_id=campaign_id, at=NOON + 3 * DAY),
+        add_due_lead(database, campaign_id=campaign_id, at=NOON + 3 * DAY, lead_status="suspended"),
+        add_due_lead(database, campaign_id=campaign_id, at=NOON + 3 * DAY, manual_management=True),
+    ]
+    elsewhere = add_due_lead(database, at=NOON + 3 * DAY)
+
+    clock.set(OVER_EVERYWHERE - SECOND)
+    station.upkeep()
+    before = {lead_of(database, one).lead_status for one in leads}
+    clock.set(OVER_EVERYWHERE)
+    report = station.upkeep()
+    station.upkeep()
+
+    assert before == {"open", "suspended"}
+    assert report.closed_in_campaigns == 3
+    assert {lead_of(database, one).closed_reason for one in leads} == {"deadline"}
+    assert {call_of(database, one).status for one in leads} == {"cancelled"}
+    assert {one.lead_id for one in events_of(database, "lead_closed")} == set(leads)
+    found = campaign(database, campaign_id)
+    assert (found.status, found.status_reason) == ("completed", "deadline: the last date to call was 2026-11-20")
+    assert lead_of(database, elsewhere).lead_status == "open"
+
+
+def test_a_campaign_whose_last_leads_the_gate_closed_says_it_was_the_deadline(runtime, database):
+    station = Station(runtime)
+    campaign_id = add_campaign(database, fecha_limite=YESTERDAY, started_at=NOON - DAY)
+    lead_id = add_due_lead(database, campaign_id=campaign_id)
+
+    station.dispatch()
+    station.upkeep()
+
+    assert station.provider.dials == []
+    assert lead_of(database, lead_id).closed_reason == "deadline"
+    assert campaign(database, campaign_id).status_reason == "deadline: the last date to call was 2026-11-19"
+
+
+def test_a_campaign_that_was_done_in_time_does_not_speak_of_its_deadline(runtime, database):
+    campaign_id = add_campaign(database, fecha_limite=TODAY, started_at=NOON - DAY)
+
+    Station(runtime).upkeep()
+
+    assert campaign(database, campaign_id).status_reason == "nothing is left to call"
+
+
+def test_a_call_in_flight_at_the_deadline_ends_before_the_campaign_does(runtime, database, clock):
+    station = Station(runtime)
+    number = chilean()
+    campaign_id = add_campaign(database, fecha_limite=TODAY)
+    lead_id = add_due_lead(database, number, campaign_id=campaign_id)
+    station.dispatch()
+    sql(database, "UPDATE campaigns SET fecha_limite = '2026-11-10'")
+    station.upkeep()
+    while_live = campaign(database, campaign_id).status
+    station.provider.ends(number, "no_answer")
+
+    clock.advance(MINUTE)
+    station.follow()
+    station.upkeep()
+
+    assert while_live == "active"
+    assert lead_of(database, lead_id).closed_reason == "deadline"
+    assert campaign(database, campaign_id).status == "completed"
+
+
+def test_a_lead_that_was_moved_to_another_campaign_does_not_end_with_the_old_one(runtime, database, clock):
+    station = Station(runtime)
+    old, new = add_campaign(database, "old", fecha_limite=YESTERDAY), add_campaign(database, "new")
+    lead_id = add_due_lead(database, campaign_id=old, at=NOON + 5 * DAY)
+    sql(database, "UPDATE leads SET campaign_id = :new", new=new)
+
+    station.upkeep()
+
+    assert (lead_of(database, lead_id).lead_status, call_of(database, lead_id).campaign_id) == ("open", new)
+    assert call_of(database, lead_id).status == "pending"
+
+
+# --- cancelled by SQL -----------------------------------------------------------------------------------------------
+
+
+def test_a_campaign_cancelled_by_sql_closes_its_leads(runtime, database):
+    station = Station(runtime)
+    campaign_id = add_campaign(database)
+    leads = [
+        add_due_lead(database, campaign_id=campaign_id),
+        add_due_lead(database, campaign_id=campaign_id, lead_status="suspended"),
+        add_lead(database, campaign_id=campaign_id),
+    ]
+    sql(database, "UPDATE campaigns SET status = 'cancelled'")
+
+    station.upkeep()
+    second = station.upkeep().total
+
+    assert {lead_of(database, one).closed_reason for one in leads} == {"campaign_cancelled"}
+    assert {one.status for one in find_all(database, tables.call_schedule)} == {"cancelled"}
+    assert campaign(database, campaign_id).completed_at == NOON
+    assert second == 0
+
+
+def test_a_lead_planned_into_a_cancelled_campaign_by_sql_is_closed_too(runtime, database):
+    station = Station(runtime)
+    campaign_id = add_campaign(database, status="cancelled", completed_at=NOON - DAY)
+    lead_id = add_due_lead(database, campaign_id=campaign_id)
+
+    station.upkeep()
+
+    assert (lead_of(database, lead_id).closed_reason, call_of(database, lead_id).status) == (
+        "campaign_cancelled", "cancelled",
+    )
+
+
 # --- what this file needs -------------------------------------------------------------------------------------------
+
+
+def close(database, lead_id: int) -> None:
+    sql(database, "UPDATE leads SET lead_status = 'closed' WHERE id = :id", id=lead_id)
 
 
 def died_while_dialing(runtime, database, clock, later: timedelta):
