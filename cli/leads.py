@@ -413,10 +413,10 @@ def _change(
                 done = control.suspend_leads(wanted, reason=reason, on_progress=bar.move, runtime=runtime)
             else:
                 done = control.resume_leads(wanted, reason=reason, on_progress=bar.move, runtime=runtime)
+    if given["lead_ids"] and done.matched == 1 and not done.changed:
+        raise RingbackError(f"lead {given['lead_ids'][0]} was left as it is: {', '.join(done.left)}")
     if given["as_json"]:
         output.show(done)
-    elif given["lead_ids"] and done.matched == 1 and not done.changed:
-        raise RingbackError(f"lead {given['lead_ids'][0]} was left as it is: {', '.join(done.left)}")
     elif given["lead_ids"] and done.changed == 1 and done.matched == 1:
         click.echo(f"lead {given['lead_ids'][0]} is {DONE[what]}")
     else:
@@ -438,6 +438,8 @@ def _wanted(runtime: Runtime, given: dict[str, Any], status: str | None, closed_
         if not equals or not name:
             raise click.BadParameter("write NAME=VALUE, like segment=vip", param_hint="--variable")
         variable = (name, value)
+    if given["phone_prefix"] and not given["phone_prefix"].startswith("+"):
+        raise click.BadParameter("numbers begin with + and the country, like +569", param_hint="--phone-prefix")
     filtered = LeadFilter(
         campaign_id=find_campaign_id(runtime.database, given["campaign"]),
         status=LeadStatus(given["status"]) if given.get("status") else None,

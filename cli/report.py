@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 BAR_WIDTH = 24
 EIGHTHS = " ▏▎▍▌▋▊▉"
-SHADES = ("grey19", "dark_slate_gray", "dark_cyan", "green4", "chartreuse3")
+SHADES = ("white on grey23", "white on dark_blue", "white on dark_cyan", "black on sea_green3", "black on yellow2")
+"""From the fewest answers to the most."""
 
 
 def read_since(ctx: click.Context, param: click.Parameter, value: str | None) -> Since | None:
@@ -74,7 +75,7 @@ def report(
     delays      from the end of a call to the first of the next round; planned is what the settings say
     cost        as providers report it; minutes are those talked
     ETA         leads with a planned call, over those that calls close in an hour: in the last hour, else in the
-                hours with calls of the last day. It goes on only inside calling hours
+                hours with calls of the last day. It goes on only inside the hours of the campaign with most leads
 
     Hours and weekdays are those of the lead's own zone, known as the daemon knows it; where a number may be in
     several zones, that of the campaign or of the installation if it is one of them. All leads are counted,
@@ -232,7 +233,7 @@ def _show_week(screen: Console, week: Mapping[int, Mapping[int, Answers]], hours
             rate = by_hour[hour].rate if hour in by_hour else None
             shade = SHADES[min(int((rate or 0) / best * len(SHADES)), len(SHADES) - 1)] if best else SHADES[0]
             cell = none if rate is None else f"{100 * rate:.0f}"
-            line.append(f"{cell:>{wide}}", style="" if rate is None else f"white on {shade}")
+            line.append(f"{cell:>{wide}}", style="" if rate is None else shade)
         screen.print(line)
 
 
@@ -278,7 +279,8 @@ def _show_eta(found: Report) -> None:
     eta = found.eta
     click.echo("\nETA at the present pace")
     output.show_facts({
-        "leads left": f"{eta.left}" + (f", and {eta.held} held for people" if eta.held else ""),
+        "leads left": f"{eta.left}" + (f", {eta.held} held for people" if eta.held else "")
+        + (f", {eta.stopped} in campaigns that are not active" if eta.stopped else ""),
         "closed per hour": None if eta.closed_per_hour is None else f"{eta.closed_per_hour:g}",
         "hours of calling": None if eta.hours_of_calling is None else f"{eta.hours_of_calling:g}",
         "done": eta.at or "unknown",

@@ -85,10 +85,10 @@ def find_pace(
         begun_at = max(now - HOUR, calling_since) if calling_since else now - HOUR
         span = max(now - begun_at, SHORTEST)
         minutes = round(span / timedelta(minutes=1))
-        return Pace(closed_in_hour / (span / HOUR), f"leads closed by calls in the last {minutes} minutes")
+        return Pace(closed_in_hour / (span / HOUR), f"leads closed by calls in the last {minutes} min")
     if closed_in_day:
         hours = max(hours_with_calls, 1)
-        return Pace(closed_in_day / hours, f"leads closed in the last day, in {hours} hours with calls")
+        return Pace(closed_in_day / hours, f"leads closed by calls in the last day, over {hours} h with calls")
     return None
 
 

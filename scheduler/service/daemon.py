@@ -35,6 +35,7 @@ from scheduler.events import Listener, Reporter
 from scheduler.model import DaemonDoing, DaemonWish
 from scheduler.rules.hours import tzdata_version
 from scheduler.service import dispatch, follow, upkeep
+from scheduler.service.alerts import AlertWatch
 from scheduler.service.dispatch import can_pay
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
@@ -71,6 +72,7 @@ class Daemon:
         self.dispatcher = dispatch.Dispatcher(runtime, owner=self.owner, rulebook=rulebook, reporter=self.reporter)
         self.follower = follow.Follower(runtime, rulebook=rulebook, reporter=self.reporter)
         self.upkeep = upkeep.Upkeep(runtime, owner=self.owner, rulebook=rulebook, reporter=self.reporter)
+        self.alerts = AlertWatch(runtime, self.reporter, rulebook)
         self._stop = threading.Event()
         self._signals = 0
         self._away_since: float | None = None
@@ -292,6 +294,7 @@ class Daemon:
         self._beat()
         self._watch_clock()
         self.upkeep.run_once()
+        self.alerts.run_once()
 
     def _guarded(self, name: str, work: Callable[[], object]) -> Callable[[], None]:
         """A tick that never raises: what goes wrong is said, and the next tick tries again."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from statistics import fmean
@@ -136,14 +136,16 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Eta:
-    """`left` are leads with a call planned or in work, `held` those that wait for people and are not among them.
+    """`left` are leads with a call planned or in work, `held` those whose call waits for people, `stopped` those of
+    campaigns that are not active: neither is among the first.
 
-    `at` is when the last is closed, at the present pace and inside calling hours; `method` says how that was found,
-    or why it is unknown.
+    `at` is when the last is closed, at the present pace and inside the hours of the campaign that has most of them;
+    `method` says how that was found, or why it is unknown.
     """
 
     left: int
     held: int
+    stopped: int
     closed_per_hour: float | None
     hours_of_calling: float | None
     at: datetime | None
@@ -183,7 +185,8 @@ def _read(connection: Connection, key: str | None, since: Since | None, now: dat
     if key is not None and campaign is None:
         raise NotFound("campaign", key)
     campaign_id = campaign.id if campaign else None
-    rules = RuleBook().read(connection, [campaign] if campaign else reports.read_campaigns(connection))
+    campaigns = [campaign] if campaign else reports.read_campaigns(connection)
+    rules = RuleBook().read(connection, campaigns)
     zone = rules.policy(None).default_zone
     begun_at = resolve_since(since, now, zone) if since is not None else None
     scope = funnel.read_scope(connection, campaign_id, begun_at)
@@ -203,7 +206,7 @@ def _read(connection: Connection, key: str | None, since: Since | None, now: dat
         ),
         delays=_delays(funnel.count_gaps(connection, scope), rules),
         spent=_spent(counted, funnel.sum_costs(connection, scope), called.reached),
-        eta=_eta(connection, campaign, rules, now),
+        eta=_eta(connection, campaign_id, {one.id: one for one in campaigns}, rules, now),
     )
 
 
@@ -362,35 +365,50 @@ def _spent(counted: Iterable[funnel.AttemptCount], costs: Iterable[funnel.Cost],
     )
 
 
-def _eta(connection: Connection, campaign: Campaign | None, rules: Rules, now: datetime) -> Eta:
-    campaign_id = campaign.id if campaign else None
-    left = funnel.count_left(connection, campaign_id)
+def _eta(
+    connection: Connection, campaign_id: int | None, campaigns: Mapping[int, Campaign], rules: Rules, now: datetime
+) -> Eta:
     progress = funnel.read_progress(connection, campaign_id, now)
-    policy = rules.policy(campaign_id)
     pace = find_pace(
         closed_in_hour=progress.closed_in_hour, calling_since=progress.calling_since,
         closed_in_day=progress.closed_in_day, hours_with_calls=progress.hours_with_calls, now=now,
     )
-    per_hour = round(pace.per_hour, 2) if pace else None
-    if (why := _why_no_end(campaign, policy, left, pace)) is not None or pace is None:
-        return Eta(left.waiting, left.held, per_hour, None, None, f"unknown: {why}")
-    hours = round(left.waiting / pace.per_hour, 2)
-    at = _end_within_hours(left.waiting, pace, policy, now)
-    if at is None:
-        return Eta(left.waiting, left.held, per_hour, hours, None, f"unknown: more than a year away; by {pace.method}")
-    whose = f"campaign {campaign.code}" if campaign else "scheduler_config"
-    method = f"{pace.method}; it goes on only inside the hours of {whose}"
-    return Eta(left.waiting, left.held, per_hour, hours, at, method)
+    rows = funnel.count_left(connection, campaign_id)
+    going_on = [one for one in rows if _is_called(one.campaign_id, campaigns)]
+    left = sum(one.waiting for one in going_on)
+    eta = Eta(
+        left=left,
+        held=sum(one.held for one in rows),
+        stopped=sum(one.waiting for one in rows) - left,
+        closed_per_hour=round(pace.per_hour, 2) if pace else None,
+        hours_of_calling=None,
+        at=None,
+        method="unknown: ",
+    )
+    if rules.policy(None).is_paused:
+        return replace(eta, method="unknown: everything is paused (scheduler_config.paused)")
+    if not left:
+        stopped = f"; {eta.stopped} leads wait in campaigns that are not active" if eta.stopped else ""
+        return replace(eta, method=f"unknown: no lead is left to call{stopped}")
+    if pace is None:
+        return replace(eta, method="unknown: no lead was closed by a call in the last day, so there is no pace")
+    most = max(going_on, key=lambda one: one.waiting).campaign_id
+    hours = f"hours of {f'campaign {campaigns[most].code}' if most is not None else 'scheduler_config'}"
+    at = _end_within_hours(left, pace, rules.policy(most), now)
+    return replace(
+        eta,
+        hours_of_calling=round(left / pace.per_hour, 2),
+        at=at,
+        method=f"{pace.method}, going on only inside the {hours}" if at is not None
+        else f"unknown: more than a year away, by {pace.method} and the {hours}",
+    )
 
 
-def _why_no_end(campaign: Campaign | None, policy: Policy, left: funnel.Left, pace: Pace | None) -> str | None:
-    if not left.waiting:
-        return "no lead is left to call"
-    if policy.is_paused:
-        return "everything is paused (scheduler_config.paused)"
-    if campaign is not None and campaign.status is not CampaignStatus.ACTIVE:
-        return f"campaign {campaign.code} is {campaign.status}"
-    return "no lead was closed by a call in the last day, so there is no pace" if pace is None else None
+def _is_called(campaign_id: int | None, campaigns: Mapping[int, Campaign]) -> bool:
+    """Leads without a campaign are; those of one that was deleted are not."""
+    if campaign_id is None:
+        return True
+    return campaign_id in campaigns and campaigns[campaign_id].status is CampaignStatus.ACTIVE
 
 
 def _end_within_hours(leads: int, pace: Pace, policy: Policy, now: datetime) -> datetime | None:

@@ -159,19 +159,20 @@ def _count_leads_with(condition: ColumnElement[bool]) -> ColumnElement[int]:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Leads that have a call planned or in work, and those whose planned call waits for people."""
+    """Leads of one campaign that have a call planned or in work, and those whose planned call waits for people."""
 
+    campaign_id: int | None
     waiting: int
     held: int
 
 
-def count_left(connection: Connection, campaign_id: int | None) -> Left:
+def count_left(connection: Connection, campaign_id: int | None) -> list[Left]:
+    """What is left to call: in this campaign, or (None) in each."""
     open_rows = S.status.in_((ScheduleStatus.PENDING, ScheduleStatus.IN_PROGRESS))
-    query = select(func.count(), func.count(S.hold)).where(open_rows)
+    query = select(S.campaign_id, func.count(), func.count(S.hold)).where(open_rows).group_by(S.campaign_id)
     if campaign_id is not None:
         query = query.where(S.campaign_id == campaign_id)
-    total, held = connection.execute(query).one()
-    return Left(total - held, held)
+    return [Left(key, total - held, held) for key, total, held in connection.execute(query)]
 
 
 # --- attempts -----------------------------------------------------------------------------------

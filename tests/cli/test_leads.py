@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from dateutil.parser import isoparse
 
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
-from tests.factories import add_campaign, add_due_lead, add_lead, call_of, find_all, lead_of, sql
+from tests.factories import add_campaign, add_due_lead, add_lead, bar, call_of, find_all, lead_of, sql
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_add_plans_the_first_call_on_the_clock_of_the_lead(ringback: Ringback, database: Database) -> None:
@@ -85,6 +91,87 @@ def test_closing_twice_is_refused(ringback: Ringback, database: Database) -> Non
     lead_id = add_lead(database, lead_status="closed", closed_reason="paid")
 
     assert f"lead {lead_id} is closed already (paid)" in ringback.refused("leads", "close", lead_id)
+
+
+def test_many_leads_are_changed_by_filter(ringback: Ringback, database: Database) -> None:
+    campaign_id = add_campaign(database, "autumn")
+    vip = [add_due_lead(database, campaign_id=campaign_id, variables={"segment": "vip"}) for _ in range(3)]
+    other = add_due_lead(database, campaign_id=campaign_id)
+    which = ("--campaign", "autumn", "--variable", "segment=vip")
+
+    assert ringback.ok("leads", "suspend", *which, "--dry-run") == "3 leads match; nothing was changed\n"
+    assert {lead_of(database, one).lead_status for one in vip} == {"open"}
+    assert ringback.ok("leads", "suspend", *which) == "3 leads match, 3 are suspended\n"
+    assert {lead_of(database, one).lead_status for one in vip} == {"suspended"}
+    assert lead_of(database, other).lead_status == "open"
+    assert ringback.json("leads", "resume", *vip[:2]) == {"matched": 2, "changed": 2, "left": {}}
+    assert "1 are closed" in ringback.ok("leads", "close", "--status", "suspended", "--reason", "withdrawn")
+    assert [lead_of(database, one).closed_reason for one in vip] == [None, None, "withdrawn"]
+
+
+def test_closed_leads_get_a_new_budget_and_the_others_are_counted(ringback: Ringback, database: Database) -> None:
+    ago = database.now() - timedelta(hours=2)
+    columns = {"lead_status": "closed", "closed_reason": "max_attempts", "closed_at": ago}
+    lead_id, barred = add_lead(database, **columns), add_lead(database, "+56912345678", **columns)
+    old = add_lead(database, **{**columns, "closed_at": ago - timedelta(days=2)})
+    paid = add_lead(database, **{**columns, "closed_reason": "paid"})
+    bar(database, "+56912345678")
+
+    said = ringback.ok("leads", "reopen", "--reason", "max_attempts", "--closed-within", "24h")
+
+    assert said == "2 leads match, 1 are open again\n1 left as they are: on the do-not-call list\n"
+    assert (call_of(database, lead_id).status, call_of(database, lead_id).attempt_number) == ("pending", 1)
+    assert {lead_of(database, one).lead_status for one in (barred, old, paid)} == {"closed"}
+
+
+def test_a_suspended_lead_is_resumed_and_one_that_is_not_is_refused(ringback: Ringback, database: Database) -> None:
+    lead_id = add_due_lead(database)
+    ringback.ok("leads", "suspend", lead_id)
+
+    assert ringback.ok("leads", "resume", lead_id) == f"lead {lead_id} is resumed\n"
+    sentence = f"lead {lead_id} was left as it is: not suspended, but open"
+    assert ringback.refused("leads", "resume", lead_id) == sentence
+    assert ringback.refused("leads", "resume", lead_id, "--json") == sentence
+    assert ringback.refused("leads", "resume", lead_id, 4711) == "there is no lead 4711"
+
+
+@pytest.mark.parametrize("verb", ["close", "reopen", "suspend", "resume"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (), ("--dry-run",), ("7", "--campaign", "autumn"), ("--closed-within", "soon"), ("--variable", "vip"),
+        ("--phone-prefix", "569"), ("--call-status", "asleep"), ("--import", "0"),
+    ],
+    ids=str,
+)
+def test_leads_that_are_named_by_nothing_or_badly_are_misuse(
+    ringback: Ringback, database: Database, verb: str, words: tuple[str, ...]
+) -> None:
+    add_campaign(database, "autumn")
+    lead_id = add_due_lead(database)
+
+    assert ringback("leads", verb, *words).exit_code == 2
+    assert lead_of(database, lead_id).lead_status == "open"
+
+
+@pytest.mark.parametrize(("answer", "status"), [("n", "open"), ("y", "suspended")])
+def test_on_a_terminal_several_leads_are_asked_about_first(
+    database: Database, database_url: str, answer: str, status: str
+) -> None:
+    leads = [add_lead(database, region="ES-CT") for _ in range(2)]
+    ours, theirs = os.openpty()
+    os.write(ours, f"{answer}\n".encode())
+
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "leads", "suspend", "--region", "ES"], cwd=ROOT, stdin=theirs,
+        env={**os.environ, "RINGBACK_DATABASE_URL": database_url}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    os.close(ours)
+    os.close(theirs)
+
+    assert "suspend 2 leads?" in done.stderr
+    assert done.returncode == (0 if answer == "y" else 1)
+    assert {lead_of(database, one).lead_status for one in leads} == {status}
 
 
 def test_show_survives_variables_that_somebody_broke(ringback: Ringback, database: Database) -> None:

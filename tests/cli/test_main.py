@@ -39,10 +39,11 @@ def test_the_commands_are_those_of_the_contract() -> None:
     contract = {
         "db": "upgrade current check",
         "config": "list get set",
-        "leads": "import add list show close reopen suspend",
-        "schedule": "list add cancel",
+        "leads": "import add list show close reopen suspend resume",
+        "schedule": "list add cancel release",
         "calls": "record list hangup resolve",
-        "campaigns": "create list show",
+        "campaigns": "create edit list show pause resume cancel pause-all resume-all",
+        "daemons": "list pause resume drain",
         "rules": "test",
         "simulator": "serve",
     }

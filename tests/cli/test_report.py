@@ -61,7 +61,7 @@ def test_every_section_is_shown_with_bars(ringback: Ringback, autumn: int) -> No
     assert ["busy", "1", "59", "min", "59", "min", "4", "h"] in [line.split() for line in lines]
     assert "minutes talked  1.5 (1.5 for each lead reached)" in lines
     assert "usd             0.0500 for 1 attempts (0.0500 for each lead reached)" in lines
-    assert "leads left        1, and 1 held for people" in lines
+    assert "leads left        1, 1 held for people" in lines
 
 
 def test_an_empty_installation_has_a_short_report(ringback: Ringback) -> None:

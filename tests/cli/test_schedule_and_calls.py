@@ -121,6 +121,16 @@ def test_an_unknown_attempt_is_listed_as_open_and_may_be_resolved(ringback: Ring
     assert "no live call to hang up" in ringback.refused("calls", "hangup", attempt["id"])
 
 
+def test_release_frees_a_row_in_work_and_refuses_any_other(ringback: Ringback, database: Database) -> None:
+    stuck = plan_call(database, lead_id := add_lead(database), status="in_progress")
+    waiting = plan_call(database, add_lead(database))
+
+    assert f"scheduled call {stuck} is released" in ringback.ok("schedule", "release", stuck)
+    assert call_of(database, lead_id).status == "pending"
+    assert "is pending; only one in_progress" in ringback.refused("schedule", "release", waiting)
+    assert ringback.refused("schedule", "release", 999) == "there is no scheduled call 999"
+
+
 def test_what_people_did_is_in_the_audit(ringback: Ringback, runtime: Runtime) -> None:
     lead_id = add_due_lead(runtime.database)
 

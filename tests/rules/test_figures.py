@@ -107,7 +107,7 @@ def test_the_pace_is_that_of_the_last_hour() -> None:
     pace = pace_of(closed_in_hour=30, calling_since=NOW - 59 * MINUTE)
 
     assert pace is not None and pace.per_hour == pytest.approx(30 / (59 / 60))
-    assert pace.method == "leads closed by calls in the last 59 minutes"
+    assert pace.method == "leads closed by calls in the last 59 min"
 
 
 def test_after_the_opening_only_the_time_since_then_counts() -> None:
@@ -132,7 +132,7 @@ def test_after_a_quiet_hour_the_pace_is_that_of_the_hours_with_calls() -> None:
     pace = pace_of(closed_in_day=44, hours_with_calls=11)
 
     assert pace is not None and pace.per_hour == 4
-    assert pace.method == "leads closed in the last day, in 11 hours with calls"
+    assert pace.method == "leads closed by calls in the last day, over 11 h with calls"
 
 
 def test_without_a_closed_lead_there_is_no_pace() -> None:

@@ -13,7 +13,7 @@ from scheduler.rules.cells import neutralise, restore
 from scheduler.rules.headers import REJECT_COLUMNS, read_header
 from scheduler.rules.phone_cells import NumberReader
 from scheduler.rules.phones import to_e164
-from scheduler.rules.rows import NewLead, Reject, RowJudge, Verdict, number_key, settle
+from scheduler.rules.rows import Holder, NewLead, Reject, RowJudge, Verdict, number_key, settle
 
 # --- the header ---------------------------------------------------------------------------------
 
@@ -281,6 +281,19 @@ def test_any_header_is_read_or_refused(headers: list[str]) -> None:
 
 
 # --- rows among rows ----------------------------------------------------------------------------
+
+
+def test_numbers_that_other_campaigns_have_are_noted_or_left_out() -> None:
+    rows = [lead(2, "+56911111111"), lead(3, "+56922222222", "+56933333333")]
+    elsewhere = {"+56933333333": Holder(7, 4), "+56911111111": Holder(8, None)}
+    noted = settle(rows, seen={}, held={}, barred={}, elsewhere=elsewhere)
+    assert noted.added == rows and noted.rejects == []
+    assert noted.known == {
+        2: "lead 8 of no campaign has this number", 3: "lead 7 of campaign 4 has this number",
+    }  # fmt: skip
+    skipped = settle(rows, seen={}, held={}, barred={}, elsewhere=elsewhere, skip_known=True)
+    assert skipped.added == [] and skipped.seen == {}
+    assert [one.verdict for one in skipped.rejects] == [Verdict.DUPLICATE_IN_INSTALLATION] * 2
 
 
 def test_the_second_row_with_a_number_is_a_duplicate_of_the_first() -> None:

@@ -226,11 +226,11 @@ def test_the_end_is_told_at_the_present_pace_and_inside_hours(runtime: Runtime) 
     eta = make_report("batch-1", runtime=runtime).eta
     assert eta.at == monday_9 + 45 * MINUTE
     assert eta.method == (
-        "leads closed by calls in the last 30 minutes; it goes on only inside the hours of campaign batch-1"
+        "leads closed by calls in the last 30 min, going on only inside the hours of campaign batch-1"
     )
 
 
-def test_everything_ends_by_the_hours_of_the_installation(runtime: Runtime) -> None:
+def test_leads_without_a_campaign_end_by_the_hours_of_the_installation(runtime: Runtime) -> None:
     work(runtime.database, None, closed=30, left=90)
 
     eta = make_report(runtime=runtime).eta
@@ -239,11 +239,24 @@ def test_everything_ends_by_the_hours_of_the_installation(runtime: Runtime) -> N
     assert eta.method.endswith("inside the hours of scheduler_config")
 
 
+def test_everything_ends_by_the_hours_of_the_campaign_that_has_most_left(runtime: Runtime) -> None:
+    database = runtime.database
+    work(database, None, closed=30, left=1)
+    for code, left, status in (("small", 2, "active"), ("large", 3, "active"), ("paused", 4, "paused")):
+        work(database, add_campaign(database, code, status=status), closed=1, left=left)
+    plan_call(database, add_lead(database), hold="manual")
+
+    eta = make_report(runtime=runtime).eta
+
+    assert (eta.left, eta.held, eta.stopped) == (6, 1, 4)
+    assert eta.method.endswith("inside the hours of campaign large")
+
+
 @pytest.mark.parametrize(
     "change, why",
     [
         ("UPDATE leads SET closed_at = '2026-11-01 00:00:00'", "there is no pace"),
-        ("UPDATE campaigns SET status = 'paused'", "campaign batch-1 is paused"),
+        ("UPDATE campaigns SET status = 'paused'", "5 leads wait in campaigns that are not active"),
         ("UPDATE call_schedule SET hold = 'manual'", "no lead is left to call"),
         ("UPDATE scheduler_config SET config_value = 'yes' WHERE config_key = 'paused'", "everything is paused"),
     ],

@@ -1,0 +1,92 @@
+"""What people say of columns, and what it means beside the names that are recognised."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.errors import InvalidValue
+from scheduler.rules.headers import Columns, HeaderWishes, names_a_phone, read_header, read_map
+
+
+def test_a_mapped_column_goes_before_one_that_is_recognised() -> None:
+    columns = read(["Teléfono", "Celular", "Nombre Completo", "nombre"], "phone=celular", "first_name=NOMBRE COMPLETO")
+    assert columns.phones == (1,) and columns.first_name == 2
+    assert columns.variable_names == ("Teléfono", "nombre"), "what another column took becomes a variable"
+
+
+def test_several_phones_are_mapped_in_their_order() -> None:
+    assert read(["Fijo", "Celular"], "phone2=Fijo", "telefono=Celular").phones == (1, 0)
+
+
+def test_a_column_is_given_to_the_agent_under_another_name() -> None:
+    columns = read(["telefono", "Monto $", "RUT"], "variable:deuda=Monto $")
+    assert columns.variables == (1, 2) and columns.variable_names == ("deuda", "RUT")
+
+
+def test_a_variable_that_is_needed_gets_the_name_under_which_it_is_needed() -> None:
+    columns = read_header(["telefono", "Monto Deuda"], HeaderWishes(required=("monto_deuda",)))
+    assert columns.variable_names == ("monto_deuda",)
+    assert (columns.find("monto_deuda"), columns.find("Nombre"), columns.find("monto")) == (1, None, None)
+    assert read_header(["nombre", "telefono"]).find("nombre") == 0
+
+
+@pytest.mark.parametrize("header", ["Fono", "cel", "Teléfono Móvil", "Phone Number", "WhatsApp", "fono 1"])
+def test_more_names_of_a_phone(header: str) -> None:
+    assert read_header(["nombre", header]).phones == (1,)
+
+
+@pytest.mark.parametrize("header", ["RUT", "documento", "nota"])
+def test_papers_and_notes_are_variables(header: str) -> None:
+    assert read_header(["telefono", header]).variable_names == (header,)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["phone"], "write FIELD=HEADER"),
+        (["=Celular"], "write FIELD=HEADER"),
+        (["phone="], "write FIELD=HEADER"),
+        (["variable:=Celular"], "there is no field variable:"),
+        (["colour=Celular"], "there is no field colour; the fields are phone, phone2, first_name"),
+        (["phone=Celular", "telefono=Fono"], "telefono is mapped to Celular already"),
+        (["phone=Celular", "phone2=celular"], "mapped twice"),
+    ],
+)
+def test_a_map_that_says_nothing_or_two_things_is_refused(options: list[str], why: str) -> None:
+    with pytest.raises(InvalidValue, match=why):
+        read_map(options)
+
+
+@pytest.mark.parametrize(
+    ("headers", "options", "why"),
+    [
+        (["telefono"], ["email=Correo"], "there is no such column; the columns are telefono"),
+        (["telefono", "Monto", "monto"], ["variable:x=Monto"], "two columns have this name"),
+        (["telefono", "Monto", "deuda"], ["variable:deuda=Monto"], "two columns have this name"),
+        (["nombre", "Contacto"], [], "--map phone=HEADER"),
+    ],
+)
+def test_a_map_that_does_not_fit_the_header_is_refused(headers: list[str], options: list[str], why: str) -> None:
+    with pytest.raises(InvalidValue, match=why):
+        read(headers, *options)
+
+
+def test_a_header_is_told_from_titles() -> None:
+    assert names_a_phone(["Nombre", "Teléfono"]) and names_a_phone(["phone 2"])
+    assert not names_a_phone(["Lista de teléfonos", "2026"]) and not names_a_phone([])
+    assert names_a_phone(["Contacto"], HeaderWishes(read_map(["phone=contacto"])))
+
+
+@given(st.lists(st.text(max_size=12), max_size=8), st.lists(st.text(max_size=20), max_size=4))
+def test_any_map_and_header_are_read_or_refused(headers: list[str], options: list[str]) -> None:
+    try:
+        columns = read(headers, *options)
+    except InvalidValue:
+        return
+    assert len(columns.variable_names) == len(columns.variables) and columns.phones
+
+
+def read(headers: list[str], *options: str) -> Columns:
+    return read_header(headers, HeaderWishes(read_map(options)))
