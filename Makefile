@@ -59,9 +59,9 @@ build: $(VENV)/.dev ## Build the wheel into dist/
 constraints: $(VENV)/.dev ## Pin the versions that run and tests install
 	$(BIN)/pip install pip-tools
 	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --generate-hashes --allow-unsafe \
-		--extra excel -o constraints.txt setup.cfg
+		-o constraints.txt setup.cfg
 	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --generate-hashes --allow-unsafe \
-		--extra excel --extra test --extra lint -o constraints-dev.txt setup.cfg
+		--extra test --extra lint -o constraints-dev.txt setup.cfg
 
 clean: ## Delete what was built
 	rm -rf build dist *.egg-info scheduler.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

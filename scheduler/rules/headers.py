@@ -21,7 +21,7 @@ REJECT_COLUMNS = ("line", "field", "value", "reason")
 """The first columns of a rejects file. A mended one may be imported as it is: they are passed over."""
 
 _NAMES = {
-    "first_name": "nombre nombres name firstname givenname",
+    "first_name": "nombre nombres nombrecompleto nombreyapellido nombreyapellidos name firstname givenname fullname",
     "last_name": "apellidos apellido lastname surname familyname",
     "phone": "telefono phone tel celular movil mobile fono cel cell cellphone phonenumber mobilephone telephone "
     "numerodetelefono telefonomovil telefonocelular whatsapp",
@@ -34,6 +34,11 @@ _NAMES = {
 }
 _MEANINGS = {name: meaning for meaning, names in _NAMES.items() for name in names.split()}
 _PHONE_COLUMN = re.compile(rf"(?:{_NAMES['phone'].replace(' ', '|')})([1-9])?")
+# "N° Teléfono", "Nro. celular", "Tel. celular", "Teléfono de contacto", "Telefono principal", "Contact number 2"
+_DRESSED_PHONE = re.compile(
+    rf"(?:n|no|nro|num|numero|tel|contact)?(?:de)?(?:{_NAMES['phone'].replace(' ', '|')}|telefonico)"
+    r"(?:de)?(?:contacto|principal|cliente|titular|deudor|number)?([1-9])?|contactnumber|numero"
+)
 _VARIABLE = "variable:"
 FIELDS = ("phone", "phone2", *(name for name in _NAMES if name != "phone"), f"{_VARIABLE}NAME")
 """What a column may be mapped to, for people."""
@@ -119,6 +124,7 @@ def read_header(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> Colum
     is_rejects_file = headers[: len(REJECT_COLUMNS)] == REJECT_COLUMNS
     skipped = len(REJECT_COLUMNS) if is_rejects_file else 0
     mapped = _find_mapped(headers, wishes)
+    mapped |= _find_dressed(headers[skipped:], mapped)
     found: dict[str, int] = {}
     for at in range(skipped, len(headers)):
         name = _plain(headers[at])
@@ -154,7 +160,9 @@ def names_a_phone(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> boo
     """Does this row look like a header? So the real one is found below titles."""
     names = {_plain(cell) for cell in cells if cell}
     said = {_plain(one.header) for one in wishes.mapped if one.meaning.startswith("phone")}
-    return bool(names & said) or any(_PHONE_COLUMN.fullmatch(name) for name in names)
+    return bool(names & said) or any(
+        _PHONE_COLUMN.fullmatch(name) or _DRESSED_PHONE.fullmatch(name) for name in names
+    )
 
 
 def _find_mapped(headers: Sequence[str], wishes: HeaderWishes) -> dict[str, str]:
@@ -190,6 +198,14 @@ def _meaning(name: str) -> str | None:
     if phone := _PHONE_COLUMN.fullmatch(name):
         return f"phone{phone[1] or 1}"
     return _MEANINGS.get(name)
+
+
+def _find_dressed(headers: Sequence[str], mapped: Mapping[str, str]) -> dict[str, str]:
+    """Phones with other words around them, by their plain names: looked for only where no column is plainly one."""
+    names = [_plain(header) for header in headers]
+    if any(_PHONE_COLUMN.fullmatch(name) for name in names) or any(one.startswith("phone") for one in mapped.values()):
+        return {}
+    return {name: f"phone{phone[1] or 1}" for name in names if (phone := _DRESSED_PHONE.fullmatch(name)) is not None}
 
 
 def _two_alike(meaning: str) -> str:

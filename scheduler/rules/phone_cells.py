@@ -33,6 +33,8 @@ _LABELS = re.compile(rf"^\W*{_LABEL}\b[.:\s]*|[\s-]+{_LABEL}\W*$", re.IGNORECASE
 _SEVERAL = re.compile(r"[;,|/\n]|\s[yYoO]\s")
 _QUOTES = "'’`´"
 """Before a number they keep it a text."""
+LONGEST_CELL = 250
+"""With nine numbers and words around them. Longer texts would only keep the patterns busy."""
 WHOLE = 6
 """Digits that a number of its own has at least."""
 
@@ -53,7 +55,7 @@ class NumberReader:
 
     def split(self, text: str) -> Sequence[str]:
         """The numbers in a cell, as they are written."""
-        if _PLAIN_NUMBER.fullmatch(text):
+        if len(text) > LONGEST_CELL or _PLAIN_NUMBER.fullmatch(text):
             return (text,)
         text = _LABELS.sub("", _NOTE.sub("", text)).strip()
         if _WHOLE_FLOAT.fullmatch(text) or _SCIENTIFIC.fullmatch(text) or not _SEVERAL.search(text):
@@ -65,6 +67,8 @@ class NumberReader:
 
     def read(self, text: str, column: str) -> str:
         """Raises InvalidValue."""
+        if len(text) > LONGEST_CELL:
+            raise InvalidValue(column, text, f"it has {len(text)} characters, too many for a phone number")
         if "-" in text and _DATE.fullmatch(text):
             raise InvalidValue(column, text, "it reads like a date, not like a number; make the column text")
         if _PLAIN_NUMBER.fullmatch(text):

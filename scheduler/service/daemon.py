@@ -199,18 +199,32 @@ class Daemon:
         if in_flight:
             self.reporter.daemon(self._host_now(), f"stopping: nothing new is taken, {in_flight} dials are finishing")
         self.dispatcher.drain(self._longest_dial())
-        ticks.shutdown(wait=True)
+        are_over = self._end_ticks(ticks)
         # A take that was under way when we were told to stop has begun its dials only now.
         is_clean = self.dispatcher.drain(self._longest_dial())
-        if is_clean:
+        if is_clean and are_over:
             self._say_goodbye()
         else:
             self.reporter.daemon(
                 self._host_now(),
-                "stopped with answers that could not be written; the next daemon looks them up", level="warning",
+                "stopped with answers that could not be written; the next daemon looks them up" if not is_clean else
+                "stopped in the middle of a turn, which waited too long for the database", level="warning",
             )
         self.dispatcher.close()
+        if not (is_clean and are_over) and self._signals:
+            # A thread waits for rows that somebody else holds, perhaps a process that is frozen, and the interpreter
+            # would wait for the thread. As after a kill its transaction is undone and calls are looked up.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
         return 0
+
+    def _end_ticks(self, ticks: BackgroundScheduler) -> bool:
+        """Wait for the turns under way. False: one of them is not over in the time that a dial may take."""
+        ending = threading.Thread(target=ticks.shutdown, name="ending", daemon=True)
+        ending.start()
+        ending.join(self._longest_dial())
+        return not ending.is_alive()
 
     def _say_goodbye(self) -> None:
         try:

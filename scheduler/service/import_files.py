@@ -129,19 +129,25 @@ def open_rejects(source: Path, asked: Path | None, columns: Columns, *, is_wante
     if not is_wanted:
         yield None
         return
-    rejects = Rejects(asked or source.with_name(source.name + ".rejects.csv"), source, columns)
+    rejects = Rejects(_place_of_rejects(source, asked), source, columns)
     try:
         yield rejects
     finally:
         rejects.close()
 
 
+def _place_of_rejects(source: Path, asked: Path | None) -> Path:
+    return asked or source.with_name(source.name + ".rejects.csv")
+
+
 @contextmanager
-def open_verdicts(source: Path, asked: Path | None) -> Iterator[Verdicts | None]:
-    """The verdicts file, when one is asked for."""
+def open_verdicts(source: Path, asked: Path | None, rejects: Path | None) -> Iterator[Verdicts | None]:
+    """The verdicts file, when one is asked for. `rejects` is where the rejects were asked to go."""
     if asked is None:
         yield None
         return
+    if asked.absolute() == _place_of_rejects(source, rejects).absolute():
+        raise InvalidValue("verdicts file", str(asked), "the rejects go there; name another place")
     verdicts = Verdicts(asked, source)
     try:
         yield verdicts

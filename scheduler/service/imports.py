@@ -35,7 +35,7 @@ from scheduler.service.import_files import open_rejects, open_verdicts
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
 from scheduler.service.sources import CHUNK, Batch, Source
-from scheduler.service.spreadsheets import Spreadsheet, is_spreadsheet
+from scheduler.service.spreadsheets import Spreadsheet, is_spreadsheet, looks_broken
 from scheduler.store import imports as store
 from scheduler.store import journal
 from scheduler.store.campaigns import find_campaign
@@ -120,7 +120,7 @@ def import_leads(
     tally = _Tally()
     with (
         open_rejects(path, rejects_path, columns, is_wanted=not dry_run or rejects_path is not None) as rejects,
-        open_verdicts(path, verdicts_path) as verdicts,
+        open_verdicts(path, verdicts_path, rejects_path) as verdicts,
         _open_writer(runtime, target, path, skip_known=skip_known, dry_run=dry_run, actor=actor) as writer,
     ):
         try:
@@ -277,6 +277,8 @@ def _warnings(
 def _open_source(path: Path, *, encoding: str, delimiter: str | None, sheet: str | None) -> Source:
     if is_spreadsheet(path):
         return Spreadsheet(path, sheet=sheet)
+    if looks_broken(path):
+        raise InvalidValue("file", path.name, "it is named like a workbook but is none; save it again as .xlsx or CSV")
     if sheet is not None:
         raise InvalidValue("sheet", sheet, f"{path.name} is no .xlsx file, so it has no sheets")
     return CsvFile(path, encoding=encoding, delimiter=delimiter)
@@ -465,16 +467,14 @@ def _take_back_all(runtime: Runtime, import_id: int) -> int:
 
 
 def _why_nothing(found: store.Import, total: int) -> str:
+    close = "`ringback leads close ID` stops further calls to one"
     if found.added == 0:
         return f"import {found.id} added no leads, so there is nothing to take back"
-    before = ""
     if found.undone_at is not None:
-        before = f"import {found.id} was taken back on {found.undone_at:%Y-%m-%d %H:%M}Z ({found.taken_back} leads)"
+        done = f"import {found.id} was taken back on {found.undone_at:%Y-%m-%d %H:%M}Z ({found.taken_back} leads)"
         if total == 0:
-            return f"{before}; nothing of it is left"
-    elif total == 0:
+            return f"{done}; nothing of it is left"
+        return f"{done}; its {total} remaining leads were called or are being called, and stay; {close}"
+    if total == 0:
         return f"no lead of import {found.id} is there any more, so there is nothing to take back"
-    stay = f"its {total} remaining leads were called or are being called, and stay" if before else (
-        f"all {total} leads of import {found.id} were called or are being called, so none can be taken back"
-    )
-    return f"{before + '; ' if before else ''}{stay}; `ringback leads close ID` stops further calls to one"
+    return f"all {total} leads of import {found.id} were called or are being called, so none can be taken back; {close}"

@@ -37,6 +37,22 @@ def is_spreadsheet(path: Path) -> bool:
         return False
 
 
+def looks_broken(path: Path) -> bool:
+    """Is it named like a workbook, and neither one nor a text that was given such a name?"""
+    if path.suffix.lower() not in (".xlsx", ".xlsm"):
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(4096)
+        start[: start.rfind(b"\n") + 1 or len(start)].decode("utf-8")
+    except UnicodeDecodeError:
+        # What other tables look like (an old .xls, a PDF) the reader of text knows, and says so.
+        return not start.startswith((b"\xd0\xcf\x11\xe0", b"%PDF", b"<"))
+    except OSError:
+        return False
+    return b"\0" in start
+
+
 class Spreadsheet:
     """A `Source`. It is read twice: once to see that it can be read at all, and once for its rows."""
 

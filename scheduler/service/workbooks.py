@@ -40,6 +40,8 @@ MOST_ENTRIES = 10_000
 MOST_RATIO = 200
 """Sheets pack to a tenth or a fiftieth of their size; a bomb packs to a thousandth."""
 RATIO_FROM = 5 * MB
+MOST_TAGS = 40_000_000
+"""In one part, closing ones too: a million rows of ten cells. Small files of empty tags would be read for minutes."""
 LONGEST_CELL = 32_767
 """Characters; the most that a spreadsheet takes."""
 LONGEST_ROW = 1_000_000
@@ -174,9 +176,15 @@ class Workbook:
 
         reader.StartElementHandler, reader.CharacterDataHandler = begin, parser.text
         reader.StartDoctypeDeclHandler = refuse_doctype
-        done = 0
+        done = tags = 0
         try:
             for block in self._archive.read(part, most):
+                tags += block.count(b"<")
+                if tags > MOST_TAGS:
+                    raise self._refuse(
+                        f"its {part} has more than {MOST_TAGS // 1_000_000} million tags; split the file, or save it "
+                        "as CSV"
+                    )
                 reader.Parse(block, False)
                 done += len(block)
                 if done - reader.CurrentByteIndex > _LONGEST_TAG:

@@ -299,6 +299,7 @@ def count_gaps(connection: Connection, scope: Scope) -> list[Gap]:
 
     From the end of a call to the beginning of the next; to the second below an hour, else to the minute.
     """
+
     def of_next(column: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.lead(column).over(partition_by=A.lead_id, order_by=A.id)
 

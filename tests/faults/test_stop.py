@@ -46,6 +46,21 @@ def test_a_stop_during_a_take_finishes_what_was_taken(build_house: BuildHouse) -
     house.require_clean(least_calls=5)
 
 
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)  # SQLite has no locks on rows
+@pytest.mark.parametrize("held", ["call_attempts", "call_schedule"])
+def test_a_stop_does_not_wait_for_rows_that_somebody_else_holds(held: str, build_house: BuildHouse) -> None:
+    """As a process does that was frozen in the middle of a transaction."""
+    house = build_house(delay=(0.7, 0.9), faults="refuse=0.5")
+    house.add_leads(8, sharing=0)
+    daemon = house.start_daemon()
+    wait_until(lambda: house.attempts("placing") == 8, 30, "dials are in flight", house.tell)
+    with house.database.engine.connect() as holder, holder.begin():
+        holder.execute(text(f"SELECT id FROM {held} FOR UPDATE"))
+        daemon.send(signal.SIGTERM)
+        assert daemon.wait(3 * WITHIN) == 0
+    house.require_clean(least_calls=4)
+
+
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_signal_that_came_while_it_was_frozen_is_heard(build_house: BuildHouse) -> None:
     house = build_house()

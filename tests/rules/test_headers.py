@@ -90,3 +90,16 @@ def test_any_map_and_header_are_read_or_refused(headers: list[str], options: lis
 
 def read(headers: list[str], *options: str) -> Columns:
     return read_header(headers, HeaderWishes(read_map(options)))
+
+
+@pytest.mark.parametrize("header", [
+    "N° Teléfono", "Nº móvil", "Nro. Celular", "No. Telefónico", "Tel. celular", "Número de celular", "Fono contacto",
+    "Teléfono de contacto", "Telefono principal", "Teléfono Cliente", "Contact Number", "numero", "Celular deudor",
+])
+def test_the_phone_is_recognised_in_what_people_write_around_it(header):
+    assert read_header(["Nombre", header]).phones == (1,)
+
+
+@pytest.mark.parametrize("header", ["numero de cliente", "numero", "N° teléfono", "telefonista", "movilidad"])
+def test_other_columns_are_not_taken_for_phones(header):
+    assert read_header(["telefono", header]).phones == (0,)

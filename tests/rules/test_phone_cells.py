@@ -75,6 +75,13 @@ def test_what_would_have_to_be_guessed_is_refused(cell: str, why: str) -> None:
         CHILE.read(part, "telefono")
 
 
+@pytest.mark.parametrize("cell", ["9" * 300, "9" + " " * 100_000 + "9", "(" * 100_000, "1-" * 50_000, "a/" * 50_000])
+def test_a_very_long_cell_is_refused_at_once(cell: str) -> None:
+    (part,) = CHILE.split(cell)
+    with pytest.raises(InvalidValue, match="too many for a phone number"):
+        CHILE.read(part, "telefono")
+
+
 @given(st.text(max_size=60))
 def test_any_cell_is_split_and_every_part_read_or_refused(cell: str) -> None:
     for part in CHILE.split(cell):

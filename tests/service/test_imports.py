@@ -546,6 +546,7 @@ def test_a_directory_and_a_missing_file_are_named(runtime: Runtime, tmp_path: Pa
         ({"column_map": ["phone"]}, "write FIELD=HEADER"),
         ({"column_map": ["phone=Celular"]}, "there is no such column; the columns are telefono"),
         ({"verdicts_path": Path("/nowhere/all.csv")}, "verdicts file"),
+        ({"verdicts_path": Path("one.csv"), "rejects_path": Path("one.csv")}, "the rejects go there"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_refused(

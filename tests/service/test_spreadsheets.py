@@ -24,6 +24,7 @@ from scheduler.rules.cells import NEVER_CALCULATED
 from scheduler.rules.headers import NO_WISHES, Columns, HeaderWishes, read_map
 from scheduler.rules.rows import NewLead, Reject, RowJudge
 from scheduler.service import workbooks
+from scheduler.service.imports import import_leads
 from scheduler.service.spreadsheets import Spreadsheet, is_spreadsheet
 from scheduler.service.workbooks import Workbook, column_name
 
@@ -539,3 +540,18 @@ def as_text(value: Any) -> str:
 
 def same(text: str) -> str:
     return text.strip()
+
+
+def test_a_file_that_is_only_named_like_a_workbook_is_refused_as_that(runtime, tmp_path):
+    path = tmp_path / "leads.xlsx"
+    path.write_bytes(bytes(range(128, 256)) * 8)
+
+    with pytest.raises(InvalidValue, match="it is named like a workbook but is none"):
+        import_leads(path, default_country="CL", runtime=runtime)
+
+
+def test_a_csv_that_is_named_like_a_workbook_is_read_as_what_it_is(runtime, tmp_path):
+    path = tmp_path / "leads.xlsx"
+    path.write_text("nombre completo,telefono\nAna,+56912345678\n")
+
+    assert import_leads(path, default_country="CL", runtime=runtime).added == 1

@@ -158,7 +158,7 @@ def test_undo_twice_is_refused_with_what_the_first_one_did(runtime: Runtime, tmp
     report = run(runtime, write(tmp_path, "telefono", number(1), number(2)))
     call(runtime, number(1))
     undo(runtime, report)
-    with pytest.raises(Conflict, match=r"taken back on 2026-11-20 15:00Z \(1 leads\); its 1 remaining leads were called"):
+    with pytest.raises(Conflict, match=r"on 2026-11-20 15:00Z \(1 leads\); its 1 remaining leads were called"):
         undo(runtime, report)
     whole = run(runtime, write(tmp_path, "telefono", number(3)))
     undo(runtime, whole)
@@ -174,7 +174,7 @@ def test_undo_of_an_import_without_leads_or_of_none_is_refused(runtime: Runtime,
     with pytest.raises(NotFound, match="there is no import 99999"):
         undo_import(99999, runtime=runtime)
     sql(runtime.database, "DELETE FROM leads")
-    with pytest.raises(Conflict, match="no lead of import .* is there any more"):
+    with pytest.raises(Conflict, match=r"no lead of import .* is there any more"):
         undo(runtime, first)
 
 
@@ -236,7 +236,8 @@ def test_undo_beside_a_daemon_that_dials_loses_no_call(runtime: Runtime, tmp_pat
     assert called <= left and len(left) == rows - undone.taken_back
     assert {row.telefono for row in find_all(runtime.database, tables.call_attempts)} >= called
     orphans = sql(
-        runtime.database, "SELECT COUNT(*) FROM call_schedule s LEFT JOIN leads l ON l.id = s.lead_id WHERE l.id IS NULL"
+        runtime.database,
+        "SELECT COUNT(*) FROM call_schedule s LEFT JOIN leads l ON l.id = s.lead_id WHERE l.id IS NULL",
     )
     assert orphans[0][0] == 0 and broken_promises(runtime.database) == {}
 
