@@ -254,6 +254,16 @@ class Campaign:
     call_until: date | None = None
     group: str | None = None
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What somebody wrote into its row that cannot be used."""
+        found = []
+        if self.call_until == UNREADABLE.date():
+            found.append("fecha_limite is no date; write 2027-03-01, or NULL for none")
+        if not isinstance(self.priority, int):
+            found.append(f"priority is {self.priority!r}; write a whole number")
+        return tuple(found)
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -269,6 +279,22 @@ class Account:
     price_per_minute: Decimal | None = None
     reserve_per_call: Decimal | None = None
     low_balance: Decimal | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What somebody wrote into its row that cannot be used."""
+        for name in ("balance", "price_per_minute", "reserve_per_call", "low_balance"):
+            value = getattr(self, name)
+            if value is not None and not value.is_finite():
+                return f"{name} is no number"
+        if self.reserve_per_call is not None and self.reserve_per_call <= 0:
+            return f"reserve_per_call is {self.reserve_per_call}; write more than 0, or NULL for the longest call"
+        if self.price_per_minute is not None and self.price_per_minute < 0:
+            return f"price_per_minute is {self.price_per_minute}; write 0 or more"
+        most = self.max_concurrent_calls
+        if most is not None and (not isinstance(most, int) or most < 0):
+            return f"max_concurrent_calls is {most!r}; write a whole number from 0, or NULL for no limit"
+        return None
 
     @property
     def is_paying(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from scheduler.errors import InvalidValue
@@ -114,10 +114,14 @@ class Funds:
     available: Decimal
     expected: Decimal
     is_open: bool = True
+    fault: str | None = None
+    """What is wrong with the account's row."""
 
     @property
     def problem(self) -> str | None:
         """Why no call can be paid. Without figures, so that it reads the same until somebody tops up."""
+        if self.fault is not None:
+            return f"no balance: account {self.account} cannot be used: {self.fault}"
         if not self.is_open:
             return f"account {self.account} is closed"
         if self.available < self.expected:
@@ -132,7 +136,8 @@ class Case:
     `barred` are numbers on the do-not-call list, with the reason; `engaged` are numbers that have an open
     attempt somewhere, `is_engaged` says that this lead or this very row has one. `dial_budget` is how long
     the dial may take to begin. `history` are earlier calls that caps may count, of this lead and of others;
-    `funds` is None where nobody pays by the call.
+    `funds` is None where nobody pays by the call. `obstacle` is what keeps the whole campaign from being dialed,
+    so that the daemon does not even take its rows: settings or a provider that cannot be used, a limit of none.
     """
 
     now: datetime
@@ -146,6 +151,7 @@ class Case:
     dial_budget: timedelta = timedelta(0)
     history: Sequence[PastCall] = ()
     funds: Funds | None = None
+    obstacle: str | None = None
 
     @property
     def known_lead(self) -> Lead:
@@ -250,6 +256,26 @@ def _is_readable(case: Case) -> Verdict | None:
         return Held(
             Hold.ERROR, case.now + RECHECK_HELD, 'its variables are not a JSON object, like {"debt": "120"}'
         )
+    return None
+
+
+def _has_variables(case: Case) -> Verdict | None:
+    required = case.policy.settings.required_variables
+    if not required:
+        return None
+    lead = case.known_lead
+    missing = missing_variables(
+        required, lead.variables or {}, first_name=lead.first_name, last_name=lead.last_name, email=lead.email
+    )
+    if missing:
+        names = ", ".join(missing)
+        return Held(Hold.ERROR, case.now + RECHECK_HELD, f"the campaign's agent needs {names}, and the lead has none")
+    return None
+
+
+def _may_be_dialed_by_rules(case: Case) -> Verdict | None:
+    if case.obstacle is not None:
+        return Later(case.now + RECHECK_CAMPAIGN, case.obstacle)
     return None
 
 
@@ -394,6 +420,8 @@ QUESTIONS: Sequence[Question] = (
     Question("readable?", _is_readable),
     Question("not paused?", _not_paused),
     Question("campaign active?", _campaign_active),
+    Question("rules, provider and limits usable?", _may_be_dialed_by_rules),
+    Question("variables there?", _has_variables),
     Question("a number left?", _has_number),
     Question("destination allowed?", _destination_allowed),
     Question("not on the do-not-call list?", _not_barred),
@@ -413,6 +441,19 @@ def target_of(lead: Lead, number: str | None, policy: Policy) -> Target:
         subject=variable_of(lead, "subject", "asunto"), line=line_kind(number) if number and is_e164(number) else None,
         group=group_key(policy.group, policy.campaign_id),
     )
+
+
+def missing_variables(
+    required: Sequence[str], variables: Mapping[str, Any], *, first_name: str | None, last_name: str | None,
+    email: str | None,
+) -> list[str]:
+    """Of these names, those for which a lead has neither a variable nor a field of its own."""
+    there = {name.casefold() for name, value in variables.items() if value not in (None, "")}
+    there |= {"telefono", "phone"}
+    for names, value in ((("nombre", "first_name"), first_name), (("apellidos", "last_name"), last_name),
+                         (("email",), email)):
+        there.update(names if value else ())
+    return [name for name in required if name.casefold() not in there]
 
 
 def variable_of(lead: Lead, *names: str) -> str | None:

@@ -203,6 +203,12 @@ _FACTS: Mapping[str, Callable[[Case], Facts]] = {
     "readable?": lambda case: ({"scheduled_at": case.call.scheduled_at}, "call_schedule, leads"),
     "not paused?": lambda case: ({"paused": case.policy.is_paused}, "scheduler_config.paused"),
     "campaign active?": _campaign_facts,
+    "rules, provider and limits usable?": lambda case: (
+        {"obstacle": case.obstacle}, "call_settings, campaigns.provider, accounts, scheduler_config"
+    ),
+    "variables there?": lambda case: (
+        {"required": list(case.policy.settings.required_variables or ())}, "call_settings.required_variables"
+    ),
     "a number left?": _number_facts,
     "destination allowed?": _destination_facts,
     "not on the do-not-call list?": _barred_facts,

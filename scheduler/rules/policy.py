@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from scheduler.errors import InvalidSettings, InvalidValue
-from scheduler.model import RETRYABLE_OUTCOMES, Outcome
+from scheduler.model import RETRYABLE_OUTCOMES, UNREADABLE, Outcome
 from scheduler.rules.caps import Cap, Cooldown, parse_caps, parse_cooldowns, parse_spacing
 from scheduler.rules.holiday_calendars import Holidays, narrow_holidays
 from scheduler.rules.hours import HoursRule, Span, Windows, tzdata_version, zone_info
@@ -396,7 +396,7 @@ def read_call_settings(document: Any, where: str = "call_settings") -> CallSetti
         return CallSettings()
     if isinstance(document, str | bytes):
         try:
-            document = json.loads(document)
+            document = json.loads(document, object_pairs_hook=_without_twins)
         except ValueError as error:
             raise InvalidSettings(where, [f"it is not JSON: {error}"]) from None
         if document is None:
@@ -411,16 +411,36 @@ def read_call_settings(document: Any, where: str = "call_settings") -> CallSetti
         raise InvalidSettings(where, [str(error)]) from None
 
 
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} is there twice; keep one of them")
+        found[name] = value
+    return found
+
+
 def _refuse_loose(by: tuple[str, ...], what: str) -> None:
     """A cap must say whose calls it counts, by something that a call can be found by."""
     if not set(by) & {"lead", "phone", "debt", "campaign", "group"}:
         raise InvalidValue(what, " and ".join(by), "add lead, phone, debt, campaign or group to `by`")
 
 
+def _model_of(place: tuple[Any, ...]) -> type[BaseModel]:
+    """The part of the document that this place lies in."""
+    if len(place) > 2 and place[0] == "outcomes":
+        return OutcomeSettings
+    if len(place) > 1 and place[0] == "retry_settings":
+        return RetrySettings
+    if len(place) > 1 and place[0] in ("allowed_hours", "allowed_call_hours"):
+        return AllowedHours
+    return CallSettings
+
+
 def _sentence(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"{name}: there is no such setting; the settings are {', '.join(CallSettings.model_fields)}"
+        return f"{name}: there is no such setting; the settings are {', '.join(_model_of(problem['loc']).model_fields)}"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{name}: {problem['input']!r} cannot be used; {message}" if name else message
 
@@ -563,6 +583,8 @@ class Policy:
 
     def last_date(self, lead_until: date | None) -> Setting[date] | None:
         """The last date to call a lead, and who says so."""
+        if lead_until == UNREADABLE.date():
+            lead_until = None  # the gate holds such a lead; it must not be closed for a typing error
         if lead_until is not None and (self.call_until is None or lead_until <= self.call_until):
             return Setting(lead_until, "leads.fecha_limite")
         return Setting(self.call_until, "campaigns.fecha_limite") if self.call_until is not None else None
@@ -623,7 +645,7 @@ _HOURS_KEYS = {
 }
 _HOURS_SETTINGS = {
     "allowed_hours", "allowed_call_hours", "days_of_week", "timezone", "zones", "windows", "holidays", "close_margin_s",
-    "caps", "cooldowns", "spacing", "preset", "allowed_countries",
+    "caps", "cooldowns", "spacing", "preset", "allowed_countries", "required_variables",
 }
 
 

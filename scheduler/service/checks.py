@@ -19,7 +19,7 @@ from scheduler.model import Campaign, CampaignStatus
 from scheduler.rules.hours import tzdata_version
 from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settings, read_config
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls, reports, schema, settings
+from scheduler.store import accounts, calls, reports, schema, settings
 from scheduler.store.database import Connection, skew
 
 SKEW_WARNING = timedelta(seconds=2)
@@ -57,6 +57,7 @@ def run_checks(runtime: Runtime) -> Iterator[Finding]:
         return
     yield from _or_ok("scheduler_config", _check_config(rules), "every row of scheduler_config can be used")
     yield from _or_ok("campaigns", _check_campaigns(runtime, rules), "the call_settings of every campaign can be used")
+    yield from _or_ok("accounts", _check_accounts(runtime), "every account can be used")
     yield Finding(Level.OK, "schema", f"the tables are at revision {schema.head()}, as this program needs them")
     yield from _or_ok("tzdata", _check_zones(runtime), f"the time zone database is {tzdata_version()}")
     yield from _or_ok("server", _check_server(runtime), "the server keeps what it was told")
@@ -128,11 +129,21 @@ def _check_campaigns(runtime: Runtime, rules: _Rules) -> Iterator[Finding]:
             read_call_settings(campaign.settings, f"campaign {campaign.code}")
         except InvalidSettings as error:
             yield Finding(Level.PROBLEM if in_use else Level.WARNING, "campaigns", str(error), (campaign.id,))
+        for sentence in campaign.problems:
+            level = Level.PROBLEM if in_use else Level.WARNING
+            yield Finding(level, "campaigns", f"campaign {campaign.code}: {sentence}", (campaign.id,))
         if in_use and campaign.provider:
             try:
                 runtime.providers.get(campaign.provider)
             except InvalidValue as error:
                 yield Finding(Level.PROBLEM, "campaigns", f"campaign {campaign.code}: {error}", (campaign.id,))
+
+
+def _check_accounts(runtime: Runtime) -> Iterator[Finding]:
+    for account in runtime.database.read(accounts.list_all):
+        if account.problem is not None:
+            sentence = f"account {account.code}: {account.problem}; its campaigns are not dialed"
+            yield Finding(Level.PROBLEM, "accounts", sentence, (account.id,))
 
 
 def _check_zones(runtime: Runtime) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ from scheduler.model import (
     ScheduleStatus,
 )
 from scheduler.rules.eligibility import latest_date, phones_of, zones_of
-from scheduler.rules.hours import zone_info
+from scheduler.rules.hours import Windows, zone_info
 from scheduler.rules.policy import CallSettings, Policy, Setting, read_call_settings
 from scheduler.service.outcomes import planned_row
 from scheduler.service.rulebook import RuleBook
@@ -198,13 +198,13 @@ def _account_id(connection: Connection, key: str) -> int | None:
 
 def _deadline(connection: Connection, plan: CampaignPlan, now: datetime) -> date | None:
     if plan.deadline is not None and plan.deadline_days is not None:
-        raise InvalidValue("deadline", plan.deadline, "name a date or a number of days, not both")
+        raise InvalidValue("deadline", str(plan.deadline), "name a date or a number of days, not both")
     if plan.no_deadline and (plan.deadline is not None or plan.deadline_days is not None):
-        raise InvalidValue("deadline", plan.deadline or plan.deadline_days, "name a last date or none, not both")
+        raise InvalidValue("deadline", str(plan.deadline or plan.deadline_days), "name a last date or none, not both")
     if plan.deadline_days is not None:
         return days_from_today(connection, plan.deadline_days, now)
     if plan.deadline is not None and plan.deadline < _today(connection, now):
-        raise InvalidValue("deadline", plan.deadline, "it lies in the past; name today or a later date")
+        raise InvalidValue("deadline", str(plan.deadline), "it lies in the past; name today or a later date")
     return plan.deadline
 
 
@@ -230,7 +230,11 @@ def _document(plan: CampaignPlan, campaign: Campaign | None) -> dict[str, Any] |
         read_call_settings({name: plan.set_values[name]})  # says which there are
     changed = {**base, **plan.set_values}
     kept = {name: value for name, value in changed.items() if value is not None}
-    return read_call_settings(kept).model_dump(mode="json", exclude_unset=True) or None
+    read = read_call_settings(kept)
+    if read.windows is not None and Windows.parse(read.windows).is_empty():
+        right = 'it names no span at all, so nobody could ever be called; write {"mon-fri": [["09:00", "20:00"]]}'
+        raise InvalidValue("windows", read.windows, right)
+    return read.model_dump(mode="json", exclude_unset=True) or None
 
 
 def _effect(

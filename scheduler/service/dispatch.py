@@ -539,7 +539,7 @@ class _Take:
                 draws.append(account := f"account {one.campaign.account_id}")
                 self._open_account(rooms, account, one.campaign.account_id, in_flight)
             claims.append(Claim(
-                one.id, one.campaign.priority if one.campaign else 0, max(0, room),
+                one.id, one.priority, max(0, room),
                 in_use=in_flight.by_campaign.get(one.id, 0), draws=tuple(draws),
             ))
         return share_out(places, self._in_turn(claims, places), rooms)
@@ -572,7 +572,7 @@ class _Take:
         self, rooms: dict[Hashable, int], name: str, account_id: int, in_flight: calls.InFlight
     ) -> None:
         account = self.accounts.get(account_id)
-        if account is not None and account.max_concurrent_calls is not None:
+        if account is not None and account.problem is None and account.max_concurrent_calls is not None:
             rooms[name] = account.max_concurrent_calls - in_flight.by_account.get(account_id, 0)
 
     def _room_of_account(self, campaign: Campaign, policy: Policy) -> int:
@@ -581,6 +581,10 @@ class _Take:
         account = self.accounts.get(campaign.account_id)
         if account is None:
             problem = f"its account {campaign.account_id} does not exist"
+            self.told.note("settings_refused", where=f"campaign {campaign.code}", problem=problem, kept=False)
+            return 0
+        if account.problem is not None:
+            problem = f"account {account.code}: {account.problem}"
             self.told.note("settings_refused", where=f"campaign {campaign.code}", problem=problem, kept=False)
             return 0
         most = affordable(account, expected_cost(account, policy.max_call_duration))
@@ -787,6 +791,28 @@ class _Take:
         return {provider: iter(slots) for provider, (_, slots) in self.slots.items()}
 
 
+def find_obstacle(
+    runtime: Runtime, campaign: Campaign | None, rules: Rules, account: Account | None
+) -> str | None:
+    """What keeps a whole campaign (None: leads without one) from being dialed, beside its status and its money."""
+    key = campaign.id if campaign else None
+    policy, provider = rules.policy(key), (campaign.provider if campaign else None) or runtime.default_provider
+    if not rules.may_dial(key):
+        return "its settings cannot be used and no last good ones are known; `ringback check` says what is wrong"
+    if runtime.providers.find(provider) is None:
+        return f"provider {provider}: {runtime.providers.problem(provider)}"
+    if campaign is not None and campaign.account_id is not None and account is None:
+        return f"its account {campaign.account_id} does not exist"
+    limits = {
+        "call_settings.max_concurrent_calls": policy.settings.max_concurrent_calls,
+        "scheduler_config.max_concurrent_calls": rules.config.get("max_concurrent_calls", 20),
+        f"scheduler_config.{provider}_max_concurrent_calls": policy.provider_limit(provider),
+        "accounts.max_concurrent_calls": account.max_concurrent_calls if account else None,
+    }
+    none = [name for name, most in limits.items() if most == 0]
+    return f"no calls at once are allowed: {none[0]} is 0" if none else None
+
+
 def can_pay(connection: Connection, due: calls.DueCampaign, rules: Rules) -> bool:
     """Has this campaign's account enough for one more call?"""
     if due.campaign is None or due.campaign.account_id is None:
@@ -803,6 +829,8 @@ def funds_of(account: Account | None, policy: Policy, balances: Mapping[int, Dec
     if account is None:
         return None
     is_open = account.status == "active"
+    if account.problem is not None:
+        return Funds(account.code, account.billing, Decimal(0), Decimal(0), is_open=is_open, fault=account.problem)
     if not account.is_paying:
         return None if is_open else Funds(account.code, account.billing, Decimal(0), Decimal(0), is_open=False)
     left = account.balance if balances is None else balances[account.id]

@@ -14,12 +14,11 @@ from typing import Any
 
 from scheduler.clock import to_utc
 from scheduler.errors import NotFound
-from scheduler.model import Campaign, Lead, ScheduledCall, ScheduleStatus
+from scheduler.model import Account, Campaign, Lead, ScheduledCall, ScheduleStatus
 from scheduler.rules.eligibility import Case, Verdict, Yes, phones_of, zones_of
 from scheduler.rules.explain import Answer, explain, find_first_yes
 from scheduler.rules.hours import wall_to_utc, zone_info
-from scheduler.rules.policy import Policy
-from scheduler.service.dispatch import funds_of
+from scheduler.service.dispatch import find_obstacle, funds_of
 from scheduler.service.history import History
 from scheduler.service.outcomes import read_barred_of
 from scheduler.service.rulebook import RuleBook
@@ -57,7 +56,7 @@ def explain_lead(lead_id: int, *, at: datetime | None = None, runtime: Runtime |
     budget = timedelta(seconds=runtime.settings.dial_budget)
 
     def read(connection: Connection) -> tuple[Case, bool, Sequence[Mapping[str, Any]]]:
-        case, is_planned = read_case(connection, lead_id, now, budget)
+        case, is_planned = read_case(connection, runtime, lead_id, now, budget)
         return case, is_planned, reports.list_steps(connection, lead_id, limit=20)
 
     case, is_planned, steps = runtime.database.read(read)
@@ -83,7 +82,9 @@ def explain_lead(lead_id: int, *, at: datetime | None = None, runtime: Runtime |
     )
 
 
-def read_case(connection: Connection, lead_id: int, now: datetime, budget: timedelta) -> tuple[Case, bool]:
+def read_case(
+    connection: Connection, runtime: Runtime, lead_id: int, now: datetime, budget: timedelta
+) -> tuple[Case, bool]:
     """What the daemon would judge for this lead now, and whether a call is planned. Raises NotFound."""
     lead = leads.find_lead(connection, lead_id)
     if lead is None:
@@ -94,6 +95,7 @@ def read_case(connection: Connection, lead_id: int, now: datetime, budget: timed
     policy = rules.policy(lead.campaign_id)
     row = next(iter(calls.list_open_calls(connection, [lead_id])), None)
     engaged = calls.read_engaged(connection)
+    account = _account_of(connection, campaign)
     return Case(
         now=now,
         call=row or _imagined(connection, lead, now),
@@ -105,14 +107,15 @@ def read_case(connection: Connection, lead_id: int, now: datetime, budget: timed
         is_engaged=lead_id in engaged.leads or (row is not None and row.id in engaged.rows),
         dial_budget=budget,
         history=History.read(connection, now, [lead], rules.policies).of(lead, policy),
-        funds=_funds(connection, campaign, policy),
+        funds=funds_of(account, policy),
+        obstacle=find_obstacle(runtime, campaign, rules, account),
     ), row is not None
 
 
-def _funds(connection: Connection, campaign: Campaign | None, policy: Policy) -> Any:
+def _account_of(connection: Connection, campaign: Campaign | None) -> Account | None:
     if campaign is None or campaign.account_id is None:
         return None
-    return funds_of(accounts.read_accounts(connection, {campaign.account_id}).get(campaign.account_id), policy)
+    return accounts.read_accounts(connection, {campaign.account_id}).get(campaign.account_id)
 
 
 def _imagined(connection: Connection, lead: Lead, now: datetime) -> ScheduledCall:

@@ -16,10 +16,10 @@ from scheduler.clock import to_utc
 from scheduler.errors import Conflict, InvalidValue, NotFound, ProviderError
 from scheduler.model import AttemptState, Campaign, CampaignStatus, Happening, Lead, LeadStatus, Outcome, ScheduleStatus
 from scheduler.providers.base import CallReport, Phase
-from scheduler.rules.eligibility import zones_of
+from scheduler.rules.eligibility import missing_variables, zones_of
 from scheduler.rules.hours import wall_to_utc, zone_info
 from scheduler.rules.phones import may_be_dialed, to_e164
-from scheduler.rules.policy import read_config, read_config_value
+from scheduler.rules.policy import Policy, read_config, read_config_value
 from scheduler.rules.retry import Ended, Reschedule
 from scheduler.rules.zones import normal_region
 from scheduler.service.control import create_campaign, past_last_date
@@ -87,10 +87,17 @@ def add_lead(
 
     def work(connection: Connection) -> int:
         found = _campaign_to_fill(connection, campaign) if campaign else None
-        allowed = _allowed_countries(connection, found)
+        allowed = _policy_of(connection, found).allowed_countries.value
         for number in numbers:
             if (why := may_be_dialed(number, allowed)) is not None:
                 raise InvalidValue("telefono", number, f"it must not be dialed: {why}")
+        required = _policy_of(connection, found).settings.required_variables or ()
+        missing = missing_variables(
+            required, variables or {}, first_name=first_name, last_name=last_name, email=email
+        )
+        if missing:
+            right = f"campaign {found.code if found else ''} needs it for its agent; write it into --variables"
+            raise InvalidValue("variables", ", ".join(missing), right)
         lead_id = leads.insert_lead(
             connection, {**values, "campaign_id": found.id if found else None, "created_at": now, "updated_at": now},
             numbers,
@@ -419,9 +426,9 @@ def _campaign_to_fill(connection: Connection, key: str) -> Campaign:
     return found
 
 
-def _allowed_countries(connection: Connection, campaign: Campaign | None) -> tuple[str, ...]:
+def _policy_of(connection: Connection, campaign: Campaign | None) -> Policy:
     rules = RuleBook().read(connection, [campaign] if campaign else [])
-    return rules.policy(campaign.id if campaign else None).allowed_countries.value
+    return rules.policy(campaign.id if campaign else None)
 
 
 def _plan(connection: Connection, lead: Lead, at: datetime, reason: str, now: datetime, number: int = 1) -> int:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from scheduler.errors import InvalidSettings
-from scheduler.model import Campaign
+from scheduler.model import UNREADABLE, Campaign
 from scheduler.rules.policy import CallSettings, Config, Policy, read_call_settings, read_config
 from scheduler.store import settings as store
 from scheduler.store.campaigns import read_campaigns
@@ -127,7 +127,8 @@ class RuleBook:
             campaign = self._campaigns[campaign_id] if campaign_id is not None else None
             found = self._policies[campaign_id] = Policy(
                 self._config, settings or CallSettings(), campaign_id=campaign_id,
-                group=campaign.group if campaign else None, call_until=campaign.call_until if campaign else None,
+                group=campaign.group if campaign else None,
+                call_until=campaign.call_until if campaign and campaign.call_until != UNREADABLE.date() else None,
             )
         return found
 
@@ -138,6 +139,8 @@ class RuleBook:
             _, good, sentence2 = self._settings[campaign.id]
             if sentence2 is not None:
                 yield Problem(f"campaign {campaign.code}", sentence2, kept=good is not None, campaign_id=campaign.id)
+            for sentence in campaign.problems:  # a row has no last good version: it is not dialed until mended
+                yield Problem(f"campaign {campaign.code}", sentence, kept=False, campaign_id=campaign.id)
 
 
 def version_document(policy: Policy) -> dict[str, Any]:

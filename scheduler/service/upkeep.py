@@ -29,7 +29,7 @@ from scheduler.rules.phones import is_e164, to_e164
 from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
 from scheduler.rules.retry import Reschedule
 from scheduler.service.accounts import BalanceWatch
-from scheduler.service.dispatch import funds_of
+from scheduler.service.dispatch import find_obstacle, funds_of
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
 from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
@@ -78,7 +78,7 @@ class Upkeep:
         self._known_problems: frozenset[tuple[str, str]] = frozenset()
         self._held_after: dict[Hold, int] = {}
         self._stopped_after: dict[int, tuple[datetime, int]] = {}
-        self._unpaid_after: dict[int, tuple[datetime, int]] = {}
+        self._waiting_after: dict[int | None, tuple[datetime, int]] = {}
         self._barred_after = 0
         self._slow_at: datetime | None = None
         self._balances = BalanceWatch(runtime.database)
@@ -95,7 +95,7 @@ class Upkeep:
             ("closing what is past its last date", self._close_overdue),
             ("closing what cancelled campaigns left", self._finish_cancelled),
             ("finishing campaigns", self._finish_campaigns),
-            ("saying what waits for money", self._say_unpaid),
+            ("saying why due calls wait", self._say_waiting),
             ("tidying what waits in stopped campaigns", self._tidy_stopped),
             ("reading the do-not-call list", self._respell_barred),
         ]
@@ -245,9 +245,11 @@ class Upkeep:
             if closed:
                 self.reporter.campaign(now, code=campaign.code, text=f"is cancelled: {closed} leads closed")
 
-    def _say_unpaid(self, connection: Connection, now: datetime, report: Report) -> None:
-        """Rows that are due and wait for money say so; they keep their place, and go on after a top-up."""
-        due = [one for one in calls.list_due_campaigns(connection, now) if one.campaign and one.campaign.account_id]
+    def _say_waiting(self, connection: Connection, now: datetime, report: Report) -> None:
+        """Rows that are due and that no take comes to, for want of money, of usable rules or of a provider, say so.
+        They keep their place, and go on when that is mended.
+        """
+        due = calls.list_due_campaigns(connection, now)
         if not due:
             return
         rules = self.rulebook.read(connection, [one.campaign for one in due if one.campaign])
@@ -255,22 +257,21 @@ class Upkeep:
             connection, {one.campaign.account_id for one in due if one.campaign and one.campaign.account_id}
         )
         for one in due:
-            assert one.campaign is not None and one.campaign.account_id is not None, "chosen for it"
-            account = payers.get(one.campaign.account_id)
-            funds = funds_of(account, rules.policy(one.id))
-            problem = funds.problem if funds else None
-            if account is None:
-                problem = f"no balance: account {one.campaign.account_id} does not exist"
+            account = payers.get(one.campaign.account_id or 0) if one.campaign else None
+            problem = find_obstacle(self.runtime, one.campaign, rules, account)
+            if problem is None and (funds := funds_of(account, rules.policy(one.id))) is not None:
+                problem = funds.problem
             if problem is None:
-                self._unpaid_after.pop(one.campaign.id, None)
+                self._waiting_after.pop(one.id, None)
                 continue
-            rows = calls.list_waiting(connection, one.id, self._unpaid_after.get(one.campaign.id), PAGE)
+            rows = calls.list_waiting(connection, one.id, self._waiting_after.get(one.id), PAGE)
             waiting = [row for row in rows if row.scheduled_at <= now]
             if len(waiting) == PAGE:
-                self._unpaid_after[one.campaign.id] = (waiting[-1].scheduled_at, waiting[-1].id)
+                self._waiting_after[one.id] = (waiting[-1].scheduled_at, waiting[-1].id)
             else:
-                self._unpaid_after.pop(one.campaign.id, None)
-            calls.set_reason(connection, [row.id for row in waiting if row.reason != problem], problem, now)
+                self._waiting_after.pop(one.id, None)
+            new = [row.id for row in waiting if row.reason != calls.cut(problem)]
+            calls.set_reason(connection, new, problem, now)
 
     def _tidy_stopped(self, connection: Connection, now: datetime, report: Report) -> None:
         """Rows that no take will ever come to: of leads that were moved elsewhere, of cancelled campaigns."""

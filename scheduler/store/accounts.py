@@ -62,6 +62,10 @@ def read_accounts(connection: Connection, ids: Collection[int]) -> dict[int, Acc
     return {row[0]: _account(row) for row in rows}
 
 
+def list_all(connection: Connection) -> list[Account]:
+    return [_account(row) for row in connection.execute(select(*COLUMNS).order_by(K.id))]
+
+
 def find_account(connection: Connection, key: str | int) -> Account | None:
     """By code, or by id."""
     row = connection.execute(_by_key(key)).first()

@@ -99,6 +99,11 @@ class DueCampaign:
     def id(self) -> int | None:
         return self.campaign.id if self.campaign else None
 
+    @property
+    def priority(self) -> int:
+        """0 for one that cannot be read: such a campaign is not dialed."""
+        return self.campaign.priority if self.campaign and isinstance(self.campaign.priority, int) else 0
+
 
 def list_due_campaigns(connection: Connection, now: datetime) -> list[DueCampaign]:
     """Active campaigns with due rows, best first: by priority, then by how long their oldest has waited.
@@ -118,7 +123,7 @@ def list_due_campaigns(connection: Connection, now: datetime) -> list[DueCampaig
     without: Any = connection.execute(_oldest_pending(S.campaign_id.is_(None))).scalar()
     if without is not None and without <= now:
         due.append(DueCampaign(None, without))
-    return sorted(due, key=lambda one: (-(one.campaign.priority if one.campaign else 0), one.oldest, one.id or 0))
+    return sorted(due, key=lambda one: (-one.priority, one.oldest, one.id or 0))
 
 
 def is_any_due(connection: Connection, now: datetime) -> bool:

@@ -11,6 +11,7 @@ Orphans are reported by `ringback cleanup` and refused by the gate.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sqlalchemy import (
@@ -84,19 +85,42 @@ class _TypedInstant(sqlite.DATETIME):
         return read
 
 
-class _TypedDate(sqlite.DATE):
-    """The same for dates."""
+class TypedDate(TypeDecorator[date]):
+    """A date that a person may have typed: what is none (any text on SQLite, 0000-00-00 on MySQL) stops nobody.
 
+    The processor is replaced, not the type below: the drivers' own would raise before anybody could ask.
+    """
+
+    impl = Date
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        def read(text: str | None) -> date | None:
-            if text is None:
+        def read(value: Any) -> date | None:
+            if value is None or isinstance(value, date):
+                return value
+            try:
+                return date.fromisoformat(str(value)[:10])
+            except ValueError:
+                return UNREADABLE.date()
+
+        return read
+
+
+class TypedMoney(TypeDecorator[Decimal]):
+    """An amount that a person may have typed: what is none (SQLite takes any text) is read as NaN."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        def read(value: Any) -> Decimal | None:
+            if value is None:
                 return None
             try:
-                return date.fromisoformat(text[:10])
-            except (TypeError, ValueError):
-                return UNREADABLE.date()
+                # SQLite computes in binary: what it gives back is the nearest to a decimal of four places.
+                return value if isinstance(value, Decimal) else round(Decimal(str(value)), 4)
+            except InvalidOperation:
+                return Decimal("NaN")
 
         return read
 
@@ -179,7 +203,7 @@ def _updated() -> Column[datetime]:
 
 BIG = BigInteger().with_variant(Integer, "sqlite")
 PHONE = String(32)
-MONEY = Numeric(14, 4)
+MONEY = TypedMoney(14, 4)
 
 scheduler_config = Table(
     "scheduler_config",
@@ -241,7 +265,7 @@ campaigns = Table(
     _instant("started_at"),
     _instant("completed_at"),
     _created(),
-    Column("fecha_limite", Date().with_variant(_TypedDate(), "sqlite")),  # type: ignore[no-untyped-call]
+    Column("fecha_limite", TypedDate),
     Column("group_name", String(64)),
     UniqueConstraint("code"),
     Index("ix_campaigns_status", "status"),
@@ -289,7 +313,7 @@ leads = Table(
     Column("region", String(16)),
     Column("priority", Integer, nullable=False, server_default=text("0")),
     Column("variables", JSON(none_as_null=True)),
-    Column("fecha_limite", Date().with_variant(_TypedDate(), "sqlite")),  # type: ignore[no-untyped-call]
+    Column("fecha_limite", TypedDate),
     _instant("appointment_at"),
     _created(),
     _updated(),

@@ -90,7 +90,7 @@ def test_it_names_values_sources_and_the_next_opening(runtime, database):
     found = explain_lead(lead_id, runtime=runtime)
 
     answers = {one.question: one for one in found.answers}
-    assert len(answers) == 15
+    assert len(answers) == 17
     assert answers["attempts left?"].values == {"attempt_number": 1, "max_attempts": 7}
     assert answers["attempts left?"].source == "call_settings.max_attempts"
     hours = answers["inside calling hours?"]
