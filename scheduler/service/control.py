@@ -29,12 +29,12 @@ from scheduler.model import (
     ScheduleStatus,
 )
 from scheduler.rules.eligibility import latest_date, phones_of, zones_of
-from scheduler.rules.hours import Windows, zone_info
+from scheduler.rules.hours import Windows, next_allowed, zone_info
 from scheduler.rules.policy import CallSettings, Policy, Setting, read_call_settings
 from scheduler.service.outcomes import planned_row
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
-from scheduler.service.upkeep import close_open_leads, first_call, plan_again
+from scheduler.service.upkeep import close_open_leads, first_call
 from scheduler.store import accounts, calls, campaigns, journal, leads, settings
 from scheduler.store.calls import Move
 from scheduler.store.database import Connection
@@ -255,12 +255,22 @@ def _effect(
         waiting += len(rows)
         moved += sum(
             row.lead_id in people and row.hold in (None, Hold.NEVER, Hold.ERROR)
-            and plan_again(row, people[row.lead_id], after, now, before if row.wanted_at else None) is not None
+            and _opening(row, people[row.lead_id], before, now) != _opening(row, people[row.lead_id], after, now)
             for row in rows
         )
         if len(rows) < PAGE:
             return waiting, moved
         last = (rows[-1].scheduled_at, rows[-1].id)
+
+
+def _opening(row: ScheduledCall, lead: Lead, policy: Policy, now: datetime) -> datetime | None:
+    """When the hours of these rules let a planned call through; None: never, or they cannot be read for it."""
+    position = row.phone_position or 1
+    number = next((phone.number for phone in phones_of(lead) if phone.position == position), lead.phone)
+    try:
+        return next_allowed(policy.hours(zones_of(lead, number, policy)), max(row.wanted_at or row.scheduled_at, now))
+    except InvalidValue:
+        return None
 
 
 # --- campaigns: running, paused, over -------------------------------------------------------------

@@ -149,6 +149,16 @@ def test_an_edit_that_changes_nothing_writes_nothing(runtime, database):
     assert events_of(database, "campaign_edited") == []
 
 
+def test_an_edit_of_anything_but_hours_moves_no_call(runtime, database):
+    campaign_id = add_campaign(database, "autumn")
+    for _ in range(3):
+        add_due_lead(database, campaign_id=campaign_id)
+
+    done = control.edit_campaign("autumn", CampaignPlan(set_values={"max_attempts": 6}), runtime=runtime)
+
+    assert (done.waiting, done.moved) == (3, 0)
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_an_edit_counts_the_calls_that_upkeep_will_move(runtime, database, clock, dry_run):
     clock.set(SATURDAY)
