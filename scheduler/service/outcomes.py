@@ -86,8 +86,9 @@ def apply_ends(
         by_id[end.attempt_id] = end if report is end.report else replace(end, report=report)
     endings = calls.lock_endings(connection, by_id)
     open_ones = [one for one in endings if one.state in OPEN_STATES]
-    _record_late_truths(connection, [one for one in endings if _may_be_late(one)], by_id, now, actor, applied)
+    late = _record_late_truths(connection, [one for one in endings if _may_be_late(one)], by_id, now, actor, applied)
     if not open_ones:
+        _charge_late(connection, late, by_id, now, actor)
         return applied
     people = leads.read_leads(connection, {one.lead_id for one in open_ones}, lock=True, deciding=True)
     rules = rulebook.read_for(connection, {person.campaign_id for person in people.values()})
@@ -106,6 +107,7 @@ def apply_ends(
         work.add(ending, by_id[ending.id], lead, policy)
     rulebook.record(connection, rules, {lead.campaign_id for lead in people.values()}, now)
     work.write()
+    _charge_late(connection, late, by_id, now, actor)
     return applied
 
 
@@ -396,8 +398,11 @@ def _may_be_late(attempt: Ending) -> bool:
 def _record_late_truths(
     connection: Connection, attempts: Iterable[Ending], by_id: Mapping[int, End], now: datetime, actor: str,
     applied: Applied,
-) -> None:
-    """Attempts that we had given up and that were calls after all: recorded, counted, alarmed, and paid for."""
+) -> list[Ending]:
+    """Attempts that we had given up and that were calls after all: recorded, counted, alarmed.
+
+    Returns those that somebody has to pay for after all.
+    """
     late_payers: list[Ending] = []
     for attempt in attempts:
         end = by_id[attempt.id]
@@ -431,8 +436,15 @@ def _record_late_truths(
             reason=f"given up as {attempt.state}, but it was a call that ended {report.outcome}",
         )], now)
         applied.note("settled", attempt_id=attempt.id, how=f"late: it was a call after all, {report.outcome}")
-    payers = accounts.read_accounts(connection, {one.account_id for one in late_payers if one.account_id is not None})
-    for one in late_payers:
+    return late_payers
+
+
+def _charge_late(
+    connection: Connection, late: Sequence[Ending], by_id: Mapping[int, End], now: datetime, actor: str
+) -> None:
+    """Charge calls that were believed not to have been made. Takes the last locks."""
+    payers = accounts.read_accounts(connection, {one.account_id for one in late if one.account_id is not None})
+    for one in late:
         payer, report = payers.get(one.account_id or 0), by_id[one.id].report
         if payer is not None and (cost := charge(payer, report.talk_seconds, report.cost)) > 0:
             accounts.correct(connection, payer.id, one.id, cost, "a call after all", actor, now)

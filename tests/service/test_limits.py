@@ -392,6 +392,31 @@ def test_a_refused_dial_gives_back_what_was_set_aside(runtime, database):
     assert broken_promises(database) == {}
 
 
+def test_a_call_that_was_given_up_and_was_made_after_all_is_paid_for_once(runtime, database):
+    from scheduler.model import Outcome
+    from scheduler.providers.base import CallReport, Phase
+    from scheduler.service.outcomes import End, apply_ends
+    from scheduler.service.rulebook import RuleBook
+    from tests.factories import refused
+
+    account_id = add_account(database, billing_type="minutes", balance=100)
+    campaign_id = add_campaign(database, call_settings=ALWAYS, account_id=account_id)
+    lead_id = add_due_lead(database, FIRST, campaign_id=campaign_id)
+    station = Station(runtime)
+    station.provider.answers(FIRST, refused())
+    station.dispatch()
+    attempt = attempts_of(database, lead_id)[0]
+    report = CallReport("call-7", Phase.ENDED, outcome=Outcome.COMPLETED, talk_seconds=120)
+
+    for _ in range(2):
+        database.transact(lambda connection: apply_ends(
+            connection, [End(attempt.id, report)], now=NOON + MINUTE, rulebook=RuleBook()
+        ))
+
+    assert balance_of(database, account_id) == sum_of_entries(database, account_id) == 98
+    assert "R20" not in broken_promises(database) and "R18" not in broken_promises(database)
+
+
 def test_without_balance_leads_wait_where_they_are_and_go_on_after_a_top_up(runtime, database):
     account_id = add_account(database, billing_type="minutes", balance=25, code="acme")
     campaign_id = add_campaign(database, call_settings=ALWAYS, account_id=account_id)
