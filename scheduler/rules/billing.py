@@ -45,6 +45,8 @@ def charge(account: Account, talk_seconds: int | None, cost: Decimal | None) -> 
     if not account.is_paying:
         return Decimal(0)
     price = _price_per_minute(account)
+    if price is not None and not price.is_finite():  # typed by SQL; the end of the call must be written all the same
+        return Decimal(0)
     taken = (cost or Decimal(0)) if price is None else Decimal(talk_seconds or 0) * price / 60
     return max(taken, Decimal(0)).quantize(SMALLEST, ROUND_HALF_UP)
 

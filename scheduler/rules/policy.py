@@ -572,6 +572,11 @@ class Policy:
         return Setting(all_of_us, "scheduler_config.allowed_countries" if all_of_us else "built-in")
 
     @property
+    def _counts_by_group(self) -> bool:
+        """Do caps count other calls when the campaign changes its group?"""
+        return any("group" in cap.by for cap in self.caps) or any("group" in one.by for one in self.cooldowns)
+
+    @property
     def is_capped(self) -> bool:
         """Do earlier calls bear on the next one?"""
         return bool(self.caps or self.cooldowns)
@@ -634,7 +639,10 @@ class Policy:
             rules=_hash(self.config.texts, {**settings, "call_until": self.call_until, "group": self.group}),
             hours=_hash(
                 {key: text for key, text in self.config.texts.items() if key in _HOURS_KEYS},
-                {key: value for key, value in settings.items() if key in _HOURS_SETTINGS},
+                {
+                    **{key: value for key, value in settings.items() if key in _HOURS_SETTINGS},
+                    "group": self.group if self._counts_by_group else None,
+                },
             ),
             tzdata=tzdata_version(),
         )

@@ -18,7 +18,7 @@ from scheduler.errors import Conflict, InvalidValue, NotFound
 from scheduler.model import Account, BillingType, EntryKind, Happening
 from scheduler.rules.billing import LIMIT, Amount, read_amount, read_billing_type, read_terms
 from scheduler.service.runtime import Runtime, shared_runtime
-from scheduler.store import accounts, journal
+from scheduler.store import accounts, calls, journal
 from scheduler.store.database import Connection, Database
 
 ACTOR = "cli"
@@ -193,6 +193,8 @@ def _move(
     now = runtime.clock.now()
 
     def work(connection: Connection) -> Account:
+        if amount < 0:
+            calls.lock_capacity(connection)  # a take that is under way counts on what it has read
         account = _lock(connection, key)
         if not account.is_paying:
             raise Conflict(f"account {account.code} is unlimited: it has no balance")
@@ -212,6 +214,7 @@ def _set_status(runtime: Runtime, key: str | int, to: str, reason: str | None) -
     now = runtime.clock.now()
 
     def work(connection: Connection) -> None:
+        calls.lock_capacity(connection)  # a take that is under way is waited for: none follows the close
         account = _lock(connection, key)
         if account.status == to:
             raise Conflict(f"account {account.code} is {to} already")

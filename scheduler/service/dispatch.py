@@ -250,6 +250,8 @@ class Dispatcher:
             return self._turn(min(places, taken) // 2)
         now = self.runtime.clock.now()
         self.reporter.tick_failed(now, "taking a row", error)
+        if not taken:  # it came before any row was looked at, so it is no row's fault
+            return Report()
         held = self.runtime.database.transact(lambda connection: calls.hold_oldest(
             connection, now, again_at=now + RECHECK_HELD, reason=f"held: {type(error).__name__}: {error}"
         ))

@@ -22,6 +22,7 @@ from scheduler.store.history import list_group, read_campaign_calls, read_past_c
 PERSONAL = {"lead", "phone", "debt"}
 """Keys by which a call is found through the lead at hand; the others are found through its campaign."""
 IN_PROGRESS_AT_MOST = 1000
+ALL = 10_000_000
 
 
 class History:
@@ -91,7 +92,9 @@ class History:
         ]:
             self._put(read_campaign_calls(
                 connection, _campaigns_counted(connection, by, policy), outcomes=words_counted(counts),
-                since=now - memory - timedelta(days=1), limit=most + IN_PROGRESS_AT_MOST,
+                since=now - memory - timedelta(days=1),
+                # The newest are enough where the campaign alone counts; beside a subject or a line they may be others'.
+                limit=most + IN_PROGRESS_AT_MOST if set(by) <= {"campaign", "group"} else ALL,
             ))
 
     def _put(self, calls: Mapping[Any, PastCall]) -> None:

@@ -236,7 +236,7 @@ def _parts(column: ColumnElement[Any]) -> Any:
 def _by_key(key: str | int) -> Select[Any]:
     text = str(key)
     of = K.code == text
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 19:
         of = or_(of, K.id == int(text))
     return select(*COLUMNS).where(of).order_by((K.code == text).desc()).limit(1)
 

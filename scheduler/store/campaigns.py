@@ -116,7 +116,7 @@ def find_campaign(connection: Connection, key: str | int) -> Campaign | None:
     of = C.code == str(key)
     if str(key).isdecimal() and len(str(key)) < 19:
         of = or_(of, C.id == int(key))
-    row = connection.execute(select(*CAMPAIGN_COLUMNS).where(of).order_by(C.code == str(key)).limit(1)).first()
+    row = connection.execute(select(*CAMPAIGN_COLUMNS).where(of).order_by((C.code == str(key)).desc()).limit(1)).first()
     return to_campaign(row) if row else None
 
 

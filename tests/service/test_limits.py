@@ -149,6 +149,46 @@ def test_a_cap_made_looser_by_sql_lets_waiting_calls_through(runtime, database):
     assert station.provider.numbers == [FIRST]
 
 
+def test_a_campaign_that_leaves_its_group_lets_waiting_calls_through(runtime, database):
+    from scheduler.service.control import CampaignPlan, edit_campaign
+
+    settings = {"caps": [{"max": 1, "per": {"days": 9}, "by": "group"}], **ALWAYS}
+    first = add_campaign(database, "first", call_settings=settings, group_name="debts")
+    add_campaign(database, "second", call_settings=settings, group_name="debts")
+    add_past_call(database, add_lead(database, FIRST, campaign_id=first), FIRST, NOON - HOUR, first)
+    waiting = add_due_lead(database, SECOND_NUMBER, campaign_id=find(database, tables.campaigns, code="second").id)
+    station = Station(runtime)
+    station.upkeep()
+    station.dispatch()
+    assert attempts_of(database, waiting) == []
+
+    edit_campaign("second", CampaignPlan(group=""), runtime=runtime)
+    station.upkeep()
+    station.dispatch()
+
+    assert len(attempts_of(database, waiting)) == 1
+
+
+def test_a_cap_by_campaign_and_subject_is_not_drowned_by_calls_about_something_else(runtime, database):
+    campaign_id = add_campaign(database, call_settings={
+        "caps": [{"max": 2, "per": {"hours": 24}, "by": ["campaign", "subject"]}], **ALWAYS,
+    })
+    with database.engine.connect() as connection, connection.begin():
+        connection.execute(tables.call_attempts.insert(), [
+            {"attempt_ref": f"past-{one}", "lead_id": 900_000 + one, "campaign_id": campaign_id, "attempt_number": 1,
+             "telefono": f"+5692{one:07d}", "provider": "simulator", "state": "ended", "outcome": "no_answer",
+             "claimed_at": NOON - (5 * HOUR if one < 2 else HOUR), "ended_at": NOON - HOUR,
+             "subject": "debt" if one < 2 else "other"}
+            for one in range(1200)
+        ])
+    lead_id = add_due_lead(database, FIRST, campaign_id=campaign_id, variables={"subject": "debt"})
+    station = Station(runtime)
+
+    station.dispatch()
+
+    assert attempts_of(database, lead_id) == []
+
+
 def test_a_call_in_progress_that_may_use_up_a_cap_is_waited_for(runtime, database, clock):
     settings = {"caps": [{"max": 1, "per": {"days": 7}, "by": "debt", "counts": ["conversation"]}], **ALWAYS}
     campaign_id = add_campaign(database, call_settings=settings)
