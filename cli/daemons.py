@@ -11,6 +11,7 @@ from cli import Program, output
 
 if TYPE_CHECKING:
     from scheduler.model import DaemonWish
+    from scheduler.service.runtime import Runtime
 
 
 @click.group()
@@ -34,7 +35,7 @@ def list_(program: Program, with_stopped: bool, as_json: bool, limit: int) -> No
 
     with program.working() as runtime:
         now = runtime.clock.now()
-        silent = _silent_after(program)
+        silent = _silent_after(runtime)
         rows = runtime.database.read(
             lambda connection: reports.list_all_daemons(connection, with_stopped=with_stopped, limit=limit + 1)
         )
@@ -96,13 +97,12 @@ def _steer(program: Program, daemon: str, wanted: DaemonWish) -> str:
     from scheduler.service import control
 
     with program.working() as runtime:
-        return control.steer_daemon(daemon, wanted, silent_after=_silent_after(program), runtime=runtime)
+        return control.steer_daemon(daemon, wanted, silent_after=_silent_after(runtime), runtime=runtime)
 
 
-def _silent_after(program: Program) -> timedelta:
+def _silent_after(runtime: Runtime) -> timedelta:
     """After how long without a word a daemon is taken for gone."""
     from scheduler.service.rulebook import RuleBook
 
-    with program.reading() as database:
-        config = database.read(lambda connection: RuleBook().read(connection)).config
+    config = runtime.database.read(lambda connection: RuleBook().read(connection)).config
     return timedelta(seconds=config.get("alert_silent_seconds", 60))

@@ -39,7 +39,6 @@ class Report:
     ended: int = 0
     found: int = 0
     never_made: int = 0
-    given_up: int = 0
 
 
 @dataclass(slots=True)

@@ -580,17 +580,6 @@ def list_all_daemons(connection: Connection, *, with_stopped: bool, limit: int) 
     return _rows(connection, query.order_by(n.id.desc()).limit(limit))
 
 
-def list_providers_in_use(connection: Connection) -> list[str]:
-    """Names of providers that campaigns which may still dial have chosen."""
-    found = connection.execute(
-        select(C.provider)
-        .where(C.provider.is_not(None), C.status.in_((CampaignStatus.ACTIVE, CampaignStatus.PAUSED)))
-        .distinct()
-        .order_by(C.provider)
-    )
-    return [name for name in found.scalars() if name]
-
-
 # --- the server ---------------------------------------------------------------------------------
 
 

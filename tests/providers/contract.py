@@ -45,7 +45,7 @@ class ProviderContract:
 
     @pytest.fixture
     def line(self) -> Iterator[Line]:
-        raise NotImplementedError
+        pytest.fail(f"{type(self).__name__} gives no fixture `line`: the adapter, and the network behind it")
 
     def test_an_accepted_call_has_an_id_and_is_made_once(self, line: Line) -> None:
         call_id = place_accepted(line, "one")
