@@ -479,6 +479,11 @@ def phones_of(lead: Lead) -> tuple[Phone, ...]:
     return lead.phones
 
 
+def number_at(lead: Lead, position: int) -> str | None:
+    """The number of a lead at a position; its first where there is none at that."""
+    return next((phone.number for phone in phones_of(lead) if phone.position == position), lead.phone)
+
+
 def zones_of(lead: Lead, number: str | None, policy: Policy) -> LeadZones:
     """Where this lead may be when rung at this number."""
     return lead_zones(

@@ -251,6 +251,25 @@ def _check_hours(values: dict[str, Any], rows: Mapping[str, str], problems: dict
         ))
 
 
+# --- last dates to call ------------------------------------------------------------------------
+
+LONGEST_DEADLINE_DAYS = 3650
+
+
+def read_last_date(deadline: date | None, days: int | None, today: date) -> date | None:
+    """The last date to call, given as a date or as days from today. Raises InvalidValue."""
+    if deadline is not None and days is not None:
+        raise InvalidValue("deadline", deadline.isoformat(), "give a date or a number of days, not both")
+    if days is not None:
+        if not 0 <= days <= LONGEST_DEADLINE_DAYS:
+            raise InvalidValue("deadline_days", days, f"write a whole number from 0 to {LONGEST_DEADLINE_DAYS}")
+        return today + timedelta(days=days)
+    if deadline is not None and deadline < today:
+        right = f"it is past; today is {today}, and with a last date that lies in the past nobody is called"
+        raise InvalidValue("deadline", deadline.isoformat(), right)
+    return deadline
+
+
 # --- campaigns.call_settings --------------------------------------------------------------------
 
 

@@ -28,9 +28,9 @@ from scheduler.model import (
     ScheduledCall,
     ScheduleStatus,
 )
-from scheduler.rules.eligibility import latest_date, phones_of, zones_of
+from scheduler.rules.eligibility import latest_date, number_at, phones_of, zones_of
 from scheduler.rules.hours import Windows, next_allowed, zone_info
-from scheduler.rules.policy import CallSettings, Policy, Setting, read_call_settings
+from scheduler.rules.policy import CallSettings, Policy, Setting, read_call_settings, read_last_date
 from scheduler.service.outcomes import planned_row
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
@@ -197,22 +197,9 @@ def _account_id(connection: Connection, key: str) -> int | None:
 
 
 def _deadline(connection: Connection, plan: CampaignPlan, now: datetime) -> date | None:
-    if plan.deadline is not None and plan.deadline_days is not None:
-        raise InvalidValue("deadline", str(plan.deadline), "name a date or a number of days, not both")
     if plan.no_deadline and (plan.deadline is not None or plan.deadline_days is not None):
         raise InvalidValue("deadline", str(plan.deadline or plan.deadline_days), "name a last date or none, not both")
-    if plan.deadline_days is not None:
-        return days_from_today(connection, plan.deadline_days, now)
-    if plan.deadline is not None and plan.deadline < _today(connection, now):
-        raise InvalidValue("deadline", str(plan.deadline), "it lies in the past; name today or a later date")
-    return plan.deadline
-
-
-def days_from_today(connection: Connection, days: int, now: datetime) -> date:
-    """A last date to call, so many days from today on the installation's clock. Raises InvalidValue."""
-    if not 0 <= days <= 3650:
-        raise InvalidValue("deadline_days", days, "write a whole number of days, 0 to 3650")
-    return _today(connection, now) + timedelta(days=days)
+    return read_last_date(plan.deadline, plan.deadline_days, _today(connection, now))
 
 
 def _today(connection: Connection, now: datetime) -> date:
@@ -265,8 +252,7 @@ def _effect(
 
 def _opening(row: ScheduledCall, lead: Lead, policy: Policy, now: datetime) -> datetime | None:
     """When the hours of these rules let a planned call through; None: never, or they cannot be read for it."""
-    position = row.phone_position or 1
-    number = next((phone.number for phone in phones_of(lead) if phone.position == position), lead.phone)
+    number = number_at(lead, row.phone_position or 1)
     try:
         return next_allowed(policy.hours(zones_of(lead, number, policy)), max(row.wanted_at or row.scheduled_at, now))
     except InvalidValue:

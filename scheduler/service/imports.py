@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 from scheduler.errors import Conflict, InvalidValue, NotFound, RingbackError
@@ -27,7 +27,7 @@ from scheduler.model import Campaign, Happening, ImportStatus
 from scheduler.rules.headers import REJECT_COLUMNS, Columns, HeaderWishes, read_map
 from scheduler.rules.hours import zone_info
 from scheduler.rules.phone_cells import NumberReader
-from scheduler.rules.policy import Policy
+from scheduler.rules.policy import Policy, read_last_date
 from scheduler.rules.rows import DUPLICATES, NewLead, Reject, RowJudge, Settled, Verdict
 from scheduler.rules.verdicts import RowVerdict, describe_rows
 from scheduler.service.csv_files import CsvFile
@@ -45,7 +45,6 @@ __all__ = ["CHUNK", "ImportReport", "UndoReport", "import_leads", "undo_import"]
 
 MOST_TRIES = 10
 FIRST_REJECTS = 10
-LONGEST_DEADLINE_DAYS = 3650
 
 Progress = Callable[[int, int], None]
 
@@ -109,7 +108,8 @@ def import_leads(
     source = _open_source(path, encoding=encoding, delimiter=delimiter, sheet=sheet)
     target = _find_target(runtime, campaign)
     policy = _read_policy(runtime, target)
-    call_until = _read_deadline(deadline, deadline_days, policy, runtime)
+    today = runtime.clock.now().astimezone(zone_info(policy.default_zone)).date()
+    call_until = read_last_date(deadline, deadline_days, today)
     required = tuple(policy.settings.required_variables or ())
     columns = source.inspect(HeaderWishes(mapped, required))
     judge = RowJudge(
@@ -297,21 +297,6 @@ def _find_target(runtime: Runtime, key: str | None) -> Campaign | None:
 def _read_policy(runtime: Runtime, target: Campaign | None) -> Policy:
     rules = runtime.database.read(lambda connection: RuleBook().read(connection, [target] if target else []))
     return rules.policy(target.id if target else None)
-
-
-def _read_deadline(deadline: date | None, days: int | None, policy: Policy, runtime: Runtime) -> date | None:
-    if deadline is None and days is None:
-        return None
-    if deadline is not None and days is not None:
-        raise InvalidValue("deadline", deadline, "give a date or a number of days, not both")
-    today = runtime.clock.now().astimezone(zone_info(policy.default_zone)).date()
-    if days is not None:
-        if not 0 <= days <= LONGEST_DEADLINE_DAYS:
-            raise InvalidValue("deadline days", days, f"write a whole number from 0 to {LONGEST_DEADLINE_DAYS}")
-        return today + timedelta(days=days)
-    if deadline is not None and deadline < today:
-        raise InvalidValue("deadline", deadline.isoformat(), f"it is past; today is {today}")
-    return deadline
 
 
 @contextlib.contextmanager

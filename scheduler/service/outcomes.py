@@ -35,7 +35,15 @@ from scheduler.model import (
 from scheduler.providers.base import CallReport, Phase
 from scheduler.rules.billing import charge
 from scheduler.rules.caps import PastCall, next_release
-from scheduler.rules.eligibility import CAPS_REASON, RECHECK_HELD, latest_date, phones_of, target_of, zones_of
+from scheduler.rules.eligibility import (
+    CAPS_REASON,
+    RECHECK_HELD,
+    latest_date,
+    number_at,
+    phones_of,
+    target_of,
+    zones_of,
+)
 from scheduler.rules.hours import next_allowed, zone_info
 from scheduler.rules.policy import Policy
 from scheduler.rules.retry import Ended, Finish, NextStep, Reschedule, decide_next
@@ -255,7 +263,7 @@ def next_step(
 
 def under_caps(step: Reschedule, lead: Lead, policy: Policy, history: Sequence[PastCall]) -> Reschedule:
     """The step at the first instant at which caps, cool-downs and hours all agree."""
-    number = next((phone.number for phone in phones_of(lead) if phone.position == step.phone_position), None)
+    number = number_at(lead, step.phone_position)
     where = zones_of(lead, number, policy)
     released_at, why = next_release(
         policy.caps, policy.cooldowns, history, target_of(lead, number, policy), where.zones, step.at
@@ -517,7 +525,7 @@ def _record_by_hand(connection: Connection, lead_id: int, report: CallReport, no
     # A plan that was cancelled before it was dialed spent nothing.
     number = last.attempt_number + (0 if row or last.last_outcome is None else 1) if last else 1
     position = (row.phone_position if row else None) or 1
-    phone = next((one.number for one in phones_of(lead) if one.position == position), lead.phone or "")
+    phone = number_at(lead, position) or ""
     attempt_id = calls.insert_ended_attempt(connection, {
         "attempt_ref": str(uuid.uuid4()), "schedule_id": row.id if row else None, "lead_id": lead.id,
         "campaign_id": lead.campaign_id, "attempt_number": number, "telefono": phone, "provider": BY_HAND,
@@ -558,7 +566,7 @@ def mark_number(
     connection: Connection, lead: Lead, position: int, outcome: Outcome, *, source: str, now: datetime
 ) -> Lead:
     """Write down what an outcome says of the number itself. Returns the lead without it, if it is invalid."""
-    number = next((one.number for one in phones_of(lead) if one.position == position), lead.phone or "")
+    number = number_at(lead, position) or ""
     if outcome is Outcome.DO_NOT_CALL and number:
         leads.bar_number(connection, number, reason="asked not to be called", source=source, now=now)
     if outcome is Outcome.INVALID_NUMBER:

@@ -23,7 +23,7 @@ from scheduler.model import (
     ScheduledCall,
     ScheduleStatus,
 )
-from scheduler.rules.eligibility import CAPS_REASON, RECHECK_HELD, phones_of, zones_of
+from scheduler.rules.eligibility import CAPS_REASON, RECHECK_HELD, number_at, phones_of, zones_of
 from scheduler.rules.hours import explain_closed, is_allowed, next_allowed
 from scheduler.rules.phones import is_e164, to_e164
 from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
@@ -429,8 +429,7 @@ def plan_again(
     A row that does not stand where the rules of `before` put it was moved by a person, and stays too.
     """
     wanted_at = row.wanted_at or row.scheduled_at
-    position = row.phone_position or 1
-    number = next((phone.number for phone in phones_of(lead) if phone.position == position), lead.phone)
+    number = number_at(lead, row.phone_position or 1)
     try:
         capped = (row.reason or "").startswith(CAPS_REASON)
         if before is not None and row.hold is None and not capped and not _stands_at_opening(row, lead, number, before):
