@@ -36,10 +36,10 @@ from scheduler.model import DaemonDoing, DaemonWish
 from scheduler.rules.hours import tzdata_version
 from scheduler.service import dispatch, follow, upkeep
 from scheduler.service.alerts import AlertWatch
-from scheduler.service.dispatch import can_pay
+from scheduler.service.dispatch import find_hindrance
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls, journal, schema
+from scheduler.store import accounts, calls, journal, schema
 from scheduler.store.database import Connection, skew
 
 LONGEST_WAIT = 5.0
@@ -132,8 +132,15 @@ class Daemon:
                 return None
             due = calls.list_due_campaigns(connection, now + within)
             rules = self.dispatcher.rulebook.read(connection, [one.campaign for one in due if one.campaign])
-            may_call = rules.config.get("max_concurrent_calls", 20) > 0 and not rules.policy(None).is_paused
-            if may_call and any(rules.may_dial(one.id) and can_pay(connection, one, rules) for one in due):
+            payers = accounts.read_accounts(
+                connection, {one.campaign.account_id for one in due if one.campaign and one.campaign.account_id}
+            )
+
+            def may_call(one: calls.DueCampaign) -> bool:
+                payer = payers.get(one.campaign.account_id or 0) if one.campaign else None
+                return find_hindrance(self.runtime, one.campaign, rules, payer) is None
+
+            if not rules.policy(None).is_paused and any(map(may_call, due)):
                 return None  # what no rule lets through waits for people; it is not work
             found = calls.read_workload(connection)
             return Idle(waiting=found.waiting, held=found.held, next_at=found.next_at)

@@ -815,15 +815,15 @@ def find_obstacle(
     return f"no calls at once are allowed: {none[0]} is 0" if none else None
 
 
-def can_pay(connection: Connection, due: calls.DueCampaign, rules: Rules) -> bool:
-    """Has this campaign's account enough for one more call?"""
-    if due.campaign is None or due.campaign.account_id is None:
-        return True
-    account = accounts.read_accounts(connection, [due.campaign.account_id]).get(due.campaign.account_id)
-    if account is None:
-        return False
-    funds = funds_of(account, rules.policy(due.id))
-    return funds is None or funds.problem is None
+def find_hindrance(
+    runtime: Runtime, campaign: Campaign | None, rules: Rules, account: Account | None
+) -> str | None:
+    """Why no call of a campaign is placed although some are due and it is active: an obstacle, or no money."""
+    obstacle = find_obstacle(runtime, campaign, rules, account)
+    if obstacle is not None:
+        return obstacle
+    funds = funds_of(account, rules.policy(campaign.id if campaign else None))
+    return funds.problem if funds is not None else None
 
 
 def funds_of(account: Account | None, policy: Policy, balances: Mapping[int, Decimal] | None = None) -> Funds | None:

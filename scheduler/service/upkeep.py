@@ -29,7 +29,7 @@ from scheduler.rules.phones import is_e164, to_e164
 from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
 from scheduler.rules.retry import Reschedule
 from scheduler.service.accounts import BalanceWatch
-from scheduler.service.dispatch import find_obstacle, funds_of
+from scheduler.service.dispatch import find_hindrance
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
 from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
@@ -258,9 +258,7 @@ class Upkeep:
         )
         for one in due:
             account = payers.get(one.campaign.account_id or 0) if one.campaign else None
-            problem = find_obstacle(self.runtime, one.campaign, rules, account)
-            if problem is None and (funds := funds_of(account, rules.policy(one.id))) is not None:
-                problem = funds.problem
+            problem = find_hindrance(self.runtime, one.campaign, rules, account)
             if problem is None:
                 self._waiting_after.pop(one.id, None)
                 continue
