@@ -11,6 +11,7 @@ import difflib
 import os
 import socket
 import tomllib
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from scheduler.errors import InvalidSettings
+from scheduler.errors import InvalidSettings, InvalidValue, MissingKeys
 
 DEFAULT_DATABASE_URL = "sqlite:///var/ringback.db"
 SLACK = timedelta(seconds=5)
@@ -54,6 +55,9 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(None, ge=1, le=65535)
     min_tzdata: str = "2026b"
     default_country: str = Field("CL", pattern="^[A-Z]{2}$")
+    short_call_seconds: float = Field(8.0, ge=0, le=300)
+    public_url: str | None = None
+    allow_hosts: str = ""
     host: str = Field(default_factory=socket.gethostname)
 
     simulator_url: str | None = None
@@ -81,6 +85,11 @@ class Settings(BaseSettings):
     @property
     def url(self) -> str:
         return self.database_url.get_secret_value()
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """Hosts exempt from the rules about addresses, from a list with commas."""
+        return frozenset(filter(None, (one.strip().lower() for one in self.allow_hosts.split(","))))
 
     def lease(self, configured: timedelta | None = None) -> timedelta:
         """How long a claim holds: this process's own setting, else the row `lease_seconds`."""
@@ -118,6 +127,48 @@ class Settings(BaseSettings):
             for name in sorted(os.environ)
             if name.startswith(PREFIX) and name not in _NAMES and not name.startswith(KNOWN_ELSEWHERE)
         ]
+
+
+class Keys:
+    """Keys of vendors under the vendors' usual names (`RETELL_API_KEY`...), which have no prefix of ours.
+
+    From the environment, from a file that `NAME_FILE` points at, or from `.env`, in that order. They are
+    never written anywhere: texts come as `SecretStr` where `secret` was asked for, and errors name the
+    variable alone.
+    """
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        known = {**{name: text for name, text in dotenv_values(".env").items() if text is not None}, **os.environ}
+        self._values = known if values is None else values
+
+    def __repr__(self) -> str:
+        return "Keys(...)"
+
+    def text(self, name: str) -> str | None:
+        """What is set, without spaces around; None where it is not or is empty. Raises InvalidValue."""
+        written = (self._values.get(name) or "").strip()
+        if written:
+            return written
+        path = (self._values.get(f"{name}_FILE") or "").strip()
+        if not path:
+            return None
+        try:
+            return Path(path).read_text("utf-8").strip() or None
+        except (OSError, UnicodeDecodeError) as error:
+            right = f"name a file that can be read and holds the value alone ({type(error).__name__})"
+            raise InvalidValue(f"{name}_FILE", path, right) from None
+
+    def secret(self, name: str) -> SecretStr | None:
+        found = self.text(name)
+        return None if found is None else SecretStr(found)
+
+    def need(self, provider: str, *names: str) -> tuple[str, ...]:
+        """The texts of all `names`. Raises MissingKeys naming every one that is not set."""
+        found = {name: self.text(name) for name in names}
+        missing = [name for name, text in found.items() if text is None]
+        if missing:
+            raise MissingKeys(provider, missing)
+        return tuple(text for text in found.values() if text is not None)
 
 
 PREFIX = "RINGBACK_"

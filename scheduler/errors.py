@@ -2,7 +2,8 @@
 
     RingbackError                 one clear sentence for people; the CLI prints it and exits 1
     |-- InvalidValue              a value from a person: names the field, the value, what would be right
-    |   `-- InvalidSettings       several of them at once, from one settings row or document
+    |   |-- InvalidSettings       several of them at once, from one settings row or document
+    |   `-- MissingKeys           keys of a vendor that are not set
     |-- NotFound                  no row with that id
     |-- Conflict                  the row is there but not in a state that allows this
     |-- Contended                 rows stayed locked by others; nothing was written, try again
@@ -42,6 +43,19 @@ class InvalidSettings(InvalidValue):
     def __init__(self, where: str, problems: Iterable[str]) -> None:
         self.where, self.problems = where, tuple(problems)
         RingbackError.__init__(self, f"{where}: " + "; ".join(self.problems))
+
+
+class MissingKeys(InvalidValue):
+    """Keys of a vendor are not set."""
+
+    def __init__(self, provider: str, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        verb = "is" if len(self.names) == 1 else "are"
+        RingbackError.__init__(
+            self, f"provider {provider}: {', '.join(self.names)} {verb} not set; set it in the environment or in .env, "
+            f"or point {self.names[0]}_FILE at a file that holds it"
+        )
+        self.field, self.value, self.right = self.names[0], None, "set it"
 
 
 class NotFound(RingbackError):

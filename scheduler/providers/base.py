@@ -1,21 +1,26 @@
-"""What every voice provider is to us: three verbs and three answers.
+"""What every voice provider is to us: a few verbs, and three answers to a start.
 
 An adapter only translates. It makes at most one start request per `attempt_ref`, without automatic
 retry, and says *accepted*, *refused* (with proof that no call exists) or *unknown*. A time-out, a
 reset, any 5xx, a 2xx without an id is unknown: never a failure and never repeated. Adapters read no
-clock and no table, and they raise `ProviderError` only from `poll`, `find` and `hang_up`; `place`
-always answers.
+clock and no table, and they raise `ProviderError` only from `poll`, `find`, `hang_up` and `read_vitals`;
+`place` always answers.
+
+What a vendor posts to us is a provider event. `receive` proves that it is genuine, on the raw bytes, and
+names the call that it is about; `read_event` translates it when its turn comes, perhaps in another process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from threading import Event
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from scheduler.errors import RingbackError
 from scheduler.model import Outcome
 
 
@@ -48,15 +53,35 @@ class DialRequest:
     ring_timeout: timedelta
     max_duration: timedelta
     variables: Mapping[str, Any] = field(default_factory=dict)
+    agent_id: str | None = None
+    """The campaign's own voice agent; None: the account's (`RETELL_AGENT_ID`...)."""
+    from_number: str | None = None
+    """The campaign's own caller id, E.164; None: the account's."""
+    lead_id: int | None = None
+    campaign_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No call exists, and this is the proof."""
+
+    kind: RefusalKind
+    reason: str
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallReport:
-    """What the provider knows of one call. `outcome` is set exactly when `phase` is ENDED.
+    """What the provider knows of one call. When `phase` is ENDED, either `outcome` is set or `refusal`.
+
+    `refusal`: it was accepted at first, and then never dialed for want of credit, of a free line... That is
+    the vendor's own word that nobody's phone rang, so the attempt is not spent.
 
     `provider_status` is the vendor's own word, kept raw. An unknown word is reported as
     `Outcome.FAILED` with `known_word=False`: it is shown by `check` and never closes a lead.
-    `callback_at` is the local wall time that the lead asked for (naive), `appointment_at` an instant.
+    `callback_at` is the local wall time that the lead asked for (naive; `callback_zone` None: the lead's own).
+    `appointment_at` is an instant, or, where the agent wrote a local time, naive: then it is the lead's.
+    `is_final` False: the call is over, but more will be said of it (an analysis, a price), so ask again.
     """
 
     call_id: str
@@ -75,6 +100,8 @@ class CallReport:
     callback_at: datetime | None = None
     callback_zone: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    is_final: bool = True
+    refusal: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +110,6 @@ class Accepted:
 
     call_id: str
     report: CallReport | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """No call exists, and this is the proof."""
-
-    kind: RefusalKind
-    reason: str
-    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +130,84 @@ class CallKey:
     call_id: str | None
     number: str
     placed_at: datetime | None
+    answered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A request that somebody posted to `/webhooks/{provider}`, as it came.
+
+    `url` is the full public address as the vendor called it, query included; header names are lower case;
+    `tail` is what follows the provider's name in the path.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    tail: str = ""
+
+
+class HookRefused(RingbackError):
+    """A webhook that is not taken: `status` is the answer, the message one sentence without its content.
+
+    401: nothing proves who sent it. 403: genuine, but of another account. 400: it cannot be read.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """What a vendor posted, proven genuine. `key` is the same for a repetition of the same event.
+
+    `payload` is kept in the inbox, without secrets (see `payloads.scrub`), and is all that `read_event` needs.
+    """
+
+    key: str
+    kind: str
+    payload: Mapping[str, Any]
+    attempt_ref: str | None = None
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How an account stands. `problem`: nothing may be dialed (no credit, suspended), in one sentence.
+
+    `most_calls` is how many calls the vendor lets it have at once, `in_use` how many it has, ours and others'.
+    """
+
+    problem: str | None = None
+    most_calls: int | None = None
+    in_use: int | None = None
+
+
+class Standing(StrEnum):
+    PROBLEM = "problem"
+    WARNING = "warning"
+    OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One thing that was verified before the first dial: keys, agent, caller id, credit."""
+
+    standing: Standing
+    sentence: str
 
 
 class Provider(Protocol):
     """A voice provider. Safe for use by several threads at once."""
 
     name: str
-    finds_by_ref: bool  # may `find` prove that no call with a ref exists?
-    waits: bool  # does `place` wait for a network? If not, it is called without a thread of its own
+    finds_by_ref: bool
+    """May `find` prove that no call with a ref exists? If not, None from it concludes nothing."""
+    waits: bool
+    """Does `place` wait for a network? If not, it is called without a thread of its own."""
+    listing_lag: timedelta
+    """How long a call may be missing from what `find` searches, beyond its request and its ringing."""
 
     def place(self, request: DialRequest) -> DialAnswer:
         """Ask for one call: at most one request leaves, whatever happens. Never raises."""
@@ -133,13 +221,78 @@ class Provider(Protocol):
         ...
 
     def find(self, call: CallKey, now: datetime) -> CallReport | None:
-        """The call made for `attempt_ref`, or None when the provider has none. Raises ProviderError."""
+        """The call made for `attempt_ref`, or None when the provider has none. Raises ProviderError.
+
+        Raises a permanent ProviderError where several calls could be the one: people must decide.
+        """
         ...
 
     def hang_up(self, call_id: str) -> bool:
         """Stop a live call. False: it was not there any more. Raises ProviderError."""
         ...
 
+    def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
+        """The events in a genuine webhook; none when it is about nothing that we follow. Raises HookRefused."""
+        ...
+
+    def read_event(self, event: ProviderEvent) -> CallReport | None:
+        """What an event says. None: that the call should be asked about now, for it proves nothing by itself."""
+        ...
+
+    def read_vitals(self) -> Vitals | None:
+        """How the account stands; None where the vendor does not tell. Raises ProviderError."""
+        ...
+
+    def inspect(self, agents: Collection[str], numbers: Collection[str]) -> Sequence[Inspection]:
+        """Verify keys, then the account's own agent and caller id and those of campaigns. Never raises."""
+        ...
+
     def close(self) -> None:
         """Give back connections."""
         ...
+
+
+class Quiet:
+    """What a provider says that posts no events, tells nothing of its account and has nothing to verify."""
+
+    listing_lag = timedelta(0)
+
+    def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
+        raise HookRefused(404, "this provider posts no events")
+
+    def read_event(self, event: ProviderEvent) -> CallReport | None:
+        return None
+
+    def read_vitals(self) -> Vitals | None:
+        return None
+
+    def inspect(self, agents: Collection[str], numbers: Collection[str]) -> Sequence[Inspection]:
+        return ()
+
+
+EventSink: TypeAlias = Callable[[Sequence[ProviderEvent]], None]
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A provider whose events come over a connection that we keep, rather than as webhooks."""
+
+    def listen(self, keep: EventSink, stopped: Event) -> None:
+        """Hand every event to `keep`, until `stopped` is set; reconnects by itself. Blocks, never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What an adapter is told of this process beside its keys."""
+
+    places: int
+    request_timeout: timedelta
+    short_call: timedelta = timedelta(seconds=8)
+    """Answered, and ended by the callee before this: `hang_up`, not `completed`."""
+    public_url: str | None = None
+    """Where vendors reach our webhooks, without a slash at the end; None: they are told of none."""
+    allow_hosts: frozenset[str] = frozenset()
+
+    def hook_url(self, provider: str) -> str | None:
+        return f"{self.public_url}/webhooks/{provider}" if self.public_url else None

@@ -26,6 +26,7 @@ from scheduler.providers.base import (
     DialAnswer,
     DialRequest,
     Phase,
+    Quiet,
     RefusalKind,
     Refused,
     Unanswered,
@@ -77,7 +78,7 @@ REFUSED_AS: Mapping[Fault, Refused] = {
 }
 
 
-class Simulator:
+class Simulator(Quiet):
     """A provider in memory. `started` counts the start requests it has seen, `accepted` the calls made.
 
     `faults` may be replaced at any time.

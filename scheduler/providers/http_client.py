@@ -1,0 +1,321 @@
+"""One request to a vendor, over by its deadline and never repeated: the only user of httpx.
+
+Decided here: what every adapter needs of HTTP. Each request ends by `request_timeout` as a whole; httpx
+alone limits each read, so a server that sends one byte now and then would hold a dialing place for ever.
+Nothing is retried, redirected or taken from the environment (proxies, `.netrc`): each of them could send
+a second start request. TLS is verified. A host that resolves to a link-local, metadata or unspecified
+address is not connected to, whatever its name is, so that an address typed into the settings cannot make
+this machine give away its cloud credentials.
+
+A newcomer would expect idle connections to be kept for long: one that the server closes just as we write
+makes a needless unknown, so they are kept for two seconds, far less than any server waits.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+import ssl
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from threading import local
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import httpcore
+import httpx
+
+from scheduler.clock import boottime
+from scheduler.errors import InvalidValue, ProviderError
+from scheduler.providers.base import RefusalKind, Refused, Unanswered
+
+KEEP_IDLE_SECONDS = 2.0
+LONGEST_CONNECT_SECONDS = 5.0
+LONGEST_POOL_SECONDS = 1.0
+SPARE_CONNECTIONS = 4  # for polls, lookups and hang-ups beside the dialing places
+LARGEST_BODY = 16 * 2**20
+Plain: TypeAlias = Literal["here", "private", "anywhere"]
+OF_THE_ACCOUNT = (401, 402, 403)
+
+METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata.goog", "metadata", "instance-data"})
+METADATA_ADDRESSES = frozenset({"100.100.100.200", "fd00:ec2::254"})
+
+# Raised before anything was written: httpx tells these apart from a failure while writing or reading.
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class Answer(NamedTuple):
+    """What came back. `headers` are looked up without regard to case."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object; anything else reads as an empty one."""
+        value = self.json()
+        return value if isinstance(value, dict) else {}
+
+    def json(self) -> Any:
+        """The body as JSON; None where it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    def retry_after(self) -> timedelta | None:
+        """Seconds, or a date: taken relative to the answer's own Date, so that no clock of ours matters."""
+        written = self.headers.get("Retry-After", "").strip()
+        try:
+            if written.isascii() and written.isdigit():
+                return timedelta(seconds=int(written))
+            wait = parsedate_to_datetime(written) - parsedate_to_datetime(self.headers.get("Date", ""))
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return max(wait, timedelta(0))
+
+
+class HttpClient:
+    """Requests to one vendor at `base`. Safe for several threads at once."""
+
+    def __init__(
+        self, base: str, *, places: int, request_timeout: timedelta, headers: Mapping[str, str] | None = None,
+        basic: tuple[str, str] | None = None, allow_hosts: Collection[str] = (),
+    ) -> None:
+        seconds = request_timeout.total_seconds()
+        self._budget = seconds
+        self._deadlines = _Deadlines()
+        self._client = httpx.Client(
+            base_url=base,
+            transport=_DeadlineTransport(
+                _tls_for(base), places + SPARE_CONNECTIONS, self._deadlines, frozenset(allow_hosts)
+            ),
+            timeout=httpx.Timeout(
+                seconds,
+                connect=min(seconds, LONGEST_CONNECT_SECONDS),
+                pool=min(seconds, LONGEST_POOL_SECONDS),
+            ),
+            headers={"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})},
+            auth=httpx.BasicAuth(*basic) if basic else None,
+            follow_redirects=False,  # a redirected POST would be a second start request
+            trust_env=False,
+        )
+
+    def ask(self, method: str, path: str, **content: Any) -> Answer:
+        """Exactly one request, over by the deadline however slowly the answer comes. Raises httpx.HTTPError.
+
+        `content` is what httpx takes: `json`, `content`, `data` (a form), `params`, `headers`.
+        """
+        with self._deadlines.within(self._budget), self._client.stream(method, path, **content) as response:
+            body = bytearray()
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    raise httpx.ReadError("the answer is too large to be one", request=response.request)
+            return Answer(response.status_code, bytes(body), response.headers)
+
+    def start(self, vendor: str, method: str, path: str, **content: Any) -> Answer | Refused | Unanswered:
+        """The request that places a call: its answer, or why there is none. Never raises, never repeats.
+
+        Only what failed before the first byte is proof that no call was made (`NEVER_SENT`).
+        """
+        try:
+            return self.ask(method, path, **content)
+        except NOT_SENT as error:
+            return Refused(RefusalKind.NEVER_SENT, f"{vendor} could not be reached: {name_of(error)}")
+        except Exception as error:  # place always answers, and only what is known above proves anything
+            return Unanswered(f"the answer to the start request was lost: {name_of(error)}")
+
+    def look_up(self, vendor: str, about: str, method: str, path: str, **content: Any) -> Answer:
+        """Any other request, such as a poll. Raises ProviderError when there is no answer at all."""
+        try:
+            return self.ask(method, path, **content)
+        except httpx.HTTPError as error:
+            raise ProviderError(f"{vendor} was asked for {about} without an answer: {name_of(error)}") from error
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def unusable(vendor: str, about: str, answer: Answer) -> ProviderError:
+    """For an answer that is none: permanent where the account is the reason."""
+    return ProviderError(
+        f"{vendor} was asked for {about} and answered {answer.status} with nothing that can be used",
+        permanent=answer.status in OF_THE_ACCOUNT,
+    )
+
+
+def name_of(error: Exception) -> str:
+    """The kind only: an error's text may quote the request, and the request holds a number."""
+    return type(error).__name__
+
+
+def read_address(field: str, url: str, *, allow_hosts: Collection[str] = (), plain: Plain = "here") -> str:
+    """An address of a vendor, or of ours, without a slash at its end. Raises InvalidValue.
+
+    `plain` says how far http without TLS may go, because keys and phone numbers go over it: to this machine,
+    into a private network, or anywhere. `allow_hosts` are exempt from every rule about hosts.
+    """
+    right = "write an address such as https://api.example.com"
+    try:
+        address = httpx.URL(url.strip())
+    except (httpx.InvalidURL, TypeError, ValueError) as error:
+        raise InvalidValue(field, url, right) from error
+    host = address.host.strip("[]").lower()
+    if address.scheme not in ("http", "https") or not host or (address.port or 0) > 65535:
+        raise InvalidValue(field, url, right)
+    if address.userinfo or address.query or address.fragment:
+        raise InvalidValue(field, f"{address.scheme}://{host}", "write it without a user, a query or a fragment")
+    if host in allow_hosts:
+        return str(address).rstrip("/")
+    if is_forbidden(host):
+        raise InvalidValue(
+            field, url, f"{host} is a link-local or metadata host; name it in RINGBACK_ALLOW_HOSTS if it is right"
+        )
+    may_be_plain = plain == "anywhere" or _is_loopback(host) or (plain == "private" and _is_private(host))
+    if address.scheme == "http" and not may_be_plain:
+        raise InvalidValue(field, url, f"write https://, or name {host} in RINGBACK_ALLOW_HOSTS if plain http is right")
+    return str(address).rstrip("/")
+
+
+def is_forbidden(host: str) -> bool:
+    """Is this a name or an address that no vendor has: link-local, metadata, unspecified, multicast?"""
+    if host.rstrip(".").lower() in METADATA_HOSTS:
+        return True
+    address = _address(host)
+    if address is None:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    if mapped is not None:
+        address = mapped
+    return (
+        address.is_link_local or address.is_unspecified or address.is_multicast or str(address) in METADATA_ADDRESSES
+    )
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" or host.endswith(".localhost") if address is None else address.is_loopback
+
+
+def _is_private(host: str) -> bool:
+    address = _address(host)
+    return "." not in host or host.endswith((".local", ".lan", ".internal")) if address is None else address.is_private
+
+
+def _tls_for(base: str) -> ssl.SSLContext:
+    if base.startswith("https:"):
+        return httpx.create_ssl_context(trust_env=False)
+    # Reading the list of authorities costs each start of a daemon 45 ms; this context trusts nobody.
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class _Deadlines(local):
+    """The deadline of the request that this thread is making."""
+
+    at: float | None = None
+
+    def within(self, seconds: float) -> _Deadlines:
+        self.at = boottime() + seconds
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.at = None
+
+    def left(self, timeout: float | None, gone: type[httpcore.TimeoutException]) -> float | None:
+        """What a single step may take. Raises `gone` when the whole request has had its time."""
+        if self.at is None:
+            return timeout
+        left = self.at - boottime()
+        if left <= 0:
+            raise gone("the request has had its time")
+        return left if timeout is None else min(timeout, left)
+
+
+class _DeadlineTransport(httpx.HTTPTransport):
+    """httpx's own transport, with sockets that keep the deadline. No retries, not even to connect."""
+
+    def __init__(
+        self, tls: ssl.SSLContext, connections: int, deadlines: _Deadlines, allow_hosts: frozenset[str]
+    ) -> None:
+        super().__init__(verify=tls, retries=0, trust_env=False)
+        # httpx gives no other way to choose the network backend; a test with a dribbling server holds this.
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=tls,
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=KEEP_IDLE_SECONDS,
+            retries=0,
+            network_backend=_DeadlineBackend(deadlines, allow_hosts),
+        )
+
+
+class _DeadlineBackend(httpcore.NetworkBackend):
+    def __init__(self, deadlines: _Deadlines, allow_hosts: frozenset[str]) -> None:
+        self._deadlines, self._allow_hosts = deadlines, allow_hosts
+        self._real = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore.NetworkStream:
+        timeout = self._deadlines.left(timeout, httpcore.ConnectTimeout)
+        address = host if host in self._allow_hosts else _resolve(host, port)
+        stream = self._real.connect_tcp(address, port, timeout, local_address, socket_options)
+        return _DeadlineStream(stream, self._deadlines)
+
+
+def _resolve(host: str, port: int) -> str:
+    """The address to connect to. The name itself where it has several, so that each of them is tried."""
+    if _address(host) is not None:
+        found = {host}
+    else:
+        try:
+            found = {str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        except OSError as error:
+            raise httpcore.ConnectError(f"the name {host} is not known") from error
+    if any(is_forbidden(one) for one in found):
+        raise httpcore.ConnectError(f"{host} leads to a link-local or metadata address")
+    return found.pop() if len(found) == 1 else host
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, deadlines: _Deadlines) -> None:
+        self._stream, self._deadlines = stream, deadlines
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadlines.left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadlines.left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        timeout = self._deadlines.left(timeout, httpcore.ConnectTimeout)
+        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._deadlines)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

@@ -1,0 +1,244 @@
+"""What vendors send, read with care: secrets left out, numbers and instants taken only where they are some.
+
+Decided here: which names in a vendor's or an agent's variables mean an appointment, a callback, a wish not
+to be called; what is left out of the payload that is kept. What must stay true: nothing a vendor writes
+raises here. A value that cannot be read is as good as none, and the raw payload still shows it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from dateutil import parser
+
+LARGEST_PAYLOAD = 48_000
+LONGEST_TEXT = 16_000
+LEFT_OUT = "(left out)"
+
+# Compared without case, `_` and `-`. Recordings are reached by a token in their address, so they go whole.
+_SECRET = re.compile(
+    r"token|secret|signature|password|authorization|apikey|credential|recording|accesskey|cookie|signedurl|publiclogurl"
+)
+_NOT_SECRET = frozenset({"recordingtrack", "recordingenabled", "tokencount", "tokens", "llmtokenusage"})
+_APPOINTMENT = (
+    "appointment_at", "appointment_date", "appointment_datetime", "appointment_time", "appointment", "cita",
+    "fecha_cita", "cita_at", "fecha_hora_cita",
+)  # fmt: skip
+_CALLBACK = (
+    "callback_at", "callback_time", "callback_date", "callback_datetime", "callback", "call_back_at", "call_back_time",
+    "rellamada", "fecha_rellamada", "llamar_de_nuevo", "volver_a_llamar",
+)  # fmt: skip
+_DO_NOT_CALL = (
+    "do_not_call", "dnc", "opt_out", "optout", "unsubscribe", "no_llamar", "no_llamar_mas", "user_requested_dnc",
+)  # fmt: skip
+_YES = frozenset({"true", "yes", "y", "1", "si", "sí", "verdadero"})
+_NO = frozenset({"false", "no", "n", "0", "none", "null", "", "falso", "ninguna", "ninguno", "n/a"})
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the agent wrote down of the conversation. Naive times are the lead's local wall time."""
+
+    appointment_at: datetime | None = None
+    callback_at: datetime | None = None
+    callback_zone: str | None = None
+    wants_callback: bool = False
+    do_not_call: bool = False
+
+
+def read_findings(*variables: Any) -> Findings:
+    """The findings in an agent's variables, the first that has one winning. Anything but mappings says nothing."""
+    known: dict[str, Any] = {}
+    for one in reversed(variables):
+        if isinstance(one, Mapping):
+            known |= {_plain(str(name)): value for name, value in one.items()}
+    callback = _first(known, _CALLBACK)
+    at = read_local(callback)
+    wants = at is not None or (callback is not None and _is_yes(callback))
+    zone = None
+    if at is not None and at.tzinfo is not None:
+        at, zone = at.astimezone(UTC).replace(tzinfo=None), "UTC"
+    return Findings(
+        appointment_at=read_local(_first(known, _APPOINTMENT)),
+        callback_at=at,
+        callback_zone=zone,
+        wants_callback=wants,
+        do_not_call=any(_is_yes(known.get(_plain(name))) for name in _DO_NOT_CALL),
+    )
+
+
+def read_local(value: Any) -> datetime | None:
+    """A written time, aware or naive as it was written. A date alone or a time alone is none: it names no time."""
+    if not isinstance(value, str) or not re.search(r"\d{4}-\d{2}-\d{2}[T ]+\d{1,2}:\d{2}", value):
+        return None
+    try:
+        return parser.isoparse(re.sub(r"\s+", "T", value.strip(), count=1))
+    except (ValueError, OverflowError):
+        return None
+
+
+def read_instant(value: Any) -> datetime | None:
+    """ISO 8601 or RFC 2822, in UTC; a time without a zone is taken for UTC, as vendors mean it."""
+    if not isinstance(value, str) or not value.strip():
+        return None
+    text = value.strip()
+    try:
+        at = parser.isoparse(text)
+    except (ValueError, OverflowError):
+        try:
+            at = parsedate_to_datetime(text)
+        except (TypeError, ValueError, IndexError, OverflowError):
+            return None
+    try:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def read_epoch(value: Any, unit: timedelta = timedelta(milliseconds=1)) -> datetime | None:
+    """An instant counted since 1970 in `unit`."""
+    number = read_decimal(value)
+    if number is None or number <= 0:
+        return None
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + float(number) * unit
+    except (OverflowError, ValueError):
+        return None
+
+
+def read_decimal(value: Any) -> Decimal | None:
+    """A number, also one written as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and abs(number) < 10**12 else None
+
+
+def read_cost(value: Any) -> Decimal | None:
+    """What a call cost: a number of 0 or more, else nothing is known."""
+    number = read_decimal(value)
+    return number if number is not None and number >= 0 else None
+
+
+def read_seconds(value: Any) -> int | None:
+    """A duration in whole seconds: a number of 0 or more, else nothing is known."""
+    number = read_decimal(value)
+    return int(number) if number is not None and 0 <= number < 10**9 else None
+
+
+def read_text(value: Any, longest: int = LONGEST_TEXT) -> str | None:
+    return value.strip()[:longest] or None if isinstance(value, str) else None
+
+
+def read_word(value: Any) -> str | None:
+    """An id or a vendor's own word: short text, or a whole number as text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return read_text(value, 128)
+
+
+def variables_as_text(variables: Mapping[str, Any]) -> dict[str, str]:
+    """A lead's variables, string to string, as voice agents take them. What is empty is left out."""
+    return {
+        str(name): value if isinstance(value, str) else _as_text(value)
+        for name, value in variables.items() if value is not None
+    }
+
+
+def scrub(payload: Any, *, drop: Iterable[str] = ()) -> dict[str, Any]:
+    """The payload as it is kept: secrets, recordings and the queries of addresses left out, of bounded size.
+
+    `drop` are names that are left out too, such as a transcript's doubles.
+    """
+    kept = _scrub(payload, frozenset(map(_plain, drop)), 0)
+    document = kept if isinstance(kept, dict) else {"value": kept}
+    if len(json.dumps(document, default=str)) <= LARGEST_PAYLOAD:
+        return document
+    return _shrink(document)
+
+
+def _shrink(document: dict[str, Any]) -> dict[str, Any]:
+    """Without its largest parts, which are named."""
+    sizes = sorted(((len(json.dumps(value, default=str)), name) for name, value in document.items()), reverse=True)
+    excess = sum(size for size, _ in sizes) - LARGEST_PAYLOAD // 2
+    cut = dict(document)
+    for size, name in sizes:
+        if excess <= 0:
+            break
+        value = document[name]
+        cut[name] = _shrink(value) if isinstance(value, dict) and size > LARGEST_PAYLOAD // 4 else "(too long to keep)"
+        excess -= size
+    return cut
+
+
+def _scrub(value: Any, drop: frozenset[str], depth: int) -> Any:
+    if depth > 12:
+        return "(too deep to keep)"
+    if isinstance(value, Mapping):
+        return {
+            str(name)[:128]: LEFT_OUT if _is_secret(str(name)) else _scrub(one, drop, depth + 1)
+            for name, one in value.items() if _plain(str(name)) not in drop
+        }
+    if isinstance(value, list | tuple):
+        return [_scrub(one, drop, depth + 1) for one in value[:2000]]
+    if isinstance(value, str):
+        return _without_queries(value)[:LONGEST_TEXT]
+    return value if value is None or isinstance(value, bool | int) else _number(value)
+
+
+def _number(value: Any) -> Any:
+    # NaN and infinities are no JSON, and no column takes them.
+    return value if isinstance(value, float) and value == value and abs(value) != float("inf") else str(value)
+
+
+def _is_secret(name: str) -> bool:
+    plain = _plain(name)
+    return plain not in _NOT_SECRET and _SECRET.search(plain) is not None
+
+
+def _without_queries(text: str) -> str:
+    if "://" not in text:
+        return text
+
+    def bare(found: re.Match[str]) -> str:
+        try:
+            parts = urlsplit(found[0])
+            host = parts.netloc.rpartition("@")[2]
+            return urlunsplit((parts.scheme, host, parts.path, "", ""))
+        except ValueError:
+            return LEFT_OUT
+
+    return re.sub(r"[a-z][a-z0-9+.-]*://[^\s\"'<>]+", bare, text, flags=re.IGNORECASE)
+
+
+def _first(known: Mapping[str, Any], names: Iterable[str]) -> Any:
+    for name in names:
+        value = known.get(_plain(name))
+        if value is not None and value is not False and str(value).strip().lower() not in _NO:
+            return value
+    return None
+
+
+def _is_yes(value: Any) -> bool:
+    return value is True or (isinstance(value, str | int) and str(value).strip().lower() in _YES)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
