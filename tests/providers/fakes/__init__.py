@@ -1,0 +1,1 @@
+"""Fakes of vendors that speak their documented bodies, errors and signatures, over real HTTP on loopback."""
