@@ -48,6 +48,7 @@ from scheduler.providers.network import (
 )
 from scheduler.providers.simulator_server import Behaviour, Call, Exchange, Ledger, Span, _read_behaviour
 
+AT_ONCE = Span()
 MIX = "completed=4,no_answer=2,busy=1,voicemail=1,hang_up=1,callback=1"
 
 
@@ -104,7 +105,7 @@ class HookPlan:
     """How webhooks misbehave: delays in seconds, and chances of being lost, doubled, forged or sent first."""
 
     url: str = ""
-    delay: Span = Span()
+    delay: Span = AT_ONCE
     lost: float = 0.0
     double: float = 0.0
     forged: float = 0.0
@@ -340,7 +341,7 @@ class _Handler(BaseHTTPRequestHandler):
             {name.lower(): value for name, value in self.headers.items()}, body,
         )))
 
-    do_GET = do_POST = do_PUT = do_DELETE = _any
+    do_GET = do_POST = do_PUT = do_DELETE = _any  # noqa: N815  # names that the base class looks for
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the ledger says it all."""
@@ -378,7 +379,7 @@ class _Handler(BaseHTTPRequestHandler):
 def open_vendor(
     kind: type[Vendor], ledger: Path, *, clock: Clock | None = None, seed: int = 1, mix: str = MIX,
     ring: timedelta = timedelta(seconds=4), talk: timedelta = timedelta(seconds=8), faults: str = "",
-    delay: Span = Span(), lag: Span = Span(), plan: HookPlan | None = None, port: int = 0, **options: Any,
+    delay: Span = AT_ONCE, lag: Span = AT_ONCE, plan: HookPlan | None = None, port: int = 0, **options: Any,
 ) -> VendorServer:
     """A fake vendor, bound to loopback, with calls that ring and last on `clock`."""
     clock = clock or SystemClock()
