@@ -59,7 +59,7 @@ build: $(VENV)/.dev ## Build the wheel into dist/
 constraints: $(VENV)/.dev ## Pin the versions that run and tests install
 	$(BIN)/pip install pip-tools
 	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --generate-hashes --allow-unsafe \
-		-o constraints.txt setup.cfg
+		--extra web --extra asterisk -o constraints.txt setup.cfg
 	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --generate-hashes --allow-unsafe \
 		--extra test --extra lint -o constraints-dev.txt setup.cfg
 

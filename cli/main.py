@@ -22,6 +22,7 @@ from scheduler.errors import RingbackError
 COMMANDS = {
     "db": "cli.db:db",
     "run": "cli.run:run",
+    "serve": "cli.serve:serve",
     "config": "cli.config:config",
     "check": "cli.check:check",
     "leads": "cli.leads:leads",

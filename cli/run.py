@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import Program, output
+from cli.serve import HOST, PORT, open_server
 
 if TYPE_CHECKING:
     from scheduler.events import Line
     from scheduler.service.daemon import Daemon
     from scheduler.service.runtime import Runtime
+    from scheduler.web.server import WebServer
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -32,8 +34,14 @@ LEVELS = ("debug", "info", "warning", "error")
     help="What soon means for --until-idle: a call due within these seconds is waited for.",
 )
 @click.option("--plain", is_flag=True, help="Lines instead of the live view, on a terminal too.")
+@click.option("--with-web", is_flag=True, help="Take in webhooks too, as `ringback serve` does.")
+@click.option("--host", default=HOST, show_default=True, help="Where to listen, for --with-web.")
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="For --with-web.")
 @click.pass_context
-def run(ctx: click.Context, once: bool, until_idle: bool, idle_after: float, plain: bool) -> None:
+def run(
+    ctx: click.Context, once: bool, until_idle: bool, idle_after: float, plain: bool, with_web: bool, host: str,
+    port: int,
+) -> None:
     """Call what is due, until Ctrl-C.
 
     Several may run on one database and share the work. SIGTERM or Ctrl-C stops it politely: nothing new is
@@ -47,6 +55,7 @@ def run(ctx: click.Context, once: bool, until_idle: bool, idle_after: float, pla
     Examples:
       ringback run
       ringback run --until-idle
+      ringback run --with-web
       RINGBACK_DATABASE_URL=mysql+pymysql://user:password@host/dialer ringback run
     """
     from scheduler.service.daemon import Daemon
@@ -55,13 +64,27 @@ def run(ctx: click.Context, once: bool, until_idle: bool, idle_after: float, pla
     with program.working(check_schema=once) as runtime:
         voice = _choose_voice(runtime, plain=plain or once)
         daemon = Daemon(runtime, on_event=voice.hear if voice else None)
-        with voice.heard(daemon) if voice else contextlib.nullcontext():
+        web = open_server(runtime, host, port, daemon.reporter) if with_web else None
+        with voice.heard(daemon) if voice else contextlib.nullcontext(), _serving(web):
             if once:
                 daemon.run_once()
                 code = 0
             else:
                 code = daemon.run(until_idle=until_idle, idle_after=timedelta(seconds=idle_after))
     ctx.exit(code)
+
+
+@contextlib.contextmanager
+def _serving(web: WebServer | None) -> Iterator[None]:
+    if web is None:
+        yield
+        return
+    web.start()
+    output.tell(f"listening at {web.url}")
+    try:
+        yield
+    finally:
+        web.stop()
 
 
 class Voice:

@@ -103,6 +103,15 @@ class Settings(BaseSettings):
         longest = timedelta(seconds=self.settle_seconds - 1)
         return max(shortest, min(self.lease(configured), longest))
 
+    def settle(self, ring_timeout: timedelta, listing_lag: timedelta) -> timedelta:
+        """When "no such call" may be believed, counted from the claim: what somebody set, else long enough for the
+        request, the ringing and the vendor's listing to be over.
+        """
+        chosen = timedelta(seconds=self.settle_seconds)
+        if "settle_seconds" in self.model_fields_set or not listing_lag:
+            return chosen
+        return max(chosen, timedelta(seconds=self.request_timeout) + ring_timeout + listing_lag)
+
     def problems(self, lease: timedelta | None = None) -> list[str]:
         """Every complaint about these settings and their relations. Empty when all is well."""
         found = []

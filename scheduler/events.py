@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -29,6 +29,8 @@ class Line:
 
 
 Listener = Callable[[Line], None]
+SAY_AGAIN = timedelta(seconds=30)
+"""How often the same complaint about somebody else is worth a line."""
 
 
 class Reporter:
@@ -51,6 +53,9 @@ class Reporter:
         self._unsaid = Counter("ringback_unsaid", "Happenings that could not be told", registry=self.registry)
         self._breaker = Gauge("ringback_breaker_open", "1 while a provider is left alone", ["provider"],
                               registry=self.registry)
+        self._webhooks = Counter("ringback_webhooks", "Webhooks by provider and answer", ["provider", "answer"],
+                                 registry=self.registry)
+        self._said: dict[tuple[str, int], datetime] = {}
         self._alert = Gauge("ringback_alert", "1 while such an alert is raised", ["code"], registry=self.registry)
 
     # --- calls -----------------------------------------------------------------------------------
@@ -100,6 +105,19 @@ class Reporter:
             at, "error", "row_failed",
             f"scheduled call {schedule_id} cannot be judged and is held: {type(error).__name__}: {error}",
         )
+
+    # --- webhooks --------------------------------------------------------------------------------
+
+    def webhook_taken(self, provider: str, events: int) -> None:
+        self._webhooks.labels(provider, "taken" if events else "ignored").inc()
+
+    def webhook_refused(self, at: datetime, *, provider: str, status: int, reason: str) -> None:
+        """Counted each time, said now and then: whoever forges them must not fill the disk."""
+        self._webhooks.labels(provider, str(status)).inc()
+        said_at = self._said.get((provider, status))
+        if said_at is None or at - said_at >= SAY_AGAIN:
+            self._said[provider, status] = at
+            self._say(at, "warning", "webhook_refused", f"a webhook of {provider} was answered {status}: {reason}")
 
     # --- settings and people ---------------------------------------------------------------------
 

@@ -237,6 +237,7 @@ class Attempt:
     placed_at: datetime | None = None
     lookups: int = 0
     details: Mapping[str, Any] | None = None
+    answered_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

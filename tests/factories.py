@@ -23,7 +23,17 @@ from sqlalchemy import Table, insert, select, text
 from scheduler.errors import InvalidValue, ProviderError
 from scheduler.events import Line, Reporter
 from scheduler.model import Outcome
-from scheduler.providers.base import Accepted, CallKey, CallReport, DialAnswer, DialRequest, Phase, RefusalKind, Refused
+from scheduler.providers.base import (
+    Accepted,
+    CallKey,
+    CallReport,
+    DialAnswer,
+    DialRequest,
+    Phase,
+    Quiet,
+    RefusalKind,
+    Refused,
+)
 from scheduler.service import dispatch, follow, upkeep
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Providers, Runtime
@@ -163,7 +173,7 @@ def broken_promises(database: Database) -> dict[str, tuple[Any, ...]]:
 # --- a provider that does as it is told -----------------------------------------------------------
 
 
-class ScriptedProvider:
+class ScriptedProvider(Quiet):
     """Accepts every call, and says of each what the test told it to.
 
     `dials` are the start requests as they came. Scripts go by number: `answers(number, ...)` for the next

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 import ssl
 from collections.abc import Collection, Mapping
@@ -40,6 +41,7 @@ OF_THE_ACCOUNT = (401, 402, 403)
 
 METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata.goog", "metadata", "instance-data"})
 METADATA_ADDRESSES = frozenset({"100.100.100.200", "fd00:ec2::254"})
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 # Raised before anything was written: httpx tells these apart from a failure while writing or reading.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -75,7 +77,7 @@ class Answer(NamedTuple):
             if written.isascii() and written.isdigit():
                 return timedelta(seconds=int(written))
             wait = parsedate_to_datetime(written) - parsedate_to_datetime(self.headers.get("Date", ""))
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, IndexError, OverflowError):
             return None
         return max(wait, timedelta(0))
 
@@ -135,7 +137,7 @@ class HttpClient:
         """Any other request, such as a poll. Raises ProviderError when there is no answer at all."""
         try:
             return self.ask(method, path, **content)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ProviderError(f"{vendor} was asked for {about} without an answer: {name_of(error)}") from error
 
     def close(self) -> None:
@@ -162,24 +164,26 @@ def read_address(field: str, url: str, *, allow_hosts: Collection[str] = (), pla
     into a private network, or anywhere. `allow_hosts` are exempt from every rule about hosts.
     """
     right = "write an address such as https://api.example.com"
+    # People paste keys into addresses, before an @ or after a ?: neither part is ever quoted.
+    quoted = re.split(r"[?#]", url.rpartition("@")[2])[0]
     try:
         address = httpx.URL(url.strip())
-    except (httpx.InvalidURL, TypeError, ValueError) as error:
-        raise InvalidValue(field, url, right) from error
+    except (httpx.InvalidURL, TypeError, ValueError):
+        raise InvalidValue(field, quoted, right) from None
     host = address.host.strip("[]").lower()
     if address.scheme not in ("http", "https") or not host or (address.port or 0) > 65535:
-        raise InvalidValue(field, url, right)
+        raise InvalidValue(field, quoted, right)
     if address.userinfo or address.query or address.fragment:
         raise InvalidValue(field, f"{address.scheme}://{host}", "write it without a user, a query or a fragment")
     if host in allow_hosts:
         return str(address).rstrip("/")
     if is_forbidden(host):
         raise InvalidValue(
-            field, url, f"{host} is a link-local or metadata host; name it in RINGBACK_ALLOW_HOSTS if it is right"
+            field, quoted, f"{host} is a link-local or metadata host; name it in RINGBACK_ALLOW_HOSTS if it is right"
         )
     may_be_plain = plain == "anywhere" or _is_loopback(host) or (plain == "private" and _is_private(host))
     if address.scheme == "http" and not may_be_plain:
-        raise InvalidValue(field, url, f"write https://, or name {host} in RINGBACK_ALLOW_HOSTS if plain http is right")
+        raise InvalidValue(field, quoted, f"write https://, or name {host} in RINGBACK_ALLOW_HOSTS if plain http is right")
     return str(address).rstrip("/")
 
 
@@ -190,9 +194,7 @@ def is_forbidden(host: str) -> bool:
     address = _address(host)
     if address is None:
         return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    if mapped is not None:
-        address = mapped
+    address = _inner(address)
     return (
         address.is_link_local or address.is_unspecified or address.is_multicast or str(address) in METADATA_ADDRESSES
     )
@@ -203,6 +205,15 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return None
+
+
+def _inner(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one stands for, where it does: mapped, 6to4, or for a translator (NAT64)."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _is_loopback(host: str) -> bool:
@@ -278,24 +289,32 @@ class _DeadlineBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
-        timeout = self._deadlines.left(timeout, httpcore.ConnectTimeout)
-        address = host if host in self._allow_hosts else _resolve(host, port)
-        stream = self._real.connect_tcp(address, port, timeout, local_address, socket_options)
-        return _DeadlineStream(stream, self._deadlines)
+        addresses = [host] if host in self._allow_hosts else _resolve(host, port)
+        for address in addresses:
+            left = self._deadlines.left(timeout, httpcore.ConnectTimeout)
+            try:
+                stream = self._real.connect_tcp(address, port, left, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if address == addresses[-1]:
+                    raise
+            else:
+                return _DeadlineStream(stream, self._deadlines)
+        raise httpcore.ConnectError(f"the name {host} leads nowhere")
 
 
-def _resolve(host: str, port: int) -> str:
-    """The address to connect to. The name itself where it has several, so that each of them is tried."""
+def _resolve(host: str, port: int) -> list[str]:
+    """The addresses to try, in the system's order. The name is not asked again: it could answer otherwise then."""
     if _address(host) is not None:
-        found = {host}
+        found = [host]
     else:
         try:
-            found = {str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-        except OSError as error:
+            known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a part of the name is empty or too long
             raise httpcore.ConnectError(f"the name {host} is not known") from error
+        found = list(dict.fromkeys(str(one[4][0]) for one in known))
     if any(is_forbidden(one) for one in found):
         raise httpcore.ConnectError(f"{host} leads to a link-local or metadata address")
-    return found.pop() if len(found) == 1 else host
+    return found
 
 
 class _DeadlineStream(httpcore.NetworkStream):

@@ -2,7 +2,8 @@
 
 Decided here: which names in a vendor's or an agent's variables mean an appointment, a callback, a wish not
 to be called; what is left out of the payload that is kept. What must stay true: nothing a vendor writes
-raises here. A value that cannot be read is as good as none, and the raw payload still shows it.
+raises here, nor where it is kept afterwards. A value that cannot be read is as good as none, and the raw payload
+still shows it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from dateutil import parser
 
 LARGEST_PAYLOAD = 48_000
 LONGEST_TEXT = 16_000
+LONGEST_NUMBER = 64
+DECIMALS_KEPT = 12
 LEFT_OUT = "(left out)"
+TOO_LONG = "(too long to keep)"
 
 # Compared without case, `_` and `-`. Recordings are reached by a token in their address, so they go whole.
 _SECRET = re.compile(
@@ -80,9 +84,11 @@ def read_local(value: Any) -> datetime | None:
     if not isinstance(value, str) or not re.search(r"\d{4}-\d{2}-\d{2}[T ]+\d{1,2}:\d{2}", value):
         return None
     try:
-        return parser.isoparse(re.sub(r"\s+", "T", value.strip(), count=1))
+        at = parser.isoparse(re.sub(r"\s+", "T", value.strip(), count=1))
+        at.astimezone(UTC)  # the first and last years have instants that no other zone can write
     except (ValueError, OverflowError):
         return None
+    return at
 
 
 def read_instant(value: Any) -> datetime | None:
@@ -119,10 +125,16 @@ def read_decimal(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:
-        number = Decimal(str(value).strip())
-    except InvalidOperation:
+        text = str(value).strip()
+        number = Decimal(text) if len(text) <= LONGEST_NUMBER else Decimal("NaN")
+    except (InvalidOperation, ValueError):  # ValueError: Python writes no whole number of thousands of digits
         return None
-    return number if number.is_finite() and abs(number) < 10**12 else None
+    if not number.is_finite():
+        return None
+    # An exponent can make a short text unwritable: 1e9999999, 1e-9999999. Neither is anybody's cost.
+    if not number or number.adjusted() < -DECIMALS_KEPT:
+        return Decimal(0)
+    return number if number.adjusted() < 12 else None
 
 
 def read_cost(value: Any) -> Decimal | None:
@@ -138,13 +150,13 @@ def read_seconds(value: Any) -> int | None:
 
 
 def read_text(value: Any, longest: int = LONGEST_TEXT) -> str | None:
-    return value.strip()[:longest] or None if isinstance(value, str) else None
+    return _writable(value).strip()[:longest] or None if isinstance(value, str) else None
 
 
 def read_word(value: Any) -> str | None:
     """An id or a vendor's own word: short text, or a whole number as text."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        return str(value) if abs(value) < 10**LONGEST_NUMBER else None
     return read_text(value, 128)
 
 
@@ -163,23 +175,29 @@ def scrub(payload: Any, *, drop: Iterable[str] = ()) -> dict[str, Any]:
     """
     kept = _scrub(payload, frozenset(map(_plain, drop)), 0)
     document = kept if isinstance(kept, dict) else {"value": kept}
-    if len(json.dumps(document, default=str)) <= LARGEST_PAYLOAD:
-        return document
-    return _shrink(document)
+    shrunk: dict[str, Any] = _shrink(document, LARGEST_PAYLOAD)
+    return shrunk
 
 
-def _shrink(document: dict[str, Any]) -> dict[str, Any]:
-    """Without its largest parts, which are named."""
-    sizes = sorted(((len(json.dumps(value, default=str)), name) for name, value in document.items()), reverse=True)
-    excess = sum(size for size, _ in sizes) - LARGEST_PAYLOAD // 2
-    cut = dict(document)
-    for size, name in sizes:
-        if excess <= 0:
+def _shrink(value: Any, room: int) -> Any:
+    """As much of it as goes into `room` characters of JSON, what is small first; what is too long is named."""
+    if _size(value) <= room:
+        return value
+    if not isinstance(value, dict):
+        return TOO_LONG
+    cut: dict[str, Any] = {}
+    room -= len("{}")
+    for name in sorted(value, key=lambda name: _size(value[name])):
+        left = room - _size(name) - len(": , ")
+        if left < _size(TOO_LONG):
             break
-        value = document[name]
-        cut[name] = _shrink(value) if isinstance(value, dict) and size > LARGEST_PAYLOAD // 4 else "(too long to keep)"
-        excess -= size
-    return cut
+        cut[name] = _shrink(value[name], left)
+        room = left - _size(cut[name])
+    return {name: cut[name] for name in value if name in cut}
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, default=str))
 
 
 def _scrub(value: Any, drop: frozenset[str], depth: int) -> Any:
@@ -187,19 +205,24 @@ def _scrub(value: Any, drop: frozenset[str], depth: int) -> Any:
         return "(too deep to keep)"
     if isinstance(value, Mapping):
         return {
-            str(name)[:128]: LEFT_OUT if _is_secret(str(name)) else _scrub(one, drop, depth + 1)
+            _writable(str(name))[:128]: LEFT_OUT if _is_secret(str(name)) else _scrub(one, drop, depth + 1)
             for name, one in value.items() if _plain(str(name)) not in drop
         }
     if isinstance(value, list | tuple):
         return [_scrub(one, drop, depth + 1) for one in value[:2000]]
     if isinstance(value, str):
-        return _without_queries(value)[:LONGEST_TEXT]
+        return _without_queries(_writable(value))[:LONGEST_TEXT]
     return value if value is None or isinstance(value, bool | int) else _number(value)
 
 
 def _number(value: Any) -> Any:
     # NaN and infinities are no JSON, and no column takes them.
     return value if isinstance(value, float) and value == value and abs(value) != float("inf") else str(value)
+
+
+def _writable(text: str) -> str:
+    """Without halves of characters, which JSON can spell and no database takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _is_secret(name: str) -> bool:
@@ -225,7 +248,7 @@ def _without_queries(text: str) -> str:
 def _first(known: Mapping[str, Any], names: Iterable[str]) -> Any:
     for name in names:
         value = known.get(_plain(name))
-        if value is not None and value is not False and str(value).strip().lower() not in _NO:
+        if isinstance(value, str | int) and value is not False and str(value).strip().lower() not in _NO:
             return value
     return None
 

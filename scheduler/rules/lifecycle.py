@@ -16,7 +16,8 @@ ATTEMPT_MOVES: Mapping[AttemptState, frozenset[AttemptState]] = {
         {AttemptState.LIVE, AttemptState.REFUSED, AttemptState.UNKNOWN, AttemptState.ENDED}
     ),
     AttemptState.UNKNOWN: frozenset({AttemptState.LIVE, AttemptState.ENDED, AttemptState.REFUSED}),
-    AttemptState.LIVE: frozenset({AttemptState.ENDED}),
+    # A call may be accepted and then never dialed, for want of credit or of a free line at the vendor.
+    AttemptState.LIVE: frozenset({AttemptState.ENDED, AttemptState.REFUSED}),
     AttemptState.REFUSED: frozenset({AttemptState.ENDED}),  # late truth
     AttemptState.ENDED: frozenset(),
 }

@@ -5,7 +5,8 @@ to more than any room that several campaigns draw from (a provider's, an account
 one priority the next place goes to the one with fewer calls in progress, and of these to the one that has
 waited longer for its turn, so that none starves. A breaker opens on
 repeated faults, lets one probe through when its rest is over, and comes back slowly: a provider that has
-just recovered must not meet every waiting call at once.
+just recovered must not meet every waiting call at once. Being throttled is no fault: it halves the calls a
+second, and the rate comes back by itself, doubling with time.
 """
 
 from __future__ import annotations
@@ -103,6 +104,12 @@ FAULTS_TO_OPEN = 5
 FIRST_REST = timedelta(seconds=5)
 LONGEST_REST = timedelta(minutes=5)
 FULL_PACE = 64
+LEAST_RATE = 0.2
+FULL_RATE = 200.0
+DOUBLES_EVERY = timedelta(seconds=30)
+THROTTLED_TOGETHER = timedelta(seconds=2)
+"""Requests that were in flight together are throttled together: that is one word of the provider, not many."""
+SHORTEST_THROTTLE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +117,16 @@ class Breaker:
     """What one provider may be asked for. Immutable: each event gives the next one.
 
     `open_until` set and in the future: nothing is asked. Afterwards `pace` calls at a time, doubling with
-    each that succeeds, until it is None: no limit.
+    each that succeeds, until it is None: no limit. `rate` is the calls a second that were left after the
+    provider throttled us at `throttled_at`.
     """
 
     faults: int = 0
     rest: timedelta = FIRST_REST
     open_until: datetime | None = None
     pace: int | None = None
+    rate: float | None = None
+    throttled_at: datetime | None = None
 
     def room(self, now: datetime, in_flight: int) -> int | None:
         """How many more calls may be placed now; None: as many as one likes."""
@@ -130,7 +140,7 @@ class Breaker:
             return self if self.faults == 0 else replace(self, faults=0)
         pace = self.pace * 2
         if pace > FULL_PACE:
-            return Breaker()
+            return Breaker(rate=self.rate, throttled_at=self.throttled_at)
         return replace(self, faults=0, open_until=None, pace=pace)
 
     def failed(self, now: datetime, *, at_once: bool = False, rest: timedelta | None = None) -> Breaker:
@@ -142,7 +152,26 @@ class Breaker:
         if self.open_until is not None and now < self.open_until:
             return self  # a late answer to a call placed before it opened says nothing new
         wait = max(min(self.rest, LONGEST_REST), rest or timedelta(0))
-        return Breaker(faults=faults, rest=min(self.rest * 2, LONGEST_REST), open_until=now + wait, pace=1)
+        return replace(
+            self, faults=faults, rest=min(self.rest * 2, LONGEST_REST), open_until=now + wait, pace=1
+        )
+
+    def throttled(self, now: datetime, *, rate: float, wait: timedelta | None = None) -> Breaker:
+        """The provider said: too fast. `rate` is how many calls a second it had of us, `wait` what it asks for."""
+        until = now + max(SHORTEST_THROTTLE, min(wait or SHORTEST_THROTTLE, LONGEST_REST))
+        until = max(until, self.open_until or until)
+        if self.throttled_at is not None and now - self.throttled_at < THROTTLED_TOGETHER:
+            return replace(self, open_until=until)
+        had = min(rate, self.calls_per_second(now) or FULL_RATE)
+        return replace(self, open_until=until, rate=max(LEAST_RATE, had / 2), throttled_at=now)
+
+    def calls_per_second(self, now: datetime) -> float | None:
+        """What is left of the rate, growing again since it was cut; None: no limit."""
+        if self.rate is None or self.throttled_at is None:
+            return None
+        grown = min((now - self.throttled_at) / DOUBLES_EVERY, 60.0)
+        rate: float = self.rate * 2 ** max(0.0, grown)
+        return rate if rate < FULL_RATE else None
 
     def is_open(self, now: datetime) -> bool:
         return self.open_until is not None and now < self.open_until

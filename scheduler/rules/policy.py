@@ -324,6 +324,8 @@ class CallSettings(_Strict):
     preset: str | None = None
     allowed_countries: Any = None
     required_variables: list[str] | None = None
+    agent_id: str | None = Field(None, pattern=r"^[!-~]([ -~]{0,126}[!-~])?$")
+    from_number: str | None = Field(None, pattern=r"^\+[1-9][0-9]{6,14}$")
 
     @model_validator(mode="after")
     def _check(self) -> CallSettings:

@@ -8,7 +8,7 @@ gate asks again when its time comes (`rules.eligibility`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -98,6 +98,21 @@ def decide_next(
         f"attempt {ended.attempt_number + 1} of {most.value}, {_spoken(delay.value.total_seconds())} after {outcome}",
         rules_of, now,
     )
+
+
+def better_informed(known: Outcome | None, told: Outcome | None) -> Outcome | None:
+    """The outcome that takes the place of `known` when the same call is told of again; None: it stays.
+
+    The order of reports must not matter, so an outcome only ever gives way to one that takes more to know:
+    that it was a machine, that the person asked for a callback, that they asked not to be called.
+    """
+    if known is None or told is None or _INFORMED.get(told, 0) <= _INFORMED.get(known, 0):
+        return None
+    was_reached = known in (Outcome.COMPLETED, Outcome.HANG_UP) or known in _INFORMED
+    return told if was_reached or told is Outcome.DO_NOT_CALL else None
+
+
+_INFORMED: Mapping[Outcome, int] = {Outcome.VOICEMAIL: 1, Outcome.CALLBACK: 2, Outcome.DO_NOT_CALL: 3}
 
 
 def _call_back(

@@ -69,6 +69,40 @@ def run_checks(runtime: Runtime) -> Iterator[Finding]:
     yield from list(_check_held(runtime)) or [Finding(Level.OK, "held", "no call waits for people")]
 
 
+def check_providers(runtime: Runtime, name: str | None = None) -> Iterator[Finding]:
+    """What providers say of keys, agents, caller ids and credit: the one called `name`, or every one in use."""
+    rules = _read_rules(runtime)
+    going = [one for one in rules.campaigns if one.status in STILL_IN_USE]
+    names = [name] if name else sorted({runtime.default_provider, *(one.provider for one in going if one.provider)})
+    for one in names:
+        try:
+            provider = runtime.providers.get(one)
+        except InvalidValue as error:
+            yield Finding(Level.PROBLEM, one, str(error))
+            continue
+        agents, numbers = _wanted_of(runtime, one, going)
+        findings = provider.inspect(agents, numbers)
+        for found in findings:
+            yield Finding(Level(found.standing.value), one, found.sentence)
+        if not findings:
+            yield Finding(Level.OK, one, "there is nothing to verify")
+
+
+def _wanted_of(runtime: Runtime, provider: str, going: Iterable[Campaign]) -> tuple[set[str], set[str]]:
+    """The agents and caller ids that campaigns of this provider name for themselves."""
+    agents, numbers = set(), set()
+    for campaign in going:
+        if (campaign.provider or runtime.default_provider) != provider:
+            continue
+        try:
+            settings = read_call_settings(campaign.settings)
+        except InvalidSettings:
+            continue  # it is not dialed, and `ringback check` says why
+        agents |= {settings.agent_id} if settings.agent_id else set()
+        numbers |= {settings.from_number} if settings.from_number else set()
+    return agents, numbers
+
+
 @dataclass(frozen=True)
 class _Rules:
     """What people wrote, read without any last good value in between."""
@@ -105,9 +139,19 @@ def _check_settings(runtime: Runtime, config: Config) -> Iterator[Finding]:
     for sentence in runtime.settings.warnings():
         yield Finding(Level.WARNING, "settings", sentence)
     try:
-        runtime.providers.get(runtime.default_provider)
+        provider = runtime.providers.get(runtime.default_provider)
     except InvalidValue as error:
         yield Finding(Level.PROBLEM, "settings", str(error))
+        return
+    ring = timedelta(seconds=config.get("ring_timeout", 30))
+    needed = timedelta(seconds=runtime.settings.request_timeout) + ring + provider.listing_lag
+    if provider.listing_lag and runtime.settings.settle(ring, provider.listing_lag) < needed:
+        yield Finding(
+            Level.WARNING, "settings",
+            f"settle_seconds is {runtime.settings.settle_seconds:g}, but a call of {provider.name} may be missing from "
+            f"what can be searched for {needed.total_seconds():g} s; raise it or leave it out, or a lost call could "
+            "be taken for one never made",
+        )  # fmt: skip
 
 
 def _check_config(rules: _Rules) -> Iterator[Finding]:

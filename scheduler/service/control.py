@@ -430,7 +430,7 @@ def _hang_up_all(
 
     def write(connection: Connection) -> None:
         for attempt_id in ended:
-            calls.poll_soon(connection, attempt_id, now)
+            calls.poll_soon(connection, [attempt_id], now)
         journal.add_events(connection, [
             Happening(
                 kind="call_hung_up", actor=ACTOR, lead_id=one.lead_id, attempt_id=one.id, campaign_id=campaign.id,

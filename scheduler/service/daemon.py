@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -31,21 +32,26 @@ from prometheus_client import start_http_server
 from scheduler import __version__
 from scheduler.clock import SystemClock, boottime
 from scheduler.errors import DatabaseUnavailable, RingbackError, SchemaMismatch
-from scheduler.events import Listener, Reporter
+from scheduler.events import Listener as EventListener
+from scheduler.events import Reporter
 from scheduler.model import DaemonDoing, DaemonWish
+from scheduler.providers.base import Listener
 from scheduler.rules.hours import tzdata_version
 from scheduler.service import dispatch, follow, upkeep
 from scheduler.service.alerts import AlertWatch
 from scheduler.service.dispatch import find_hindrance
+from scheduler.service.inbox import Inbox
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
-from scheduler.store import accounts, calls, journal, schema
+from scheduler.store import accounts, calls, campaigns, journal, schema
 from scheduler.store.database import Connection, skew
 
 LONGEST_WAIT = 5.0
 """Seconds between tries while the database is away: the first take follows its return within them."""
 SKEW_WARNING = timedelta(seconds=2)
 SKEW_STOP = timedelta(seconds=10)
+INBOX_INTERVAL = 1.0
+VITALS_INTERVAL = 15.0
 IDLE_AFTER = timedelta(minutes=5)
 REMIND_EVERY = 60.0
 """Seconds between words of a paused daemon that was told to work until nothing is left."""
@@ -63,14 +69,18 @@ class Idle:
 class Daemon:
     """One scheduler process. Several on one MySQL share the work; none of them is special."""
 
-    def __init__(self, runtime: Runtime, *, on_event: Listener | None = None, reporter: Reporter | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, *, on_event: EventListener | None = None, reporter: Reporter | None = None
+    ) -> None:
         self.runtime = runtime
         self.reporter = reporter or Reporter(on_event)
         # A birth certificate: never a configured name, so that a restarted process is another owner.
         self.owner = f"{runtime.settings.host or socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"[:96]
         rulebook = RuleBook()
         self.dispatcher = dispatch.Dispatcher(runtime, owner=self.owner, rulebook=rulebook, reporter=self.reporter)
-        self.follower = follow.Follower(runtime, rulebook=rulebook, reporter=self.reporter)
+        breakers = self.dispatcher.breakers
+        self.follower = follow.Follower(runtime, rulebook=rulebook, reporter=self.reporter, breakers=breakers)
+        self.inbox = Inbox(runtime, rulebook=rulebook, reporter=self.reporter, breakers=breakers)
         self.upkeep = upkeep.Upkeep(runtime, owner=self.owner, rulebook=rulebook, reporter=self.reporter)
         self.alerts = AlertWatch(runtime, self.reporter, rulebook)
         self._stop = threading.Event()
@@ -85,6 +95,7 @@ class Daemon:
         self._held_back: str | None = None
         self._is_skewed = False
         self._doing = DaemonDoing.WORKING
+        self._listening: set[str] = set()
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -114,6 +125,7 @@ class Daemon:
             "dispatch": self.dispatcher.run_once(),
         }
         self.dispatcher.drain(self._longest_dial())
+        done["inbox"] = self.inbox.run_once()
         done["follow"] = self.follower.run_once()
         self._say_goodbye()
         return done
@@ -261,7 +273,9 @@ class Daemon:
         )
         for name, interval, work in (
             ("dispatch", settings.dispatch_interval, self._dispatch),
+            ("inbox", min(settings.follow_interval, INBOX_INTERVAL), self.inbox.run_once),
             ("follow", settings.follow_interval, self.follower.run_once),
+            ("vitals", VITALS_INTERVAL, self._watch_providers),
             ("upkeep", settings.upkeep_interval, self._keep_up),
         ):
             ticks.add_job(
@@ -272,6 +286,19 @@ class Daemon:
         ticks.add_listener(self._note_error, EVENT_JOB_ERROR)
         ticks.start()
         return ticks
+
+    def _watch_providers(self) -> None:
+        """Ask how accounts stand, and take in the events of those that send them over a connection of ours."""
+        in_use = {self.runtime.default_provider} | self.runtime.database.read(campaigns.list_providers)
+        for name in sorted(in_use - self._listening):
+            provider = self.runtime.providers.find(name)
+            if isinstance(provider, Listener):
+                self._listening.add(name)
+                threading.Thread(
+                    target=provider.listen, args=(partial(self.inbox.keep, name), self._stop), name=f"listen-{name}",
+                    daemon=True,
+                ).start()
+        self.dispatcher.watch_vitals()
 
     def _dispatch(self) -> None:
         self._obey()

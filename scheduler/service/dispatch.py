@@ -49,6 +49,7 @@ from scheduler.providers.base import (
     RefusalKind,
     Refused,
     Unanswered,
+    Vitals,
 )
 from scheduler.rules.billing import affordable, expected_cost
 from scheduler.rules.eligibility import (
@@ -71,10 +72,12 @@ from scheduler.rules.eligibility import (
 from scheduler.rules.pacing import SEND_TOLERANCE, SLOTS_AHEAD, Breaker, Claim, list_slots, share_out, slot_step
 from scheduler.rules.policy import Policy
 from scheduler.rules.retry import Ended, Finish, after_refusal
+from scheduler.service.breakers import Answered, Breakers
 from scheduler.service.fault_points import reach
 from scheduler.service.history import History
 from scheduler.service.outcomes import (
     CALL_ID_LENGTH,
+    WAIT_AFTER,
     Applied,
     End,
     apply_ends,
@@ -93,6 +96,8 @@ from scheduler.store.calls import Intent, Move
 from scheduler.store.database import Connection
 
 LARGEST_TAKE = 500
+VITALS_LAST = 60.0
+"""Seconds for which what a vendor told of its account is believed."""
 FIRST_LOOK = timedelta(seconds=1)
 """How soon after a call went live it is first asked about."""
 
@@ -158,7 +163,9 @@ class Dispatcher:
         self.owner = owner
         self.rulebook = rulebook or RuleBook()
         self.reporter = reporter or Reporter()
-        self.breakers: dict[str, Breaker] = {}
+        self.breakers = Breakers(runtime, owner=owner, reporter=self.reporter)
+        self.vitals: dict[str, tuple[Vitals, float]] = {}
+        """How accounts stood, and when that was read, on the clock of `boottime()`: see `watch_vitals`."""
         self._places = places or runtime.settings.dialing_places
         self._largest_take = largest_take
         self._pool = ThreadPoolExecutor(max_workers=self._places, thread_name_prefix="dial")
@@ -210,6 +217,26 @@ class Dispatcher:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def vendor_limit(self, provider: str, ours: int) -> int | None:
+        """How many calls the vendor itself lets us have at once, less those that it has of others."""
+        vitals, read_at = self.vitals.get(provider, (Vitals(), 0.0))
+        if vitals.most_calls is None or boottime() - read_at > VITALS_LAST:
+            return None
+        return max(0, vitals.most_calls - max(0, (vitals.in_use or 0) - ours))
+
+    def watch_vitals(self) -> None:
+        """Ask every provider in use how its account stands. What cannot be learnt changes nothing."""
+        now = self.runtime.clock.now()
+        for name, provider in self.runtime.providers.opened():
+            try:
+                vitals = provider.read_vitals()
+            except ProviderError as error:
+                self.reporter.tick_failed(now, f"asking {name} how its account stands", error)
+                continue
+            if vitals is not None:
+                self.vitals[name] = (vitals, boottime())
+                self.breakers.judge_vitals(name, vitals, now)
 
     # --- (1) the take ----------------------------------------------------------------------------
 
@@ -322,6 +349,7 @@ class Dispatcher:
         if job.has_slot and asked > job.send_after + SEND_TOLERANCE.total_seconds():
             missed = "it missed its slot: this provider takes only so many calls a second"
             return Refused(RefusalKind.NEVER_SENT, missed, timedelta(0)), asked
+        self.breakers.note_sent(job.provider)
         return provider.place(job.request), asked
 
     # --- (4) what was answered -------------------------------------------------------------------
@@ -394,41 +422,10 @@ class Dispatcher:
 
         self.runtime.database.transact(work)
         reach("answer.after_commit")
-        self._judge_providers(batch, now)
+        self.breakers.judge([Answered(one.job.provider, one.answer) for one in batch], now)
         told.tell(self.reporter, now)
         self._hang_up_late([one for one in batch if one.was_frozen or one in given_up], now)
         self._own_up(given_up, now)
-
-    def _judge_providers(self, batch: Sequence[Dialed], now: datetime) -> None:
-        happenings: list[Happening] = []
-        for one in batch:
-            name, answer = one.job.provider, one.answer
-            before = self.breakers.get(name, Breaker())
-            if isinstance(answer, Refused) and answer.kind is RefusalKind.NEVER_SENT:
-                # A wait of zero marks our own reasons, which say nothing about the provider.
-                after = before if answer.retry_after == timedelta(0) else before.failed(now)
-            elif isinstance(answer, Unanswered):
-                after = before.failed(now)
-            elif isinstance(answer, Refused) and answer.kind in (RefusalKind.HOLD, RefusalKind.THROTTLED):
-                after = before.failed(now, at_once=True, rest=answer.retry_after)
-            else:
-                after = before.succeeded()
-            self.breakers[name] = after
-            if after.is_open(now) and not before.is_open(now):
-                until = after.open_until or now
-                why = f"left alone for {(until - now).total_seconds():g} s, then asked once"
-                why += f": {getattr(answer, 'reason', '')}"
-                self.reporter.breaker(now, provider=name, is_open=True, reason=why)
-                happenings.append(self._of_breaker("breaker_open", name, why, until=until.isoformat()))
-            elif before.pace is not None and after.pace is None:
-                self.reporter.breaker(now, provider=name, is_open=False, reason="answers again; full pace")
-                happenings.append(self._of_breaker("breaker_closed", name, "answers again"))
-        if happenings:  # for `ringback alerts`, which runs in another process; nothing hangs on it
-            with contextlib.suppress(DatabaseUnavailable):
-                self.runtime.database.transact(lambda connection: journal.add_events(connection, happenings, now))
-
-    def _of_breaker(self, kind: str, provider: str, reason: str, **details: str) -> Happening:
-        return Happening(kind=kind, actor=self.owner, reason=reason, details={"provider": provider, **details})
 
     def _hang_up_late(self, late: Sequence[Dialed], now: datetime) -> None:
         for one in late:
@@ -488,6 +485,7 @@ class _Take:
         self.locked: Mapping[int, Campaign] = {}
         self.balances: dict[int, Decimal] = {}
         self.slots: dict[str, tuple[float, list[datetime]]] = {}
+        self.paces: Mapping[str, calls.Pace] = {}
         self.happenings: list[Happening] = []
         self.unpaid: dict[str, list[int]] = {}
 
@@ -499,6 +497,8 @@ class _Take:
         if rules.policy(None).is_paused:
             return []
         self._read_accounts([one.campaign for one in due if one.campaign])
+        self.paces = calls.read_paces(connection)
+        self.dispatcher.breakers.note_seen(self.paces)
         shares = self._share(due, rules)
         locked = calls.lock_campaigns(connection, [key for key in shares if key is not None])
         active = {
@@ -557,15 +557,17 @@ class _Take:
         self, rooms: dict[Hashable, int], provider: str, policy: Policy, in_flight: calls.InFlight, places: int
     ) -> None:
         """What a provider may still be given: its limit of calls at once, its breaker, its calls a second."""
-        room = self._room_at(provider, in_flight.placing.get(provider, 0))
-        most = policy.provider_limit(provider)
-        if most is not None:
-            left = most - in_flight.by_provider.get(provider, 0)
-            room = left if room is None else min(room, left)
-        rate = policy.calls_per_second(provider)
+        pace = self.paces.get(provider, calls.Pace())
+        room = self._room_at(provider, pace.breaker, in_flight.placing.get(provider, 0))
+        ours = in_flight.by_provider.get(provider, 0)
+        for most in (policy.provider_limit(provider), self.dispatcher.vendor_limit(provider, ours)):
+            if most is not None:
+                room = most - ours if room is None else min(room, most - ours)
+        rates = (policy.calls_per_second(provider), pace.breaker.calls_per_second(self.now))
+        rate = min((one for one in rates if one is not None), default=None)
         if rate is not None:
             ahead = min(SLOTS_AHEAD, self.dispatcher._budget / 2)
-            slots = list_slots(calls.read_pace(self.connection, provider), self.now, rate, self.now + ahead)
+            slots = list_slots(pace.next_at, self.now, rate, self.now + ahead)
             self.slots[provider] = (rate, slots)
             room = len(slots) if room is None else min(room, len(slots))
         rooms[provider] = places if room is None else max(0, room)
@@ -592,12 +594,12 @@ class _Take:
         most = affordable(account, expected_cost(account, policy.max_call_duration))
         return self.places if most is None else most
 
-    def _room_at(self, provider: str, in_flight: int) -> int | None:
+    def _room_at(self, provider: str, breaker: Breaker, placing: int) -> int | None:
         if self.dispatcher.runtime.providers.find(provider) is None:
             self.told.note("settings_refused", where=f"provider {provider}",
                            problem=self.dispatcher.runtime.providers.problem(provider), kept=False)
             return 0
-        return self.dispatcher.breakers.get(provider, Breaker()).room(self.now, in_flight)
+        return breaker.room(self.now, placing)
 
     def _provider_of(self, campaign: Campaign | None) -> str:
         return (campaign.provider if campaign else None) or self.dispatcher.runtime.default_provider
@@ -770,6 +772,8 @@ class _Take:
                     max_duration=policy.max_call_duration,
                     variables={"first_name": lead.first_name or "", "last_name": lead.last_name or "",
                                **(lead.variables or {})},
+                    agent_id=policy.settings.agent_id, from_number=policy.settings.from_number,
+                    lead_id=lead.id, campaign_id=lead.campaign_id,
                 ),
             ))
             self.told.note("dialing", who=spoken(lead), number=intent.phone, attempt=row.attempt_number)
@@ -970,12 +974,7 @@ class _Answers:
 
     def _give_back(self, one: Dialed, answer: Refused, refusals: int) -> Move:
         ours = answer.retry_after == timedelta(0)
-        wait = {
-            RefusalKind.NEVER_SENT: timedelta(seconds=10),
-            RefusalKind.REFUSED: timedelta(seconds=60),
-            RefusalKind.THROTTLED: timedelta(seconds=10),
-            RefusalKind.HOLD: timedelta(seconds=60),
-        }[answer.kind]
+        wait = WAIT_AFTER[answer.kind]
         if answer.retry_after is not None:
             wait = answer.retry_after
         if ours and refusals:

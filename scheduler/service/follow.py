@@ -7,24 +7,28 @@ that a provider that hangs or a process that dies loses nothing but time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from scheduler.errors import DatabaseUnavailable, ProviderError
 from scheduler.events import Reporter
-from scheduler.model import Attempt, AttemptState, CallStatus, Outcome
+from scheduler.model import Attempt, AttemptState, Outcome
 from scheduler.providers.base import CallKey, CallReport, Phase, Provider
+from scheduler.service.breakers import Breakers
+from scheduler.service.facts import Learnt, write_facts
 from scheduler.service.fault_points import reach
-from scheduler.service.outcomes import ACTOR, Applied, End, apply_ends, release_reserves
+from scheduler.service.outcomes import ACTOR, Applied, End
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls, leads
-from scheduler.store.calls import Move
+from scheduler.store import calls
 from scheduler.store.database import Connection
 
 MANY = 500
 LOOKS_NEEDED = 3
+LAST_LOOKS = 5
+"""How often a call that is over is asked about for the rest: an analysis, a price."""
+LOOK_AGAIN = timedelta(seconds=30)
 PATIENCE = 3
 """Errors in one turn after which it is the provider that is in trouble, not one call."""
 GRACE = timedelta(seconds=30)
@@ -41,34 +45,17 @@ class Report:
     never_made: int = 0
 
 
-@dataclass(slots=True)
-class _Learnt:
-    """Facts and conclusions of one round of asking, before they are written."""
-
-    ends: list[End] = field(default_factory=list)
-    answered: dict[int, datetime] = field(default_factory=dict)
-    talking: list[int] = field(default_factory=list)
-    found: list[tuple[Attempt, CallReport]] = field(default_factory=list)
-    looked: list[int] = field(default_factory=list)
-    never_made: list[Attempt] = field(default_factory=list)
-
-    def apart(self) -> Iterator[_Learnt]:
-        """The same, one call at a time."""
-        yield from (_Learnt(ends=[one]) for one in self.ends)
-        yield from (_Learnt(answered={one: at}) for one, at in self.answered.items())
-        yield from (_Learnt(found=[one]) for one in self.found)
-        gone = {one.id: one for one in self.never_made}
-        for one_id in self.looked:
-            yield _Learnt(looked=[one_id], never_made=[gone[one_id]] if one_id in gone else [])
-
-
 class Follower:
     """Follows calls for one process. Any process may follow any call: no lease is needed from `live` on."""
 
-    def __init__(self, runtime: Runtime, *, rulebook: RuleBook | None = None, reporter: Reporter | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, *, rulebook: RuleBook | None = None, reporter: Reporter | None = None,
+        breakers: Breakers | None = None,
+    ) -> None:
         self.runtime = runtime
         self.rulebook = rulebook or RuleBook()
         self.reporter = reporter or Reporter()
+        self.breakers = breakers or Breakers(runtime, owner=ACTOR, reporter=self.reporter)
 
     def run_once(self) -> Report:
         """Ask about every call whose look is due, and write what was learnt."""
@@ -92,8 +79,8 @@ class Follower:
             if len(due) < MANY:
                 return report
 
-    def _ask(self, due: Sequence[Attempt], rules: Rules, now: datetime) -> _Learnt:
-        learnt = _Learnt()
+    def _ask(self, due: Sequence[Attempt], rules: Rules, now: datetime) -> Learnt:
+        learnt = Learnt()
         for name in sorted({one.provider for one in due}):
             of_it = [one for one in due if one.provider == name]
             provider = self.runtime.providers.find(name)
@@ -108,12 +95,15 @@ class Follower:
                     self._ask_live(provider, live, rules, now, learnt)
                 except Exception as error:  # an error concludes nothing; the next look is already set
                     self.reporter.tick_failed(now, f"asking {name} about calls", error)
+            over = [one for one in of_it if one.state is AttemptState.ENDED]
+            if over:
+                self._ask_over(provider, over, now, learnt)
             unknown = [one for one in of_it if one.state is AttemptState.UNKNOWN]
             self._look_up_all(provider, unknown, rules, now, learnt)
         return learnt
 
     def _ask_live(
-        self, provider: Provider, live: Sequence[Attempt], rules: Rules, now: datetime, learnt: _Learnt
+        self, provider: Provider, live: Sequence[Attempt], rules: Rules, now: datetime, learnt: Learnt
     ) -> None:
         reports = provider.poll([_key(one) for one in live], now)
         for one in live:
@@ -128,8 +118,25 @@ class Follower:
                 learnt.answered[one.id] = report.answered_at or now
                 learnt.talking.append(one.lead_id)
 
+    def _ask_over(self, provider: Provider, over: Sequence[Attempt], now: datetime, learnt: Learnt) -> None:
+        """Calls of which more was to be said: an analysis, a price. Asked a few times, then no more."""
+        try:
+            reports = provider.poll([_key(one) for one in over], now)
+        except Exception as error:
+            self.reporter.tick_failed(now, f"asking {provider.name} for the rest about calls that are over", error)
+            reports = {}
+        for one in over:
+            report = reports.get(one.provider_call_id or "")
+            if report is not None and report.phase is Phase.ENDED:
+                learnt.ends.append(End(one.id, report))
+            if (report is not None and report.is_final) or one.lookups + 1 >= LAST_LOOKS:
+                learnt.looks[one.id] = None
+            else:
+                learnt.looks[one.id] = now + LOOK_AGAIN * 2 ** (one.lookups + 1)
+                learnt.looked.append(one.id)
+
     def _stop(
-        self, provider: Provider, one: Attempt, report: CallReport | None, rules: Rules, now: datetime, learnt: _Learnt
+        self, provider: Provider, one: Attempt, report: CallReport | None, rules: Rules, now: datetime, learnt: Learnt
     ) -> None:
         """A call past its maximum is hung up; what the provider knows nothing about any more is over."""
         if report is None:
@@ -146,36 +153,38 @@ class Follower:
         self.reporter.settled(now, attempt_id=one.id, how="hung up: past its maximum duration")
 
     def _look_up_all(
-        self, provider: Provider, unknown: Sequence[Attempt], rules: Rules, now: datetime, learnt: _Learnt
+        self, provider: Provider, unknown: Sequence[Attempt], rules: Rules, now: datetime, learnt: Learnt
     ) -> None:
         errors = 0
         for one in unknown:
             try:
                 self._look_up(provider, one, rules, now, learnt)
             except Exception as error:  # concludes nothing, and does not hide the other calls
+                learnt.doubts[one.id] = str(error)
                 self.reporter.tick_failed(now, f"looking up attempt {one.id} at {provider.name}", error)
                 errors += not (isinstance(error, ProviderError) and error.permanent)
                 if errors == PATIENCE:
                     return
 
-    def _look_up(self, provider: Provider, one: Attempt, rules: Rules, now: datetime, learnt: _Learnt) -> None:
-        if one.provider_call_id is None and not provider.finds_by_ref:
+    def _look_up(self, provider: Provider, one: Attempt, rules: Rules, now: datetime, learnt: Learnt) -> None:
+        report = provider.find(_key(one), now)
+        if report is None and not provider.finds_by_ref:  # it cannot be asked exactly, so this proves nothing
             if _horizon(one, rules) < now:
                 lost = CallReport(call_id="", phase=Phase.ENDED, outcome=Outcome.FAILED, provider_status="unknown")
                 learnt.ends.append(End(one.id, lost, error="never answered for; its longest possible time is over"))
             return
-        report = provider.find(_key(one), now)
         if report is not None and report.phase is Phase.ENDED:
             learnt.ends.append(End(one.id, report, placed_at=one.placed_at or one.claimed_at))
         elif report is not None:
             learnt.found.append((one, report))
         else:
-            settled = (one.claimed_at or now) + timedelta(seconds=self.runtime.settings.settle_seconds)
+            ring = rules.policy(one.campaign_id).ring_timeout
+            settled = (one.claimed_at or now) + self.runtime.settings.settle(ring, provider.listing_lag)
             learnt.looked.append(one.id)
             if now >= settled and one.lookups + 1 >= LOOKS_NEEDED:
                 learnt.never_made.append(one)
 
-    def _write(self, learnt: _Learnt, report: Report) -> None:
+    def _write(self, learnt: Learnt, report: Report) -> None:
         try:
             self._write_all(learnt)
         except DatabaseUnavailable:
@@ -188,7 +197,7 @@ class Follower:
         report.found += len(learnt.found)
         report.never_made += len(learnt.never_made)
 
-    def _write_alone(self, learnt: _Learnt) -> None:
+    def _write_alone(self, learnt: Learnt) -> None:
         try:
             self._write_all(learnt)
         except DatabaseUnavailable:
@@ -199,9 +208,9 @@ class Follower:
             for end in learnt.ends:  # that it is over is worth more than what else was said of it
                 bare = CallReport(call_id="", phase=Phase.ENDED, outcome=end.report.outcome or Outcome.FAILED)
                 kept = End(end.attempt_id, bare, error=f"its report could not be kept: {error}")
-                self._write_all(_Learnt(ends=[kept]))
+                self._write_all(Learnt(ends=[kept]))
 
-    def _write_all(self, learnt: _Learnt) -> None:
+    def _write_all(self, learnt: Learnt) -> None:
         now = self.runtime.clock.now()
         told = Applied()
 
@@ -209,62 +218,20 @@ class Follower:
             nonlocal told
             told = Applied()
             reach("outcome.before_write")
-            self._write_found(connection, learnt, now, told)
-            gone = self._write_never_made(connection, learnt, now, told)
-            if learnt.ends:
-                applied = apply_ends(connection, learnt.ends, now=now, rulebook=self.rulebook)
-                told.notes += applied.notes
-            release_reserves(connection, gone, ACTOR, now)  # accounts are locked last
+            write_facts(connection, learnt, told, now=now, rulebook=self.rulebook)
             reach("outcome.before_commit")
 
-        if learnt.ends or learnt.answered or learnt.found or learnt.looked:
+        if learnt:
             self.runtime.database.transact(work)
             reach("outcome.after_commit")
         told.tell(self.reporter, now)
-
-    def _write_found(self, connection: Connection, learnt: _Learnt, now: datetime, told: Applied) -> None:
-        calls.note_answered(connection, learnt.answered)
-        if not learnt.found:
-            return
-        calls.mark_live(connection, [
-            {
-                "id": one.id, "provider_call_id": report.call_id, "placed_at": one.placed_at or one.claimed_at,
-                "next_poll_at": now + timedelta(seconds=1),
-            }
-            for one, report in learnt.found
-        ])
-        leads.set_call_status(connection, [one.lead_id for one, _ in learnt.found], CallStatus.CALLING, now)
-        for one, _ in learnt.found:
-            told.note("settled", attempt_id=one.id, how="found at the provider: it is a call")
-
-    def _write_never_made(
-        self, connection: Connection, learnt: _Learnt, now: datetime, told: Applied
-    ) -> list[int]:
-        """Returns the attempts that are now known to have been no calls."""
-        calls.count_look(connection, learnt.looked)
-        if not learnt.never_made:
-            return []
-        # Locked first: a webhook may have shown the call while we were asking.
-        attempts = calls.lock_attempts(connection, [one.id for one in learnt.never_made])
-        gone = [one for one in attempts.values() if one.state is AttemptState.UNKNOWN]
-        calls.mark_refused(connection, {one.id: "looked up by its ref: no such call was made" for one in gone})
-        rows = calls.read_calls(connection, {one.schedule_id for one in gone if one.schedule_id}, lock=True)
-        calls.give_back(
-            connection,
-            [
-                Move(row.id, now, "looked up: no call was made, attempt not spent", phone_position=row.phone_position)
-                for row in rows.values()
-                if row.status == "in_progress"
-            ],
-            now,
-        )
-        for one in gone:
-            told.note("settled", attempt_id=one.id, how="looked up: no call was made; the lead waits again")
-        return [one.id for one in gone]
+        self.breakers.judge(told.refusals, now)
 
 
 def _key(one: Attempt) -> CallKey:
-    return CallKey(one.attempt_ref, one.provider_call_id, one.phone, one.placed_at or one.claimed_at)
+    return CallKey(
+        one.attempt_ref, one.provider_call_id, one.phone, one.placed_at or one.claimed_at, one.answered_at
+    )
 
 
 def _horizon(one: Attempt, rules: Rules) -> datetime:

@@ -293,7 +293,7 @@ def hang_up_call(attempt_id: int, *, runtime: Runtime | None = None) -> str:
 
     def work(connection: Connection) -> None:
         _record(connection, "call_hung_up", now, lead_id=attempt.lead_id, attempt_id=attempt_id)
-        calls.poll_soon(connection, attempt_id, now)
+        calls.poll_soon(connection, [attempt_id], now)
 
     runtime.database.transact(work)
     if was_there:

@@ -9,11 +9,13 @@ given an attempt up is recorded and alarmed, and never makes a second open row.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,7 +34,7 @@ from scheduler.model import (
     PhoneStatus,
     ScheduleStatus,
 )
-from scheduler.providers.base import CallReport, Phase
+from scheduler.providers.base import CallReport, Phase, RefusalKind
 from scheduler.rules.billing import charge
 from scheduler.rules.caps import PastCall, next_release
 from scheduler.rules.eligibility import (
@@ -46,16 +48,28 @@ from scheduler.rules.eligibility import (
 )
 from scheduler.rules.hours import next_allowed, zone_info
 from scheduler.rules.policy import Policy
-from scheduler.rules.retry import Ended, Finish, NextStep, Reschedule, decide_next
+from scheduler.rules.retry import Ended, Finish, NextStep, Reschedule, after_refusal, better_informed, decide_next
+from scheduler.service.breakers import Answered
 from scheduler.service.history import History
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.store import accounts, calls, journal, leads
-from scheduler.store.calls import Ending
+from scheduler.store.calls import Ending, Move
 from scheduler.store.database import Connection
 
 ACTOR = "daemon"
 BY_HAND = "by_hand"
+FIRST_REST_LOOK = timedelta(seconds=15)
+"""When a call of which more will be said is asked about once more."""
+WAIT_AFTER: Mapping[RefusalKind, timedelta] = {
+    RefusalKind.NEVER_SENT: timedelta(seconds=10),
+    RefusalKind.REFUSED: timedelta(seconds=60),
+    RefusalKind.THROTTLED: timedelta(seconds=10),
+    RefusalKind.HOLD: timedelta(seconds=60),
+    RefusalKind.INVALID_NUMBER: timedelta(seconds=60),
+    RefusalKind.DO_NOT_CALL: timedelta(seconds=60),
+}
+"""How long a row waits whose call was not made, where the provider does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,8 @@ class Applied:
 
     changed: int = 0
     notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    refusals: list[Answered] = field(default_factory=list)
+    """What providers refused after they had accepted it: news for their breakers."""
 
     def note(self, what: str, **details: Any) -> None:
         self.notes.append((what, details))
@@ -86,17 +102,26 @@ class Applied:
 def apply_ends(
     connection: Connection, ends: Sequence[End], *, now: datetime, rulebook: RuleBook, actor: str = ACTOR
 ) -> Applied:
-    """Apply finished attempts, as a step of the caller's transaction. Those that ended before are left alone."""
+    """Apply finished attempts, as a step of the caller's transaction.
+
+    Those that ended before are left alone, save for what was not known then: an analysis, a price.
+    """
     applied = Applied()
     by_id = {}
     for end in ends:
         report = clean(end.report)
         by_id[end.attempt_id] = end if report is end.report else replace(end, report=report)
     endings = calls.lock_endings(connection, by_id)
-    open_ones = [one for one in endings if one.state in OPEN_STATES]
     late = _record_late_truths(connection, [one for one in endings if _may_be_late(one)], by_id, now, actor, applied)
+    over = [one for one in endings if one.state is AttemptState.ENDED and one.provider_call_id is not None]
+    amended = amend_ends(connection, over, by_id, now=now, rulebook=rulebook, actor=actor, applied=applied)
+    in_hand = [one for one in endings if one.state in OPEN_STATES]
+    refused = [one for one in in_hand if by_id[one.id].report.refusal is not None]
+    released = _refuse_ends(connection, refused, by_id, now, applied)
+    open_ones = [one for one in in_hand if by_id[one.id].report.refusal is None]
     if not open_ones:
-        _charge_late(connection, late, by_id, now, actor)
+        _charge_late(connection, [*late, *amended], by_id, now, actor)
+        release_reserves(connection, released, actor, now)
         return applied
     people = leads.read_leads(connection, {one.lead_id for one in open_ones}, lock=True, deciding=True)
     rules = rulebook.read_for(connection, {person.campaign_id for person in people.values()})
@@ -115,8 +140,52 @@ def apply_ends(
         work.add(ending, by_id[ending.id], lead, policy)
     rulebook.record(connection, rules, {lead.campaign_id for lead in people.values()}, now)
     work.write()
-    _charge_late(connection, late, by_id, now, actor)
+    awaited = [one.id for one in open_ones if not by_id[one.id].report.is_final]
+    calls.await_rest(connection, awaited, now + FIRST_REST_LOOK)
+    _charge_late(connection, [*late, *amended], by_id, now, actor)
+    release_reserves(connection, released, actor, now)
     return applied
+
+
+def _refuse_ends(
+    connection: Connection, refused: Sequence[Ending], by_id: Mapping[int, End], now: datetime, applied: Applied
+) -> list[int]:
+    """Calls that the provider accepted and then never made: their rows wait again, their attempts are not spent.
+
+    Returns the attempts whose reserve must be given back.
+    """
+    if not refused:
+        return []
+    answers = {one.id: by_id[one.id].report.refusal for one in refused}
+    earlier = calls.count_refusals(connection, [one.schedule_id for one in refused if one.schedule_id is not None])
+    calls.mark_refused(connection, {one: answer.reason for one, answer in answers.items() if answer is not None})
+    calls.note_refused(connection, [
+        {
+            "id": one.id, "provider_call_id": (report := by_id[one.id].report).call_id or None,
+            "provider_status": calls.cut(report.provider_status, 128), "details": dict(report.details) or None,
+        }
+        for one in refused
+    ])
+    moves = []
+    for one in refused:
+        answer = answers[one.id]
+        assert answer is not None, "asked before"
+        applied.changed += 1
+        applied.refusals.append(Answered(one.provider, answer))
+        applied.note("refused", who=f"lead {one.lead_id}", reason=answer.reason)
+        if one.schedule_id is not None and one.row_status is ScheduleStatus.IN_PROGRESS:
+            back = after_refusal(
+                answer.reason, answer.retry_after or WAIT_AFTER[answer.kind], now,
+                refusals=earlier.get(one.schedule_id, 0), jitter=random.random(),
+                counts=answer.kind is RefusalKind.REFUSED,
+            )
+            moves.append(Move(one.schedule_id, back.at, back.reason, hold=back.hold))
+    calls.give_back(connection, moves, now)
+    calls.clear_leases(connection, [
+        one.schedule_id for one in refused
+        if one.schedule_id is not None and one.row_status is ScheduleStatus.CANCELLED and one.lease_token
+    ], now)
+    return [one.id for one in refused]
 
 
 class _Batch:
@@ -142,8 +211,11 @@ class _Batch:
         self.happenings: list[Happening] = []
 
     def add(self, attempt: Ending, end: End, lead: Lead | None, policy: Policy) -> None:
-        report = end.report
+        report = in_zone_of(end.report, lead, policy)
+        end = end if report is end.report else replace(end, report=report)
         outcome = report.outcome or Outcome.FAILED
+        if outcome is Outcome.HANG_UP and report.appointment_at is not None:
+            outcome = Outcome.COMPLETED  # whoever books an appointment was reached, however short the call
         self.ended.append(end_columns(end, outcome, self.now))
         in_work = attempt.row_status is ScheduleStatus.IN_PROGRESS
         if attempt.schedule_id is not None and in_work:
@@ -223,6 +295,120 @@ class _Batch:
         # The last locks of the transaction, so that it never waits for anything while it holds them.
         accounts.settle(connection, self.settlements, self.actor, now)
         self.applied.changed += changed
+
+
+def in_zone_of(report: CallReport, lead: Lead | None, policy: Policy) -> CallReport:
+    """The report with an appointment that was written as a local time as an instant, in the lead's zone."""
+    at = report.appointment_at
+    if at is None or at.tzinfo is not None:
+        return report
+    zones: Sequence[str] = ()
+    if lead is not None:
+        with contextlib.suppress(InvalidValue):
+            zones = zones_of(lead, None, policy).zones
+    here = at.replace(tzinfo=zone_info(zones[0] if zones else "UTC", "time_zone"))
+    return replace(report, appointment_at=_storable(here.astimezone(UTC)))
+
+
+def amend_ends(
+    connection: Connection, over: Sequence[Ending], by_id: Mapping[int, End], *, now: datetime, rulebook: RuleBook,
+    actor: str, applied: Applied,
+) -> list[Ending]:
+    """Add what was learnt of calls after they had been recorded as over, and decide again where that matters.
+
+    Facts fill what is empty. An outcome gives way only to a better informed one (an answered call turns out
+    to have been a voicemail, a person to have asked for a callback or not to be called), and then what had
+    followed is undone if nothing happened since. Returns those that cost something after all.
+    """
+    told = [one for one in over if by_id[one.id].report.phase is Phase.ENDED]
+    if not told:
+        return []
+    people = leads.read_leads(connection, {one.lead_id for one in told}, lock=True)
+    rules = rulebook.read_for(connection, {person.campaign_id for person in people.values()})
+    costing = []
+    for ending in told:
+        lead = people.get(ending.lead_id)
+        policy = rules.policy(lead.campaign_id if lead else None)
+        report = in_zone_of(by_id[ending.id].report, lead, policy)
+        values = _news_of(ending, report)
+        if not values:
+            continue
+        calls.amend_ended(connection, ending.id, {**values, "details": dict(report.details) or None})
+        applied.changed += 1
+        if "cost" in values:
+            costing.append(ending)
+        if lead is not None and ("outcome" in values or "appointment_at" in values):
+            outcome = Outcome(values.get("outcome") or ending.outcome or Outcome.FAILED)
+            follows = _decide_again(connection, ending, outcome, report, lead, policy, now, actor)
+            journal.add_events(connection, [Happening(
+                kind="amended", actor=actor, lead_id=lead.id, campaign_id=lead.campaign_id, attempt_id=ending.id,
+                schedule_id=ending.schedule_id, reason=f"{ending.outcome} was {outcome}; {follows}",
+                rule_version=str(policy.fingerprint),
+            )], now)
+            applied.note("settled", attempt_id=ending.id, how=f"now known to be {outcome}; {follows}")
+    rulebook.record(connection, rules, {lead.campaign_id for lead in people.values()}, now)
+    return costing
+
+
+def _news_of(ending: Ending, report: CallReport) -> dict[str, Any]:
+    """What a report knows that the attempt does not."""
+    found: dict[str, Any] = {}
+    better = better_informed(ending.outcome, report.outcome)
+    if better is None and ending.outcome is Outcome.HANG_UP and report.appointment_at is not None:
+        better = Outcome.COMPLETED  # whoever books an appointment was reached, however short the call
+    if better is not None:
+        found |= {"outcome": better.value, "provider_status": calls.cut(report.provider_status, 128)}
+    if ending.cost is None and report.cost is not None:
+        found |= {"cost": report.cost, "cost_unit": report.cost_unit}
+    if ending.talk_seconds is None and report.talk_seconds is not None:
+        found["talk_seconds"] = report.talk_seconds
+    if ending.appointment_at is None and report.appointment_at is not None:
+        found["appointment_at"] = report.appointment_at
+    if ending.summary is None and report.summary is not None:
+        found["summary"] = report.summary
+    return found
+
+
+def _decide_again(
+    connection: Connection, ending: Ending, outcome: Outcome, report: CallReport, lead: Lead, policy: Policy,
+    now: datetime, actor: str,
+) -> str:
+    """What follows from the better informed outcome. Returns it as a sentence."""
+    if ending.schedule_id is not None:
+        calls.set_last_outcome(connection, ending.schedule_id, outcome, now)
+    if report.appointment_at is not None:
+        leads.set_appointment(connection, {lead.id: report.appointment_at})
+    if outcome is Outcome.DO_NOT_CALL:
+        leads.bar_number(connection, ending.phone, reason="asked not to be called",
+                         source=f"call to lead {lead.id}", now=now)
+    if calls.find_newest_attempt_id(connection, lead.id) != ending.id:
+        if outcome is not Outcome.DO_NOT_CALL:
+            return "the lead was called again since, so nothing else follows"
+    else:
+        leads.set_call_status(connection, [lead.id], CALL_STATUS_AFTER[outcome], now)
+    planned = calls.list_open_calls(connection, [lead.id], lock=True)
+    if any(one.status is ScheduleStatus.IN_PROGRESS for one in planned):
+        return "the lead is being called again at this moment, so nothing else follows"
+    is_ours = lead.status is LeadStatus.CLOSED and lead.closed_reason in CLOSED_BY_OUTCOME
+    if lead.status is LeadStatus.CLOSED and not is_ours:
+        return f"the lead was closed already ({lead.closed_reason or 'by hand'})"
+    if lead.status is LeadStatus.OPEN and not planned and ending.row_status is not ScheduleStatus.COMPLETED:
+        return "its plan was cancelled meanwhile, so nothing follows"
+    calls.cancel_rows(connection, {one.id: f"its last call turned out to be {outcome}" for one in planned}, now)
+    if is_ours:
+        leads.reopen_closed(connection, lead.id, now)
+        lead = replace(lead, status=LeadStatus.OPEN, closed_reason=None, closed_at=None)
+    position = ending.phone_position or _position_of(lead, ending.phone)
+    step = next_step(
+        Ended(
+            outcome=outcome, attempt_number=ending.attempt_number, phone_position=position,
+            has_appointment=report.appointment_at is not None, callback_at=report.callback_at,
+            callback_zone=report.callback_zone,
+        ),
+        lead, policy, now, read_barred_of(connection, lead, now),
+        History.read(connection, now, [lead], {lead.campaign_id: policy}).of(lead, policy),
+    )
+    return carry_out(connection, lead, step, now, policy, actor)
 
 
 def release_reserves(connection: Connection, attempt_ids: Collection[int], actor: str, now: datetime) -> None:
@@ -320,6 +506,8 @@ def end_columns(end: End, outcome: Outcome, now: datetime) -> dict[str, Any]:
     }
 
 
+CLOSED_BY_OUTCOME = ("completed", "appointment", "max_attempts")
+"""Why a lead is closed by what its last call was, as far as a better informed outcome may change that."""
 EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
 """What a TIMESTAMP column holds."""
 
@@ -342,7 +530,7 @@ def clean(report: CallReport) -> CallReport:
         call_id=report.call_id if len(report.call_id) <= CALL_ID_LENGTH else "",
         answered_at=_storable(report.answered_at),
         ended_at=_storable(report.ended_at),
-        appointment_at=_storable(report.appointment_at),
+        appointment_at=_storable(report.appointment_at, may_be_local=True),
         callback_at=wish if wish is not None and EARLIEST.year < wish.year < LATEST.year else None,
         talk_seconds=max(0, min(report.talk_seconds, 10**9)) if report.talk_seconds is not None else None,
         cost=cost,
@@ -355,8 +543,10 @@ def clean(report: CallReport) -> CallReport:
 CALL_ID_LENGTH = 128
 
 
-def _storable(at: datetime | None) -> datetime | None:
-    return at if at is not None and at.tzinfo is not None and EARLIEST < at < LATEST else None
+def _storable(at: datetime | None, *, may_be_local: bool = False) -> datetime | None:
+    if at is None or (at.tzinfo is None and not may_be_local):
+        return None
+    return at if EARLIEST < (at if at.tzinfo else at.replace(tzinfo=UTC)) < LATEST else None
 
 
 def _plain_json(details: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -450,12 +640,18 @@ def _record_late_truths(
 def _charge_late(
     connection: Connection, late: Sequence[Ending], by_id: Mapping[int, End], now: datetime, actor: str
 ) -> None:
-    """Charge calls that were believed not to have been made. Takes the last locks."""
+    """Charge calls that were believed not to have been made, or whose price came late. Takes the last locks."""
     payers = accounts.read_accounts(connection, {one.account_id for one in late if one.account_id is not None})
     for one in late:
         payer, report = payers.get(one.account_id or 0), by_id[one.id].report
-        if payer is not None and (cost := charge(payer, report.talk_seconds, report.cost)) > 0:
-            accounts.correct(connection, payer.id, one.id, cost, "a call after all", actor, now)
+        if payer is None or one.reserved is None:
+            continue
+        was_call = one.state is AttemptState.ENDED and one.provider_call_id is not None
+        before = charge(payer, one.talk_seconds, one.cost) if was_call else Decimal(0)
+        talk = report.talk_seconds if report.talk_seconds is not None else one.talk_seconds
+        if (more := charge(payer, talk, report.cost) - before) > 0:
+            why = "its price came later" if was_call else "a call after all"
+            accounts.correct(connection, payer.id, one.id, more, why, actor, now)
 
 
 # --- calls recorded by people -------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from scheduler.clock import Clock, SystemClock
 from scheduler.config import Settings, read_settings
@@ -41,6 +42,11 @@ class Providers:
             self._problems[name] = str(error)
             return None
 
+    def opened(self) -> list[tuple[str, Provider]]:
+        """Those that somebody has asked for so far, by name."""
+        with self._lock:
+            return sorted(self._open.items())
+
     def problem(self, name: str) -> str:
         return self._problems.get(name, f"provider {name!r} is not available here")
 
@@ -56,6 +62,10 @@ class Runtime:
     clock: Clock
     providers: Providers
     default_provider: str = field(default="simulator")
+
+    def clock_of_host(self) -> datetime:
+        """The time of this host, for words about a database that cannot be asked."""
+        return SystemClock().now()
 
     def close(self) -> None:
         self.providers.close()

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -45,6 +45,7 @@ from scheduler.model import (
     ScheduleStatus,
 )
 from scheduler.rules.lifecycle import states_before, statuses_before
+from scheduler.rules.pacing import FIRST_REST, Breaker
 from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, insert_rows, raw
 from scheduler.store.tables import (
     call_attempts,
@@ -72,6 +73,7 @@ SCHEDULE_COLUMNS = (
 ATTEMPT_COLUMNS = (
     A.id, A.attempt_ref, A.schedule_id, A.lead_id, A.campaign_id, A.attempt_number, A.telefono, A.provider,
     word(A.state), A.provider_call_id, word(A.outcome), A.claimed_at, A.placed_at, A.lookups,
+    A.answered_at,
 )
 CAMPAIGN_COLUMNS = (
     C.id, C.code, C.name, C.status, C.priority, C.provider, type_coerce(C.call_settings, Text).label("settings"),
@@ -256,15 +258,49 @@ def _last_claim(of: Any) -> Select[tuple[datetime]]:
     return select(A.claimed_at).where(of, A.claimed_at.is_not(None)).order_by(A.claimed_at.desc()).limit(1)
 
 
-def read_pace(connection: Connection, provider: str) -> datetime | None:
-    """When the next call to this provider may begin; takes follow one another, so this is read and set by one."""
-    return connection.execute(select(N.next_at).where(N.provider == provider)).scalar()
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a provider may be asked for, as all daemons know it: when its next call may begin, and its breaker."""
+
+    next_at: datetime | None = None
+    breaker: Breaker = field(default_factory=Breaker)
+    reason: str | None = None
+
+
+def read_paces(connection: Connection, *, lock: Collection[str] = ()) -> dict[str, Pace]:
+    """By provider. Takes follow one another, so `next_at` is read and set by one; breakers are locked by name."""
+    query = select(
+        N.provider, N.next_at, N.faults, N.rest_seconds, N.open_until, N.pace, N.rate, N.throttled_at, N.reason
+    )
+    if lock:
+        query = query.where(N.provider.in_(lock)).order_by(N.provider).with_for_update()
+    return {
+        row.provider: Pace(row.next_at, Breaker(
+            faults=row.faults, rest=FIRST_REST if row.rest_seconds is None else timedelta(seconds=row.rest_seconds),
+            open_until=row.open_until, pace=row.pace, rate=row.rate, throttled_at=row.throttled_at,
+        ), row.reason)
+        for row in connection.execute(query)
+    }
 
 
 def write_pace(connection: Connection, provider: str, next_at: datetime) -> None:
+    """When the next call to this provider may begin."""
     changed = connection.execute(update(provider_pace).where(N.provider == provider).values(next_at=next_at))
     if changed.rowcount == 0:
         connection.execute(insert(provider_pace).values(provider=provider, next_at=next_at))
+
+
+def write_breaker(
+    connection: Connection, provider: str, breaker: Breaker, reason: str | None, now: datetime
+) -> None:
+    values = {
+        "faults": breaker.faults, "rest_seconds": breaker.rest.total_seconds(), "open_until": breaker.open_until,
+        "pace": breaker.pace, "rate": breaker.rate, "throttled_at": breaker.throttled_at, "reason": cut(reason),
+        "changed_at": now,
+    }
+    changed = connection.execute(update(provider_pace).where(N.provider == provider).values(**values))
+    if changed.rowcount == 0:
+        connection.execute(insert(provider_pace).values(provider=provider, next_at=now, **values))
 
 
 def lock_campaigns(connection: Connection, ids: Collection[int]) -> dict[int, Campaign]:
@@ -784,6 +820,11 @@ class Ending:
     account_id: int | None
     reserved: Decimal | None
     campaign_id: int | None
+    outcome: Outcome | None = None
+    cost: Decimal | None = None
+    talk_seconds: int | None = None
+    appointment_at: datetime | None = None
+    summary: str | None = None
 
 
 def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
@@ -792,7 +833,8 @@ def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
         select(
             A.id, word(A.state), A.schedule_id, A.lead_id, A.attempt_number, A.telefono, A.provider,
             A.provider_call_id, word(S.status), S.phone_position, S.lease_token, A.account_id, A.reserved,
-            A.campaign_id,
+            A.campaign_id, word(A.outcome), A.cost, A.talk_seconds, A.appointment_at,
+            func.substr(A.summary, 1, 1),
         )
         .outerjoin(call_schedule, S.id == A.schedule_id)
         .with_hint(call_attempts, BY_ID, "mysql")
@@ -804,10 +846,11 @@ def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
         Ending(
             attempt_id, AttemptState(state), schedule_id, lead_id, number, phone, provider, call_id,
             ScheduleStatus(status) if status else None, position, token, account_id, reserved, campaign_id,
+            Outcome(outcome) if outcome else None, cost, talk, appointment_at, summary,
         )
         for (
             attempt_id, state, schedule_id, lead_id, number, phone, provider, call_id, status, position, token,
-            account_id, reserved, campaign_id,
+            account_id, reserved, campaign_id, outcome, cost, talk, appointment_at, summary,
         ) in rows
     ]
 
@@ -882,6 +925,64 @@ def mark_refused(connection: Connection, errors: Mapping[int, str]) -> int:
     )
 
 
+def note_refused(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    """What the provider said of calls that it never made: `id`, `provider_call_id`, `provider_status`, `details`."""
+    described = [{"id": row["id"], "details": row["details"]} for row in rows if row.get("details") is not None]
+    change_rows(connection, call_attempts, described, per_row=("details",), guard="state = 'refused'")
+    return change_rows(
+        connection, call_attempts,
+        [{name: row[name] for name in ("id", "provider_call_id", "provider_status")} for row in rows],
+        per_row=("provider_call_id", "provider_status"), guard="state = 'refused'", keep=True,
+    )
+
+
+AMENDED = (
+    "outcome", "talk_seconds", "cost", "cost_unit", "summary", "appointment_at", "answered_at", "provider_status",
+)
+
+
+def amend_ended(connection: Connection, attempt_id: int, values: Mapping[str, Any]) -> int:
+    """More, or better, of what is known of a call that is over."""
+    described = values.get("details")
+    if described is not None:
+        change_rows(
+            connection, call_attempts, [{"id": attempt_id, "details": described}], per_row=("details",),
+            guard="state = 'ended'",
+        )
+    return change_rows(
+        connection, call_attempts, [{"id": attempt_id}],
+        same={name: values[name] for name in AMENDED if values.get(name) is not None}, guard="state = 'ended'",
+    )
+
+
+def look_again(connection: Connection, looks: Mapping[int, datetime | None]) -> int:
+    """When calls that are over are asked about once more, because more will be said of them; None: never."""
+    return change_rows(
+        connection, call_attempts, [{"id": one, "next_poll_at": at} for one, at in looks.items()],
+        per_row=("next_poll_at",), guard="state = 'ended'",
+    )
+
+
+def await_rest(connection: Connection, ids: Sequence[int], at: datetime) -> int:
+    """Calls that are over and of which more will be said: they are asked about once more at that time."""
+    return change_rows(
+        connection, call_attempts, [{"id": one} for one in ids], same={"next_poll_at": at, "lookups": 0},
+        guard="state = 'ended'",
+    )
+
+
+def set_last_outcome(connection: Connection, schedule_id: int, outcome: Outcome, now: datetime) -> int:
+    """A row that is done turned out otherwise."""
+    return change_rows(
+        connection, call_schedule, [{"id": schedule_id}],
+        same={"last_outcome": outcome.value, "updated_at": now}, guard="status = 'completed'",
+    )
+
+
+def find_newest_attempt_id(connection: Connection, lead_id: int) -> int | None:
+    return connection.execute(select(func.max(A.id)).where(A.lead_id == lead_id)).scalar()
+
+
 END_COLUMNS = (
     "outcome", "provider_call_id", "provider_status", "placed_at", "answered_at", "ended_at", "talk_seconds", "cost",
     "cost_unit", "summary", "appointment_at", "error",
@@ -921,13 +1022,17 @@ def insert_ended_attempt(connection: Connection, values: Mapping[str, Any]) -> i
     return insert_row(connection, call_attempts, values)
 
 
+FOLLOWED = (AttemptState.LIVE, AttemptState.UNKNOWN, AttemptState.ENDED)
+
+
 def take_polls(connection: Connection, now: datetime, again_at: datetime, limit: int) -> list[Attempt]:
-    """Live and unknown attempts whose look is due; the next look is set first, so that no other daemon
-    asks at the same time and one that cannot be answered does not come straight back.
+    """Live and unknown attempts whose look is due, and those that are over and of which more will be said; the
+    next look is set first, so that no other daemon asks at the same time and one that cannot be answered does
+    not come straight back.
     """
     rows = connection.execute(
         select(*ATTEMPT_COLUMNS)
-        .where(A.state.in_((AttemptState.LIVE, AttemptState.UNKNOWN)), A.next_poll_at <= now)
+        .where(A.state.in_(FOLLOWED), A.next_poll_at <= now)
         .order_by(A.state, A.next_poll_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -935,14 +1040,14 @@ def take_polls(connection: Connection, now: datetime, again_at: datetime, limit:
     found = [_attempt(row) for row in rows]
     change_rows(
         connection, call_attempts, [{"id": one.id} for one in found],
-        same={"next_poll_at": again_at}, guard="state IN ('live', 'unknown')",
+        same={"next_poll_at": again_at}, guard=f"state IN {in_states(FOLLOWED)}",
     )
     return found
 
 
 def is_poll_due(connection: Connection, now: datetime) -> bool:
     return connection.execute(
-        select(A.id).where(A.state.in_((AttemptState.LIVE, AttemptState.UNKNOWN)), A.next_poll_at <= now).limit(1)
+        select(A.id).where(A.state.in_(FOLLOWED), A.next_poll_at <= now).limit(1)
     ).first() is not None
 
 
@@ -950,13 +1055,36 @@ def count_look(connection: Connection, ids: Sequence[int]) -> int:
     """One more look at the provider found nothing."""
     return change_rows(
         connection, call_attempts, [{"id": one} for one in ids],
-        same={"lookups": Raw("lookups + 1")}, guard="state = 'unknown'",
+        same={"lookups": Raw("lookups + 1")}, guard="state IN ('unknown', 'ended')",
     )
 
 
-def poll_soon(connection: Connection, attempt_id: int, now: datetime) -> int:
+def note_doubts(connection: Connection, doubts: Mapping[int, str]) -> int:
+    """Why unknown attempts could not be settled so far: what people read who must decide."""
     return change_rows(
-        connection, call_attempts, [{"id": attempt_id}], same={"next_poll_at": now},
+        connection, call_attempts, [{"id": one, "error": cut(why)} for one, why in doubts.items()],
+        per_row=("error",), guard="state = 'unknown'",
+    )
+
+
+def find_followed(
+    connection: Connection, provider: str, refs: Collection[str], call_ids: Collection[str]
+) -> list[Attempt]:
+    """Attempts at this provider by our reference or by its call id."""
+    found: dict[int, Attempt] = {}
+    for column, keys in ((A.attempt_ref, refs), (A.provider_call_id, call_ids)):
+        if keys:
+            rows = connection.execute(
+                select(*ATTEMPT_COLUMNS).where(A.provider == provider, column.in_(sorted(keys)))
+            )
+            found |= {row[0]: _attempt(row) for row in rows}
+    return list(found.values())
+
+
+def poll_soon(connection: Connection, ids: Sequence[int], now: datetime) -> int:
+    """Ask about these calls at the next look."""
+    return change_rows(
+        connection, call_attempts, [{"id": one} for one in ids], same={"next_poll_at": now},
         guard="state IN ('live', 'unknown')",
     )
 
@@ -1100,11 +1228,11 @@ def _due_call(row: Any) -> ScheduledCall:
 def _attempt(row: Any) -> Attempt:
     (
         attempt_id, ref, schedule_id, lead_id, campaign_id, number, phone, provider, state, call_id, outcome,
-        claimed_at, placed_at, lookups,
+        claimed_at, placed_at, lookups, answered_at,
     ) = row
     return Attempt(
         attempt_id, ref, schedule_id, lead_id, campaign_id, number, phone, provider, AttemptState(state), call_id,
-        Outcome(outcome) if outcome else None, claimed_at, placed_at, lookups,
+        Outcome(outcome) if outcome else None, claimed_at, placed_at, lookups, answered_at=answered_at,
     )
 
 

@@ -26,6 +26,13 @@ def read_campaigns(connection: Connection, ids: Collection[int]) -> dict[int, Ca
     return {row.id: to_campaign(row) for row in rows}
 
 
+def list_providers(connection: Connection) -> set[str]:
+    """The providers that active campaigns name."""
+    return set(connection.execute(
+        select(C.provider).where(C.status == CampaignStatus.ACTIVE, C.provider.is_not(None)).distinct()
+    ).scalars())
+
+
 def lock_campaign(connection: Connection, key: str | int) -> Campaign | None:
     """By code or id, locked: a take that is under way is waited for, and none follows until this is committed."""
     found = find_campaign(connection, key)

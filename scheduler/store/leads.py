@@ -94,6 +94,15 @@ def close_leads(connection: Connection, reasons: Mapping[int, str], now: datetim
     )
 
 
+def reopen_closed(connection: Connection, lead_id: int, now: datetime) -> int:
+    """A lead that its last call had closed is open again, because that call turned out otherwise."""
+    return change_rows(
+        connection, leads, [{"id": lead_id}],
+        same={"lead_status": LeadStatus.OPEN.value, "closed_reason": None, "closed_at": None, "updated_at": now},
+        guard=f"lead_status = '{LeadStatus.CLOSED.value}'",
+    )
+
+
 def set_appointment(connection: Connection, appointments: Mapping[int, datetime]) -> int:
     return change_rows(
         connection, leads, [{"id": one, "appointment_at": at} for one, at in appointments.items()],

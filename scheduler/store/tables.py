@@ -23,6 +23,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Dialect,
+    Double,
     Enum,
     Index,
     Integer,
@@ -465,8 +466,11 @@ provider_events = Table(
     Column("payload", JSON(none_as_null=True)),
     _created("received_at"),
     _instant("processed_at"),
+    Column("tries", SmallInteger, nullable=False, server_default=text("0")),
+    _instant("next_try_at"),
+    Column("result", String(255)),
     UniqueConstraint("provider", "event_key"),
-    Index("ix_provider_events_unprocessed", "processed_at", "id"),
+    Index("ix_provider_events_waiting", "processed_at", "next_try_at", "id"),
 )
 
 daemons = Table(
@@ -493,6 +497,14 @@ provider_pace = Table(
     metadata,
     Column("provider", String(32), primary_key=True),
     Column("next_at", UTCDateTime, nullable=False, server_default=PresentInstant()),
+    Column("faults", Integer, nullable=False, server_default=text("0")),
+    Column("rest_seconds", Double),
+    _instant("open_until"),
+    Column("pace", Integer),
+    Column("rate", Double),
+    _instant("throttled_at"),
+    Column("reason", String(255)),
+    _instant("changed_at"),
 )
 
 rule_versions = Table(

@@ -9,7 +9,8 @@ from scheduler.rules.lifecycle import ATTEMPT_MOVES, SCHEDULE_MOVES, states_befo
 
 LEGAL_ATTEMPTS = {
     ("placing", "live"), ("placing", "refused"), ("placing", "unknown"), ("placing", "ended"), ("unknown", "live"),
-    ("unknown", "ended"), ("unknown", "refused"), ("live", "ended"), ("refused", "ended"),
+    ("unknown", "ended"), ("unknown", "refused"), ("live", "ended"), ("live", "refused"),
+    ("refused", "ended"),
 }  # fmt: skip
 LEGAL_CALLS = {
     ("pending", "pending"), ("pending", "in_progress"), ("pending", "cancelled"), ("in_progress", "completed"),
@@ -31,7 +32,7 @@ def test_a_scheduled_call_moves_as_drawn_and_not_otherwise(before, after):
     "state, before",
     [
         ("placing", set()), ("live", {"placing", "unknown"}), ("unknown", {"placing"}),
-        ("refused", {"placing", "unknown"}), ("ended", {"placing", "unknown", "live"}),
+        ("refused", {"placing", "unknown", "live"}), ("ended", {"placing", "unknown", "live"}),
     ],
 )  # fmt: skip
 def test_updates_leave_the_states_of_the_table_and_late_truth_has_its_own(state, before):

@@ -320,7 +320,9 @@ def test_a_call_found_at_last_is_a_call_however_often_it_was_not(runtime, databa
 
 def test_at_a_provider_that_cannot_find_a_call_it_counts_as_failed_when_it_must_be_over(runtime, database, clock):
     station = Station(runtime, ScriptedProvider(finds_by_ref=False))
-    lead_id = unanswered(station, chilean())
+    number = chilean()
+    lead_id = unanswered(station, number)
+    station.provider.forgets(number)
 
     clock.advance(LONGEST - SECOND)
     station.follow()
@@ -328,12 +330,34 @@ def test_at_a_provider_that_cannot_find_a_call_it_counts_as_failed_when_it_must_
     clock.advance(20 * SECOND)
     station.follow()
 
-    assert (before, station.provider.lookups) == ("unknown", [])
+    assert before == "unknown"
     one = attempt_of(database, lead_id)
     assert (one.state, one.outcome) == ("ended", "failed")
     assert call_of(database, lead_id).attempt_number == 2
     assert lead_of(database, lead_id).call_attempts_count == 1
     assert broken_promises(database) == {}
+
+
+def test_a_provider_whose_not_found_proves_nothing_may_still_find_a_call(runtime, database, clock):
+    station = Station(runtime, ScriptedProvider(finds_by_ref=False))
+    lead_id = unanswered(station, chilean())
+
+    clock.advance(MINUTE)
+    station.follow()
+
+    assert attempt_of(database, lead_id).state == "live"
+
+
+def test_why_a_lookup_failed_can_be_read_from_the_attempt(runtime, database, clock):
+    station = Station(runtime)
+    lead_id = unanswered(station, chilean())
+    station.provider.trouble = ProviderError("two calls could be the one: people must decide", permanent=True)
+
+    clock.advance(MINUTE)
+    station.follow()
+
+    one = attempt_of(database, lead_id)
+    assert (one.state, one.error) == ("unknown", "two calls could be the one: people must decide")
 
 
 def test_a_row_cancelled_while_its_call_was_unknown_stays_cancelled(runtime, database, clock):

@@ -274,7 +274,7 @@ def test_a_row_given_back_is_as_it_was_but_for_its_time_and_reason(database):
     [
         ("placing", 1, 1, 1, 1),
         ("unknown", 1, 0, 1, 1),
-        ("live", 0, 0, 0, 1),
+        ("live", 0, 0, 1, 1),
         ("ended", 0, 0, 0, 0),
         ("refused", 0, 0, 0, 0),
     ],

@@ -1,0 +1,138 @@
+"""Spare a provider in trouble: what its answers say of it, shared by every daemon.
+
+A breaker is a row of `provider_pace`, so that one daemon's bad news is every daemon's, and one probe is one
+probe. What must stay true: an answer of a healthy provider writes nothing (the hot path), and a change is
+made on the state as it is in the table, under its lock, never on what this process remembers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from scheduler.clock import boottime
+from scheduler.errors import Contended, DatabaseUnavailable
+from scheduler.events import Reporter
+from scheduler.model import Happening
+from scheduler.providers.base import Accepted, DialAnswer, RefusalKind, Refused, Unanswered, Vitals
+from scheduler.rules.pacing import Breaker
+from scheduler.service.runtime import Runtime
+from scheduler.store import calls, journal
+from scheduler.store.database import Connection
+
+MEASURED_OVER = 5.0
+"""Seconds over which the calls a second that a provider had of us are counted."""
+UNWELL_FOR = timedelta(seconds=60)
+"""How long an account that cannot dial is left alone after each look at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer of a provider to a start request, or a refusal that it gave later."""
+
+    provider: str
+    answer: DialAnswer
+
+
+class Breakers:
+    """The breakers as this process last saw them, and what its own dials say of them."""
+
+    def __init__(self, runtime: Runtime, *, owner: str, reporter: Reporter) -> None:
+        self.runtime, self.owner, self.reporter = runtime, owner, reporter
+        self._seen: Mapping[str, Breaker] = {}
+        self._sent: dict[str, deque[float]] = {}
+        self._lock = threading.Lock()
+
+    def note_seen(self, paces: Mapping[str, calls.Pace]) -> None:
+        """What a take has read."""
+        self._seen = {name: pace.breaker for name, pace in paces.items()}
+
+    def note_sent(self, provider: str) -> None:
+        """A start request is leaving."""
+        with self._lock:
+            sent = self._sent.setdefault(provider, deque(maxlen=2000))
+            sent.append(boottime())
+
+    def rate_of(self, provider: str) -> float:
+        """How many start requests a second left this process for it of late."""
+        since = boottime() - MEASURED_OVER
+        with self._lock:
+            return max(1, sum(at > since for at in self._sent.get(provider, ()))) / MEASURED_OVER
+
+    def judge(self, answers: Sequence[Answered], now: datetime) -> None:
+        """Write down what these answers change."""
+        telling = [one for one in answers if self._changes(one, now)]
+        if not telling:
+            return
+        with contextlib.suppress(DatabaseUnavailable, Contended):  # the next answers say the same
+            self._change({one.provider for one in telling}, telling, now)
+
+    def judge_vitals(self, provider: str, vitals: Vitals, now: datetime) -> None:
+        """An account that cannot dial (no credit, suspended) is left alone until it can."""
+        if vitals.problem is None:
+            return
+        answer = Refused(RefusalKind.HOLD, vitals.problem, UNWELL_FOR)
+        with contextlib.suppress(DatabaseUnavailable, Contended):
+            self._change({provider}, [Answered(provider, answer)], now)
+
+    def _changes(self, one: Answered, now: datetime) -> bool:
+        before = self._seen.get(one.provider, Breaker())
+        return self._after(before, one, now) != before
+
+    def _after(self, before: Breaker, one: Answered, now: datetime) -> Breaker:
+        match one.answer:
+            case Refused(kind=RefusalKind.NEVER_SENT, retry_after=rest):
+                # A wait of zero marks our own reasons, which say nothing about the provider.
+                return before if rest == timedelta(0) else before.failed(now)
+            case Refused(kind=RefusalKind.THROTTLED, retry_after=rest):
+                return before.throttled(now, rate=self.rate_of(one.provider), wait=rest)
+            case Refused(kind=RefusalKind.HOLD, retry_after=rest):
+                return before.failed(now, at_once=True, rest=rest)
+            case Unanswered():
+                return before.failed(now)
+            case Accepted() | Refused():
+                return before.succeeded()
+
+    def _change(self, names: set[str], answers: Sequence[Answered], now: datetime) -> None:
+        happenings: list[Happening] = []
+        seen = dict(self._seen)
+
+        def work(connection: Connection) -> None:
+            happenings.clear()
+            paces = calls.read_paces(connection, lock=names)
+            for name in sorted(names):
+                known = paces.get(name, calls.Pace())
+                breaker, reason = known.breaker, known.reason
+                for one in answers:
+                    if one.provider == name:
+                        changed = self._after(breaker, one, now)
+                        reason = getattr(one.answer, "reason", None) or reason
+                        happenings.extend(self._news(name, breaker, changed, reason or "", now))
+                        breaker = changed
+                if breaker != known.breaker:
+                    calls.write_breaker(connection, name, breaker, reason, now)
+                seen[name] = breaker
+            journal.add_events(connection, happenings, now)  # `ringback alerts` runs in another process
+
+        self.runtime.database.transact(work)
+        self._seen = seen
+        for one in happenings:
+            is_open = one.kind == "breaker_open"
+            self.reporter.breaker(now, provider=one.details["provider"], is_open=is_open, reason=one.reason or "")
+
+    def _news(self, name: str, before: Breaker, after: Breaker, why: str, now: datetime) -> list[Happening]:
+        if after.is_open(now) and not before.is_open(now):
+            until = after.open_until or now
+            asked = "then asked once" if after.pace == 1 else "then asked more slowly"
+            reason = f"left alone for {(until - now).total_seconds():g} s, {asked}: {why}"
+            return [self._of("breaker_open", name, reason, until=until.isoformat())]
+        if before.pace is not None and after.pace is None:
+            return [self._of("breaker_closed", name, "answers again; full pace")]
+        return []
+
+    def _of(self, kind: str, provider: str, reason: str, **details: str) -> Happening:
+        return Happening(kind=kind, actor=self.owner, reason=reason, details={"provider": provider, **details})

@@ -1,0 +1,1 @@
+"""What is served over HTTP: the webhooks of providers (FastAPI; extra `web`)."""
