@@ -30,11 +30,14 @@ from scheduler.providers.base import (
     DialAnswer,
     DialRequest,
     Phase,
+    ProviderEvent,
     Quiet,
     RefusalKind,
     Refused,
+    Vitals,
 )
 from scheduler.service import dispatch, follow, upkeep
+from scheduler.service.inbox import Inbox
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Providers, Runtime
 from scheduler.store import reports, tables
@@ -192,6 +195,9 @@ class ScriptedProvider(Quiet):
         self.trouble: ProviderError | None = None
         """Raised by every question while set."""
         self.cannot_hang_up: set[str] = set()
+        self.vitals: Vitals | None = None
+        self.told: dict[str, CallReport | None] = {}
+        """What events say, by their keys."""
         self._answers: dict[str | None, list[DialAnswer | Callable[[DialRequest], DialAnswer]]] = {}
         self._known: dict[str, CallReport] = {}
         self._forgotten: set[str] = set()
@@ -246,6 +252,14 @@ class ScriptedProvider(Quiet):
         self.hung_up.append(call_id)
         return True
 
+    def read_event(self, event: ProviderEvent) -> CallReport | None:
+        return self.told[event.key]
+
+    def read_vitals(self) -> Vitals | None:
+        if self.trouble:
+            raise self.trouble
+        return self.vitals
+
     def close(self) -> None:
         """Nothing to give back."""
 
@@ -294,6 +308,7 @@ class Station:
         self.dispatcher = dispatch.Dispatcher(self.runtime, owner=owner, places=places, **parts)
         self.follower = follow.Follower(self.runtime, **parts)
         self.keeper = upkeep.Upkeep(self.runtime, owner=owner, **parts)
+        self.inbox = Inbox(self.runtime, **parts)
 
     def dispatch(self) -> dispatch.Report:
         """One tick of dispatch, and every dial of it answered and written."""
@@ -311,6 +326,17 @@ class Station:
 
     def upkeep(self) -> upkeep.Report:
         return self.keeper.run_once()
+
+    def hears(
+        self, key: str, report: CallReport | None, *, ref: str | None = None, call_id: str | None = None
+    ) -> int:
+        """The provider posts an event, which is stored; `turn_inbox` applies it. Returns 1 if it was new."""
+        self.provider.told.setdefault(key, report)
+        event = ProviderEvent(key, "told", {"key": key}, attempt_ref=ref, call_id=call_id)
+        return self.inbox.keep(self.provider.name, [event])
+
+    def turn_inbox(self) -> Any:
+        return self.inbox.run_once()
 
     def said(self, kind: str) -> list[str]:
         """What people were told of this kind."""

@@ -134,8 +134,12 @@ class Breaker:
             return 0
         return None if self.pace is None else max(0, self.pace - in_flight)
 
-    def succeeded(self) -> Breaker:
-        """The provider answered sensibly (a refusal of one number is sensible)."""
+    def succeeded(self, now: datetime) -> Breaker:
+        """The provider answered sensibly (a refusal of one number is sensible). While it is left alone that is
+        the answer to a call placed before, which says nothing new.
+        """
+        if self.is_open(now):
+            return self
         if self.pace is None:
             return self if self.faults == 0 else replace(self, faults=0)
         pace = self.pace * 2

@@ -95,7 +95,7 @@ class Breakers:
             case Unanswered():
                 return before.failed(now)
             case Accepted() | Refused():
-                return before.succeeded()
+                return before.succeeded(now)
 
     def _change(self, names: set[str], answers: Sequence[Answered], now: datetime) -> None:
         happenings: list[Happening] = []

@@ -49,7 +49,6 @@ from scheduler.providers.base import (
     RefusalKind,
     Refused,
     Unanswered,
-    Vitals,
 )
 from scheduler.rules.billing import affordable, expected_cost
 from scheduler.rules.eligibility import (
@@ -164,8 +163,8 @@ class Dispatcher:
         self.rulebook = rulebook or RuleBook()
         self.reporter = reporter or Reporter()
         self.breakers = Breakers(runtime, owner=owner, reporter=self.reporter)
-        self.vitals: dict[str, tuple[Vitals, float]] = {}
-        """How accounts stood, and when that was read, on the clock of `boottime()`: see `watch_vitals`."""
+        self._vendor_limits: dict[str, tuple[int, float]] = {}
+        """Calls at once that a vendor lets us have, and when it said so, on the clock of `boottime()`."""
         self._places = places or runtime.settings.dialing_places
         self._largest_take = largest_take
         self._pool = ThreadPoolExecutor(max_workers=self._places, thread_name_prefix="dial")
@@ -176,6 +175,8 @@ class Dispatcher:
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._budget = timedelta(seconds=runtime.settings.dial_budget)
+        self.take_lasts = timedelta(0)
+        """How long it lately took from the time of a take to its first dial; falls slowly, rises at once."""
 
     # --- one tick --------------------------------------------------------------------------------
 
@@ -218,25 +219,27 @@ class Dispatcher:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def vendor_limit(self, provider: str, ours: int) -> int | None:
+    def vendor_limit(self, provider: str) -> int | None:
         """How many calls the vendor itself lets us have at once, less those that it has of others."""
-        vitals, read_at = self.vitals.get(provider, (Vitals(), 0.0))
-        if vitals.most_calls is None or boottime() - read_at > VITALS_LAST:
-            return None
-        return max(0, vitals.most_calls - max(0, (vitals.in_use or 0) - ours))
+        most, said_at = self._vendor_limits.get(provider, (0, -VITALS_LAST))
+        return most if boottime() - said_at < VITALS_LAST else None
 
     def watch_vitals(self) -> None:
         """Ask every provider in use how its account stands. What cannot be learnt changes nothing."""
         now = self.runtime.clock.now()
+        ours = self.runtime.database.read(calls.count_in_flight).by_provider  # before the vendor counts them too
         for name, provider in self.runtime.providers.opened():
             try:
                 vitals = provider.read_vitals()
             except ProviderError as error:
                 self.reporter.tick_failed(now, f"asking {name} how its account stands", error)
                 continue
-            if vitals is not None:
-                self.vitals[name] = (vitals, boottime())
-                self.breakers.judge_vitals(name, vitals, now)
+            if vitals is None:
+                continue
+            self.breakers.judge_vitals(name, vitals, now)
+            if vitals.most_calls is not None:
+                of_others = max(0, (vitals.in_use or 0) - ours.get(name, 0))
+                self._vendor_limits[name] = (max(0, vitals.most_calls - of_others), boottime())
 
     # --- (1) the take ----------------------------------------------------------------------------
 
@@ -268,7 +271,8 @@ class Dispatcher:
             return self._take_fewer(places, report.taken, error)
         reach("take.after_commit")
         told.tell(self.reporter, now)
-        self._dial_all(jobs)
+        if jobs:
+            self._dial_all(jobs, started)
         return report
 
     def _take_fewer(self, places: int, taken: int, error: Exception) -> Report:
@@ -286,9 +290,7 @@ class Dispatcher:
 
     # --- (2) and (3) the dial --------------------------------------------------------------------
 
-    def _dial_all(self, jobs: Sequence[DialJob]) -> None:
-        if not jobs:
-            return
+    def _dial_all(self, jobs: Sequence[DialJob], started: float) -> None:
         with self._changed:
             self._busy += len(jobs)
         try:
@@ -303,6 +305,8 @@ class Dispatcher:
             self.reporter.tick_failed(self._host_now(), "asking again before dialing", error)
         else:
             reason = "it was changed while it was being claimed"
+        took = timedelta(seconds=boottime() - started)
+        self.take_lasts = max(took, self.take_lasts * 0.8)
         waits = {name: self.runtime.providers.get(name).waits for name in {job.provider for job in jobs}}
         for job in jobs:
             if job.schedule_id not in allowed:
@@ -560,14 +564,15 @@ class _Take:
         pace = self.paces.get(provider, calls.Pace())
         room = self._room_at(provider, pace.breaker, in_flight.placing.get(provider, 0))
         ours = in_flight.by_provider.get(provider, 0)
-        for most in (policy.provider_limit(provider), self.dispatcher.vendor_limit(provider, ours)):
+        for most in (policy.provider_limit(provider), self.dispatcher.vendor_limit(provider)):
             if most is not None:
                 room = most - ours if room is None else min(room, most - ours)
         rates = (policy.calls_per_second(provider), pace.breaker.calls_per_second(self.now))
         rate = min((one for one in rates if one is not None), default=None)
         if rate is not None:
-            ahead = min(SLOTS_AHEAD, self.dispatcher._budget / 2)
-            slots = list_slots(pace.next_at, self.now, rate, self.now + ahead)
+            # The first slot is when this take will be ready to send, or it would be missed on a slow database.
+            ready_at = self.now + min(self.dispatcher.take_lasts, self.dispatcher._budget / 4)
+            slots = list_slots(pace.next_at, ready_at, rate, ready_at + min(SLOTS_AHEAD, self.dispatcher._budget / 2))
             self.slots[provider] = (rate, slots)
             room = len(slots) if room is None else min(room, len(slots))
         rooms[provider] = places if room is None else max(0, room)

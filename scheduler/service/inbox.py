@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from scheduler.errors import DatabaseUnavailable
@@ -205,6 +205,8 @@ class _Turn:
             self.waits[event.id] = (event.tries, self.now, "after another event of the same call")
             self.deferred += 1
             return
+        if report is not None and not report.call_id:
+            report = replace(report, call_id=event.call_id or attempt.provider_call_id or "")
         self.settled[event.id] = self._learn(attempt, report, event.call_id)
 
     def _learn(self, attempt: Attempt, report: CallReport | None, call_id: str | None) -> str:

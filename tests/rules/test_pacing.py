@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.rules.pacing import (
+    DOUBLES_EVERY,
     FAULTS_TO_OPEN,
     FIRST_REST,
     FULL_PACE,
+    LEAST_RATE,
     LONGEST_REST,
     SEND_TOLERANCE,
     Breaker,
@@ -141,7 +143,7 @@ def test_it_opens_after_so_many_faults_in_a_row_and_not_before():
     assert not breaker.is_open(NOW)
 
     assert breaker.failed(NOW).is_open(NOW)
-    assert not breaker.succeeded().failed(NOW).is_open(NOW)
+    assert not breaker.succeeded(NOW).failed(NOW).is_open(NOW)
 
 
 def test_a_bad_key_or_throttling_opens_it_at_once():
@@ -188,11 +190,74 @@ def test_late_answers_to_calls_placed_before_it_opened_say_nothing_new():
     assert breaker.failed(NOW + SECOND) == breaker
 
 
+def test_good_answers_to_calls_placed_before_it_opened_do_not_close_it():
+    breaker = Breaker().failed(NOW, at_once=True)
+
+    assert breaker.succeeded(NOW + SECOND) == breaker
+
+
 def test_a_provider_that_recovers_is_used_slowly_at_first():
     breaker, paces = Breaker().failed(NOW, at_once=True), []
     while breaker.pace is not None:
         paces.append(breaker.pace)
-        breaker = breaker.succeeded()
+        breaker = breaker.succeeded(NOW + FIRST_REST)
 
     assert paces == [1, 2, 4, 8, 16, 32, FULL_PACE]
     assert breaker == Breaker()
+
+
+# --- throttled ---------------------------------------------------------------------------------------------------
+
+
+def test_being_throttled_halves_the_rate_and_time_brings_it_back():
+    breaker = Breaker().throttled(NOW, rate=40)
+    rates = [breaker.calls_per_second(NOW + times * DOUBLES_EVERY) for times in range(4)]
+
+    assert rates == [20, 40, 80, 160]
+    assert breaker.calls_per_second(NOW + 5 * DOUBLES_EVERY) is None
+    assert breaker.pace is None
+
+
+def test_requests_throttled_together_are_one_word_of_the_provider():
+    breaker = Breaker()
+    for number in range(20):
+        breaker = breaker.throttled(NOW + number * SECOND / 20, rate=40)
+
+    assert breaker.rate == 20
+
+
+def test_throttled_again_it_halves_what_had_grown_and_never_stops_altogether():
+    breaker, now, rates = Breaker(), NOW, []
+    for _ in range(12):
+        breaker = breaker.throttled(now, rate=40)
+        rates.append(breaker.rate)
+        now += 3 * SECOND
+
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] >= LEAST_RATE
+
+
+@pytest.mark.parametrize("wait, silent_for", [(None, 1), (SECOND / 4, 1), (20 * SECOND, 20), (timedelta(days=1), 300)])
+def test_a_throttled_provider_is_left_alone_for_as_long_as_it_asks(wait, silent_for):
+    breaker = Breaker().throttled(NOW, rate=5, wait=wait)
+
+    assert breaker.room(NOW + (silent_for - 0.1) * SECOND, in_flight=0) == 0
+    assert breaker.room(NOW + silent_for * SECOND, in_flight=0) is None
+
+
+@given(st.lists(
+    st.tuples(st.sampled_from(["throttled", "failed", "succeeded", "hold"]), st.floats(0, 120)), max_size=60
+))
+def test_whatever_a_provider_says_it_is_asked_again_some_time(answers):
+    breaker, now = Breaker(), NOW
+    for word, later in answers:
+        now += timedelta(seconds=later)
+        breaker = {
+            "throttled": lambda: breaker.throttled(now, rate=10),  # noqa: B023
+            "failed": lambda: breaker.failed(now), "succeeded": lambda: breaker.succeeded(now),  # noqa: B023
+            "hold": lambda: breaker.failed(now, at_once=True),  # noqa: B023
+        }[word]()
+
+    later = now + LONGEST_REST + SECOND
+    assert breaker.room(later, in_flight=0) != 0
+    assert (breaker.calls_per_second(later) or LEAST_RATE) >= LEAST_RATE

@@ -1,0 +1,379 @@
+"""What providers post: stored first, applied once, in any order; and what is learnt of a call after its end."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from scheduler.model import Outcome
+from scheduler.providers.base import CallReport, Phase, RefusalKind, Refused, Unanswered
+from scheduler.store import tables
+from tests.conftest import NOON
+from tests.factories import (
+    DAY,
+    HOUR,
+    MINUTE,
+    Station,
+    add_due_lead,
+    attempt_of,
+    attempts_of,
+    broken_promises,
+    call_id_of,
+    call_of,
+    calls_of,
+    chilean,
+    events_of,
+    find_all,
+    lead_of,
+    sql,
+)
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def station(runtime) -> Station:
+    return Station(runtime)
+
+
+def test_an_event_is_applied_once_however_often_it_comes(station, database):
+    lead_id = live_lead(station, database)
+    new = [tell(station, database, lead_id, "end", ended("no_answer")) for _ in range(10)]
+    station.turn_inbox()
+    again = tell(station, database, lead_id, "end", ended("no_answer"))
+    station.turn_inbox()
+
+    assert (sum(new), again) == (1, 0)
+    assert lead_of(database, lead_id).call_attempts_count == 1
+    assert [one.status for one in calls_of(database, lead_id)] == ["completed", "pending"]
+    assert len(find_all(database, tables.provider_events)) == 1
+
+
+def test_an_event_and_a_poll_report_the_same_end_once(station, database, clock):
+    number = chilean()
+    lead_id = live_lead(station, database, number)
+    station.provider.ends(number, "busy")
+    tell(station, database, lead_id, "end", ended("busy"))
+    station.turn_inbox()
+    clock.advance(MINUTE)
+    station.follow()
+
+    assert lead_of(database, lead_id).call_attempts_count == 1
+    assert len(calls_of(database, lead_id)) == 2
+
+
+STORY = {
+    "ringing": CallReport("", Phase.RINGING),
+    "answered": CallReport("", Phase.ANSWERED, answered_at=NOON + 5 * SECOND),
+    "ended": CallReport(
+        "", Phase.ENDED, outcome=Outcome.COMPLETED, provider_status="user_hangup", talk_seconds=40,
+        answered_at=NOON + 5 * SECOND, is_final=False,
+    ),
+    "analysed": CallReport(
+        "", Phase.ENDED, outcome=Outcome.VOICEMAIL, provider_status="user_hangup", talk_seconds=40,
+        answered_at=NOON + 5 * SECOND, summary="a machine", cost=Decimal("1.5"), cost_unit="usd_cents",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("order", list(itertools.permutations(STORY)), ids=lambda order: "-".join(order))
+@pytest.mark.parametrize("together", [True, False], ids=["at once", "one by one"])
+def test_every_order_of_events_leads_to_the_same_end(station, database, clock, order, together):
+    lead_id = live_lead(station, database)
+    for key in order:
+        tell(station, database, lead_id, key, STORY[key])
+        if not together:
+            station.turn_inbox()
+    for _ in range(3):
+        station.turn_inbox()
+        clock.advance(SECOND)
+
+    one, lead = attempt_of(database, lead_id), lead_of(database, lead_id)
+    assert (one.state, one.outcome, one.summary, one.talk_seconds) == ("ended", "voicemail", "a machine", 40)
+    assert (one.cost, one.cost_unit, one.answered_at) == (Decimal("1.5"), "usd_cents", NOON + 5 * SECOND)
+    assert (lead.lead_status, lead.call_status, lead.call_attempts_count) == ("open", "voicemail", 1)
+    waiting = [row for row in calls_of(database, lead_id) if row.status == "pending"]
+    assert [row.attempt_number for row in waiting] == [2]
+    assert broken_promises(database) == {}
+
+
+@pytest.mark.parametrize("told", [tuple(STORY)[:n] for n in range(1, 5)] + [("ended", "analysed"), ("analysed",)])
+def test_polling_completes_whatever_events_were_lost(station, database, clock, told):
+    number = chilean()
+    lead_id = live_lead(station, database, number)
+    station.provider.knows(number, STORY["analysed"])
+    for key in told:
+        tell(station, database, lead_id, key, STORY[key])
+    station.turn_inbox()
+    for _ in range(4):
+        clock.advance(MINUTE)
+        station.follow()
+
+    one = attempt_of(database, lead_id)
+    assert (one.state, one.outcome, one.summary) == ("ended", "voicemail", "a machine")
+    assert one.next_poll_at is None
+    assert lead_of(database, lead_id).call_attempts_count == 1
+    assert broken_promises(database) == {}
+
+
+def test_a_call_that_is_over_is_not_asked_about_for_ever(station, database, clock):
+    number = chilean()
+    lead_id = live_lead(station, database, number)
+    station.provider.knows(number, STORY["ended"])
+    for _ in range(60):
+        clock.advance(MINUTE)
+        station.follow()
+
+    assert attempt_of(database, lead_id).next_poll_at is None
+    assert len(station.provider.polls) < 8
+
+
+def test_an_event_that_beats_our_own_commit_waits_and_is_applied(station, database, clock):
+    station.hears("end", ended("busy"), call_id="call-of-nobody")
+    first = station.turn_inbox()
+    lead_id = live_lead(station, database)
+    sql(database, "UPDATE call_attempts SET provider_call_id = 'call-of-nobody'")
+    clock.advance(2 * SECOND)
+    second = station.turn_inbox()
+
+    assert (first.waiting, first.applied, second.applied) == (1, 0, 1)
+    assert attempt_of(database, lead_id).outcome == "busy"
+
+
+def test_the_end_of_a_call_still_being_placed_is_applied(runtime, database):
+    station = Station(runtime)
+    number = chilean()
+    lead_id = add_due_lead(database, number)
+
+    def answer_late(request):
+        station.hears("end", ended("no_answer"), ref=request.attempt_ref, call_id=call_id_of(request.attempt_ref))
+        station.turn_inbox()
+        return Unanswered("the answer was lost")
+
+    station.provider.answers(number, answer_late)
+    station.dispatch()
+
+    one = attempt_of(database, lead_id)
+    assert (one.state, one.outcome, one.provider_call_id) == ("ended", "no_answer", call_id_of(one.attempt_ref))
+    assert len(station.provider.dials) == 1
+    assert broken_promises(database) == {}
+
+
+def test_an_unknown_attempt_is_found_by_its_event(station, database):
+    number = chilean()
+    lead_id = add_due_lead(database, number)
+    station.provider.answers(number, Unanswered("lost"))
+    station.dispatch()
+    tell(station, database, lead_id, "answered", STORY["answered"])
+    station.turn_inbox()
+
+    one = attempt_of(database, lead_id)
+    assert (one.state, one.answered_at) == ("live", NOON + 5 * SECOND)
+
+
+def test_an_event_without_proof_only_makes_us_ask(station, database, clock):
+    number = chilean()
+    lead_id = live_lead(station, database, number)
+    tell(station, database, lead_id, "claims to be over", None)
+    station.turn_inbox()
+    still = attempt_of(database, lead_id).state
+    station.provider.ends(number, "completed")
+    station.follow()
+
+    assert still == "live"
+    assert attempt_of(database, lead_id).outcome == "completed"
+
+
+def test_events_about_calls_that_nobody_knows_are_given_up_after_hours_and_hold_up_no_other(station, database, clock):
+    station.hears("stranger", ended("busy"), call_id="somebody-elses")
+    lead_id = live_lead(station, database)
+    station.turn_inbox()
+    tell(station, database, lead_id, "end", ended("busy"))
+    station.turn_inbox()
+    clock.advance(7 * HOUR)
+    last = station.turn_inbox()
+
+    assert attempt_of(database, lead_id).outcome == "busy"
+    assert last.given_up == 1
+    assert [one.result for one in find_all(database, tables.provider_events, event_key="stranger")] == [
+        "about no call of ours"
+    ]
+
+
+def test_an_event_that_cannot_be_read_waits_and_the_others_go_on(station, database, clock):
+    odd, other = live_lead(station, database), live_lead(station, database)
+    tell(station, database, odd, "odd", ended("busy"))
+    tell(station, database, other, "fine", ended("busy"))
+    del station.provider.told["odd"]
+    station.turn_inbox()
+
+    assert attempt_of(database, odd).state == "live"
+    assert attempt_of(database, other).outcome == "busy"
+    waiting = find_all(database, tables.provider_events, event_key="odd")[0]
+    assert waiting.processed_at is None
+    assert waiting.tries == 1
+    assert "KeyError" in waiting.result
+
+
+def test_a_second_call_for_one_request_is_told_and_changes_nothing(station, database):
+    lead_id = live_lead(station, database)
+    ref = attempt_of(database, lead_id).attempt_ref
+    station.hears("other", ended("completed"), ref=ref, call_id="a-second-call")
+    station.turn_inbox()
+
+    assert attempt_of(database, lead_id).state == "live"
+    assert len(events_of(database, "second_call")) == 1
+
+
+def test_processed_events_are_forgotten_after_a_month(station, database, clock):
+    lead_id = live_lead(station, database)
+    tell(station, database, lead_id, "end", ended("busy"))
+    station.turn_inbox()
+    station.hears("waiting", None, call_id="unknown")
+    clock.advance(31 * DAY)
+
+    assert station.inbox.forget() == 1
+    assert [one.event_key for one in find_all(database, tables.provider_events)] == ["waiting"]
+
+
+# --- accepted, and then never made ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [RefusalKind.HOLD, RefusalKind.THROTTLED, RefusalKind.REFUSED])
+def test_a_call_that_was_accepted_and_never_made_costs_the_lead_nothing(station, database, clock, kind):
+    lead_id = live_lead(station, database)
+    refusal = CallReport("", Phase.ENDED, provider_status="credit_exhausted", refusal=Refused(kind, "no credit left"))
+    tell(station, database, lead_id, "end", refusal)
+    station.turn_inbox()
+
+    one, row = attempt_of(database, lead_id), call_of(database, lead_id)
+    assert (one.state, one.outcome, one.error, one.provider_status) == (
+        "refused", None, "no credit left", "credit_exhausted"
+    )
+    assert (row.status, row.attempt_number, row.scheduled_at > clock.now()) == ("pending", 1, True)
+    assert "no credit left" in row.reason
+    assert lead_of(database, lead_id).call_attempts_count == 0
+    assert broken_promises(database) == {}
+
+
+# --- amended ends ----------------------------------------------------------------------------------
+
+
+def test_an_appointment_learnt_after_the_end_closes_the_lead_with_it(station, database):
+    lead_id = live_lead(station, database)
+    at = NOON + 3 * DAY
+    over(station, database, lead_id, "completed")
+    before = lead_of(database, lead_id).closed_reason
+    tell(station, database, lead_id, "analysed", ended("completed", appointment_at=at))
+    station.turn_inbox()
+
+    lead = lead_of(database, lead_id)
+    assert (before, lead.closed_reason, lead.appointment_at) == ("completed", "appointment", at)
+    assert attempt_of(database, lead_id).appointment_at == at
+
+
+def test_an_appointment_without_a_zone_is_in_the_leads_own(station, database):
+    lead_id = live_lead(station, database, "+56222345678")
+    tell(station, database, lead_id, "end", ended("completed", appointment_at=datetime(2027, 7, 5, 10, 0)))  # noqa: DTZ001
+    station.turn_inbox()
+
+    assert lead_of(database, lead_id).appointment_at.isoformat() == "2027-07-05T14:00:00+00:00"
+
+
+def test_a_callback_learnt_after_the_end_reopens_the_lead_and_is_planned(station, database, clock):
+    lead_id = live_lead(station, database, "+56222345678")
+    over(station, database, lead_id, "completed")
+    wish = datetime(2027, 7, 5, 11, 30)  # noqa: DTZ001
+    tell(station, database, lead_id, "analysed", ended("callback", callback_at=wish))
+    station.turn_inbox()
+
+    lead, row = lead_of(database, lead_id), call_of(database, lead_id)
+    assert (lead.lead_status, lead.closed_reason, lead.closed_at) == ("open", None, None)
+    assert (row.status, row.promise, row.scheduled_at.isoformat()) == ("pending", True, "2027-07-05T15:30:00+00:00")
+    assert attempt_of(database, lead_id).outcome == "callback"
+    assert broken_promises(database) == {}
+
+
+def test_a_wish_not_to_be_called_learnt_after_the_end_bars_the_number(station, database):
+    number = chilean()
+    lead_id = live_lead(station, database, number)
+    over(station, database, lead_id, "hang_up")
+    tell(station, database, lead_id, "analysed", ended("do_not_call"))
+    station.turn_inbox()
+
+    assert lead_of(database, lead_id).closed_reason == "do_not_call"
+    assert [one.telefono for one in find_all(database, tables.do_not_call)] == [number]
+    assert [one.status for one in calls_of(database, lead_id)] == ["completed", "cancelled"]
+
+
+@pytest.mark.parametrize("outcome", ["no_answer", "busy", "voicemail", "callback", "do_not_call"])
+def test_a_later_report_never_takes_back_what_was_better_known(station, database, outcome):
+    lead_id = live_lead(station, database)
+    over(station, database, lead_id, outcome)
+    before = [(row.status, row.scheduled_at) for row in calls_of(database, lead_id)]
+    tell(station, database, lead_id, "again", ended("completed"))
+    station.turn_inbox()
+
+    assert attempt_of(database, lead_id).outcome == outcome
+    assert [(row.status, row.scheduled_at) for row in calls_of(database, lead_id)] == before
+
+
+def test_a_lead_that_was_called_again_since_keeps_its_next_step(station, database, clock):
+    number = chilean()
+    lead_id = live_lead(station, database, number)
+    over(station, database, lead_id, "hang_up")
+    sql(database, "UPDATE call_schedule SET scheduled_at = :now WHERE status = 'pending'", now=clock.now())
+    clock.advance(SECOND)
+    station.dispatch()
+    first = attempts_of(database, lead_id)[0]
+    station.hears("late analysis", ended("voicemail"), ref=first.attempt_ref, call_id=first.provider_call_id)
+    station.turn_inbox()
+
+    assert [one.outcome for one in attempts_of(database, lead_id)] == ["voicemail", None]
+    assert [row.status for row in calls_of(database, lead_id)] == ["completed", "in_progress"]
+    assert broken_promises(database) == {}
+
+
+def test_a_lead_closed_by_people_stays_closed_whatever_is_learnt(station, database, clock):
+    lead_id = live_lead(station, database)
+    over(station, database, lead_id, "hang_up")
+    sql(database, "UPDATE leads SET lead_status = 'closed', closed_reason = 'paid'")
+    tell(station, database, lead_id, "analysed", ended("callback"))
+    station.turn_inbox()
+
+    lead = lead_of(database, lead_id)
+    assert (lead.lead_status, lead.closed_reason) == ("closed", "paid")
+
+
+# --- helpers ---------------------------------------------------------------------------------------
+
+
+def live_lead(station: Station, database, number: str | None = None) -> int:
+    lead_id = add_due_lead(database, number or chilean())
+    station.dispatch()
+    assert attempt_of(database, lead_id).state == "live"
+    return lead_id
+
+
+def tell(station: Station, database, lead_id: int, key: str, report: CallReport | None) -> int:
+    one = attempt_of(database, lead_id)
+    call_id = call_id_of(one.attempt_ref)
+    if report is not None:
+        report = replace(report, call_id=call_id, attempt_ref=one.attempt_ref)
+    return station.hears(f"{key}:{call_id}" if key != "odd" else key, report, ref=one.attempt_ref, call_id=call_id)
+
+
+def over(station: Station, database, lead_id: int, outcome: str) -> None:
+    """The call has ended with this outcome, and more may be said of it."""
+    tell(station, database, lead_id, "ended", replace(ended(outcome), is_final=False))
+    station.turn_inbox()
+    assert attempt_of(database, lead_id).outcome == outcome
+
+
+def ended(outcome: str, **details) -> CallReport:
+    return CallReport("", Phase.ENDED, outcome=Outcome(outcome), provider_status=outcome, **details)
