@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from scheduler.clock import Clock, SystemClock
-from scheduler.config import Settings, read_settings
+from scheduler.config import Keys, Settings, read_settings
 from scheduler.errors import InvalidValue
 from scheduler.providers.base import Provider
+from scheduler.store.cdr import CallRecords
 from scheduler.store.database import Database, DatabaseClock
 
 
@@ -83,9 +84,20 @@ def open_runtime(settings: Settings | None = None) -> Runtime:
         database=database,
         clock=DatabaseClock(database),
         # Provider times are stored and never compared with ours, so this host's clock serves them.
-        providers=Providers(lambda name: open_provider(name, settings, SystemClock())),
+        providers=Providers(lambda name: _with_records(open_provider(name, settings, SystemClock()))),
         default_provider=settings.provider,
     )
+
+
+def _with_records(provider: Provider) -> Provider:
+    """Asterisk forgets a call when it is over, unless we may read its call detail records."""
+    if provider.name == "asterisk":
+        keys = Keys()
+        url = keys.secret("ASTERISK_CDR_URL")
+        if url is not None:
+            name = keys.text("ASTERISK_CDR_TABLE") or "cdr"
+            provider.cdr = CallRecords(url.get_secret_value(), name)  # type: ignore[attr-defined]
+    return provider
 
 
 _shared: Runtime | None = None
