@@ -66,6 +66,7 @@ def run_checks(runtime: Runtime) -> Iterator[Finding]:
         yield _check_promise(runtime, promise)
     yield from _or_ok("in_time", _check_in_time(runtime, rules), "nothing stands still")
     yield from _or_ok("vendor_words", _check_words(runtime), "every word that providers said is known")
+    yield from _or_ok("providers", _check_breakers(runtime), "no provider is left alone")
     yield from list(_check_held(runtime)) or [Finding(Level.OK, "held", "no call waits for people")]
 
 
@@ -303,6 +304,21 @@ def _check_words(runtime: Runtime) -> Iterator[Finding]:
             "it is not known and was read as failed",
             (row["last_attempt_id"],),
         )  # fmt: skip
+
+
+def _check_breakers(runtime: Runtime) -> Iterator[Finding]:
+    now = runtime.clock.now()
+    for name, pace in sorted(runtime.database.read(calls.read_paces).items()):
+        rate = pace.breaker.calls_per_second(now)
+        if pace.breaker.is_open(now):
+            sentence = f"{name} is left alone until {pace.breaker.open_until:%Y-%m-%d %H:%M:%S} UTC: {pace.reason}"
+            yield Finding(Level.WARNING, "providers", sentence)
+        elif pace.breaker.pace is not None:
+            sentence = f"{name} is asked for {pace.breaker.pace} calls at a time until it answers again: {pace.reason}"
+            yield Finding(Level.WARNING, "providers", sentence)
+        elif rate is not None:
+            sentence = f"{name} throttled us: {rate:.1f} calls a second for now, doubling every half minute"
+            yield Finding(Level.INFO, "providers", sentence)
 
 
 def _check_held(runtime: Runtime) -> Iterator[Finding]:

@@ -824,6 +824,17 @@ def find_obstacle(
     return f"no calls at once are allowed: {none[0]} is 0" if none else None
 
 
+def find_rest(
+    runtime: Runtime, campaign: Campaign | None, paces: Mapping[str, calls.Pace], now: datetime
+) -> str | None:
+    """Why the provider of a campaign is left alone now, if it is. It comes back by itself."""
+    provider = (campaign.provider if campaign else None) or runtime.default_provider
+    pace = paces.get(provider)
+    if pace is None or not pace.breaker.is_open(now):
+        return None
+    return f"provider {provider} is left alone for now, and asked again by itself: {pace.reason or 'too many faults'}"
+
+
 def find_hindrance(
     runtime: Runtime, campaign: Campaign | None, rules: Rules, account: Account | None
 ) -> str | None:

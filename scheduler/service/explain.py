@@ -18,7 +18,7 @@ from scheduler.model import Account, Campaign, Lead, ScheduledCall, ScheduleStat
 from scheduler.rules.eligibility import Case, Verdict, Yes, phones_of, zones_of
 from scheduler.rules.explain import Answer, explain, find_first_yes
 from scheduler.rules.hours import wall_to_utc, zone_info
-from scheduler.service.dispatch import find_obstacle, funds_of
+from scheduler.service.dispatch import find_obstacle, find_rest, funds_of
 from scheduler.service.history import History
 from scheduler.service.outcomes import read_barred_of
 from scheduler.service.rulebook import RuleBook
@@ -108,7 +108,8 @@ def read_case(
         dial_budget=budget,
         history=History.read(connection, now, [lead], rules.policies).of(lead, policy),
         funds=funds_of(account, policy),
-        obstacle=find_obstacle(runtime, campaign, rules, account),
+        obstacle=find_obstacle(runtime, campaign, rules, account)
+        or find_rest(runtime, campaign, calls.read_paces(connection), now),
     ), row is not None
 
 

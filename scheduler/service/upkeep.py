@@ -29,7 +29,7 @@ from scheduler.rules.phones import is_e164, to_e164
 from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
 from scheduler.rules.retry import Reschedule
 from scheduler.service.accounts import BalanceWatch
-from scheduler.service.dispatch import find_hindrance
+from scheduler.service.dispatch import find_hindrance, find_rest
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
 from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
@@ -256,9 +256,11 @@ class Upkeep:
         payers = accounts.read_accounts(
             connection, {one.campaign.account_id for one in due if one.campaign and one.campaign.account_id}
         )
+        paces = calls.read_paces(connection)
         for one in due:
             account = payers.get(one.campaign.account_id or 0) if one.campaign else None
             problem = find_hindrance(self.runtime, one.campaign, rules, account)
+            problem = problem or find_rest(self.runtime, one.campaign, paces, now)
             if problem is None:
                 self._waiting_after.pop(one.id, None)
                 continue

@@ -9,6 +9,7 @@ import pytest
 from scheduler.errors import ProviderError
 from scheduler.providers.base import RefusalKind, Unanswered, Vitals
 from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST
+from scheduler.service.explain import explain_lead
 from scheduler.store import tables
 from tests.factories import (
     MINUTE,
@@ -45,6 +46,20 @@ def test_one_daemons_bad_news_is_every_daemons(runtime, database, clock):
     assert "the key is wrong" in row.reason
     assert lead_of(database, first).call_attempts_count == 0
     assert len(events_of(database, "breaker_open")) == 1
+
+
+def test_due_leads_say_why_they_wait_and_so_does_explain(runtime, database, clock):
+    station = Station(runtime)
+    station.provider.answers(None, refused(RefusalKind.HOLD, "the key is wrong"))
+    station.dispatcher.record_answers()
+    add_due_lead(database)
+    station.dispatch()
+    waiting = add_due_lead(database)
+    station.upkeep()
+
+    assert "left alone for now" in call_of(database, waiting).reason
+    assert "the key is wrong" in call_of(database, waiting).reason
+    assert "the key is wrong" in explain_lead(waiting, runtime=station.runtime).decided
 
 
 def test_after_its_rest_one_probe_goes_out_between_all_daemons_and_a_good_answer_closes_it(runtime, database, clock):
