@@ -342,6 +342,7 @@ class Daemon:
         self._beat()
         self._watch_clock()
         self.upkeep.run_once()
+        self.inbox.forget()
         self.alerts.run_once()
 
     def _guarded(self, name: str, work: Callable[[], object]) -> Callable[[], None]:

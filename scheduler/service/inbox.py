@@ -151,6 +151,8 @@ class Inbox:
     def forget(self, limit: int = 1000) -> int:
         """Delete events that were processed long ago."""
         before = self.runtime.clock.now() - KEEP_PROCESSED
+        if not self.runtime.database.read(lambda connection: inbox.is_any_processed(connection, before)):
+            return 0
         return self.runtime.database.transact(lambda connection: inbox.delete_processed(connection, before, limit))
 
 

@@ -98,6 +98,10 @@ def postpone_events(connection: Connection, waits: Mapping[int, tuple[int, datet
     )
 
 
+def is_any_processed(connection: Connection, before: datetime) -> bool:
+    return connection.execute(select(E.id).where(E.processed_at < before).limit(1)).first() is not None
+
+
 def delete_processed(connection: Connection, before: datetime, limit: int) -> int:
     """Forget processed events that are older than any vendor repeats them."""
     ids: Collection[int] = connection.execute(

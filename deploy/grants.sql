@@ -1,0 +1,41 @@
+-- The least that Ringback's MySQL or MariaDB users need. Replace the database (ringback), the hosts ('%': narrow them)
+-- and the passwords, then run it as an administrator, after `ringback db upgrade` has made the tables:
+--
+--     mysql -u root -p < deploy/grants.sql
+--
+-- Three users, because they need different things:
+--   ringback_owner   runs `ringback db upgrade` at an upgrade, and nothing else
+--   ringback         the daemon, `ringback serve` and the command line. It cannot change the tables themselves, and
+--                    what is history cannot be deleted by it: attempts, events, the entries of accounts
+--   ringback_reader  reports and dashboards of others: it only reads
+--
+-- `require ssl` makes the server refuse a login without TLS; leave it out where the database is on the same machine.
+
+CREATE USER IF NOT EXISTS 'ringback_owner'@'%' IDENTIFIED BY 'change-me-1';
+CREATE USER IF NOT EXISTS 'ringback'@'%' IDENTIFIED BY 'change-me-2';
+CREATE USER IF NOT EXISTS 'ringback_reader'@'%' IDENTIFIED BY 'change-me-3';
+-- ALTER USER 'ringback'@'%' REQUIRE SSL;
+
+GRANT ALL PRIVILEGES ON ringback.* TO 'ringback_owner'@'%';
+
+GRANT SELECT ON ringback.* TO 'ringback'@'%';
+-- Rules, people and plans: written, and what was imported by mistake can be taken back.
+GRANT INSERT, UPDATE, DELETE ON ringback.leads TO 'ringback'@'%';
+GRANT INSERT, UPDATE, DELETE ON ringback.lead_phones TO 'ringback'@'%';
+GRANT INSERT, UPDATE, DELETE ON ringback.call_schedule TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.campaigns TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.accounts TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.imports TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.scheduler_config TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.rule_versions TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.do_not_call TO 'ringback'@'%';
+-- How processes and providers stand: forgotten when it is old.
+GRANT INSERT, UPDATE, DELETE ON ringback.daemons TO 'ringback'@'%';
+GRANT INSERT, UPDATE, DELETE ON ringback.provider_events TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.provider_pace TO 'ringback'@'%';
+-- History: added to. An attempt is completed by what is learnt of it; events and entries never change.
+GRANT INSERT, UPDATE ON ringback.call_attempts TO 'ringback'@'%';
+GRANT INSERT ON ringback.events TO 'ringback'@'%';
+GRANT INSERT ON ringback.account_entries TO 'ringback'@'%';
+
+GRANT SELECT ON ringback.* TO 'ringback_reader'@'%';
