@@ -41,6 +41,7 @@ OF_THE_ACCOUNT = (401, 402, 403)
 
 METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata.goog", "metadata", "instance-data"})
 METADATA_ADDRESSES = frozenset({"100.100.100.200", "fd00:ec2::254"})
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%\w+)?")  # httpx writes a space as %20 and goes on
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 # Raised before anything was written: httpx tells these apart from a failure while writing or reading.
@@ -171,7 +172,7 @@ def read_address(field: str, url: str, *, allow_hosts: Collection[str] = (), pla
     except (httpx.InvalidURL, TypeError, ValueError):
         raise InvalidValue(field, quoted, right) from None
     host = address.host.strip("[]").lower()
-    if address.scheme not in ("http", "https") or not host or (address.port or 0) > 65535:
+    if address.scheme not in ("http", "https") or not _HOST.fullmatch(host) or (address.port or 0) > 65535:
         raise InvalidValue(field, quoted, right)
     if address.userinfo or address.query or address.fragment:
         raise InvalidValue(field, f"{address.scheme}://{host}", "write it without a user, a query or a fragment")
@@ -183,7 +184,8 @@ def read_address(field: str, url: str, *, allow_hosts: Collection[str] = (), pla
         )
     may_be_plain = plain == "anywhere" or _is_loopback(host) or (plain == "private" and _is_private(host))
     if address.scheme == "http" and not may_be_plain:
-        raise InvalidValue(field, quoted, f"write https://, or name {host} in RINGBACK_ALLOW_HOSTS if plain http is right")
+        tls = f"write https://, or name {host} in RINGBACK_ALLOW_HOSTS if plain http is right"
+        raise InvalidValue(field, quoted, tls)
     return str(address).rstrip("/")
 
 

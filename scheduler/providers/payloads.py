@@ -23,8 +23,11 @@ from dateutil import parser
 LARGEST_PAYLOAD = 48_000
 LONGEST_TEXT = 16_000
 LONGEST_NUMBER = 64
+MOST_DIGITS = 12
+MOST_DIGITS_SINCE_1970 = 19  # nanoseconds
 DECIMALS_KEPT = 12
 LEFT_OUT = "(left out)"
+SMALL = 256
 TOO_LONG = "(too long to keep)"
 
 # Compared without case, `_` and `-`. Recordings are reached by a token in their address, so they go whole.
@@ -63,7 +66,7 @@ def read_findings(*variables: Any) -> Findings:
     known: dict[str, Any] = {}
     for one in reversed(variables):
         if isinstance(one, Mapping):
-            known |= {_plain(str(name)): value for name, value in one.items()}
+            known |= {_plain(str(name)): value for name, value in one.items() if value is not None and value != ""}
     callback = _first(known, _CALLBACK)
     at = read_local(callback)
     wants = at is not None or (callback is not None and _is_yes(callback))
@@ -111,7 +114,7 @@ def read_instant(value: Any) -> datetime | None:
 
 def read_epoch(value: Any, unit: timedelta = timedelta(milliseconds=1)) -> datetime | None:
     """An instant counted since 1970 in `unit`."""
-    number = read_decimal(value)
+    number = read_decimal(value, MOST_DIGITS_SINCE_1970)
     if number is None or number <= 0:
         return None
     try:
@@ -120,8 +123,8 @@ def read_epoch(value: Any, unit: timedelta = timedelta(milliseconds=1)) -> datet
         return None
 
 
-def read_decimal(value: Any) -> Decimal | None:
-    """A number, also one written as text; None for anything else."""
+def read_decimal(value: Any, digits: int = MOST_DIGITS) -> Decimal | None:
+    """A number, also one written as text, of at most so many digits before its point; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:
@@ -134,7 +137,7 @@ def read_decimal(value: Any) -> Decimal | None:
     # An exponent can make a short text unwritable: 1e9999999, 1e-9999999. Neither is anybody's cost.
     if not number or number.adjusted() < -DECIMALS_KEPT:
         return Decimal(0)
-    return number if number.adjusted() < 12 else None
+    return number if number.adjusted() < digits else None
 
 
 def read_cost(value: Any) -> Decimal | None:
@@ -187,7 +190,8 @@ def _shrink(value: Any, room: int) -> Any:
         return TOO_LONG
     cut: dict[str, Any] = {}
     room -= len("{}")
-    for name in sorted(value, key=lambda name: _size(value[name])):
+    # Those that are small by any measure in their order: what identifies a thing is mostly written first.
+    for name in sorted(value, key=lambda name: max(_size(value[name]), SMALL)):
         left = room - _size(name) - len(": , ")
         if left < _size(TOO_LONG):
             break
@@ -248,13 +252,18 @@ def _without_queries(text: str) -> str:
 def _first(known: Mapping[str, Any], names: Iterable[str]) -> Any:
     for name in names:
         value = known.get(_plain(name))
-        if isinstance(value, str | int) and value is not False and str(value).strip().lower() not in _NO:
+        if value is True or _said(value) not in _NO:
             return value
     return None
 
 
 def _is_yes(value: Any) -> bool:
-    return value is True or (isinstance(value, str | int) and str(value).strip().lower() in _YES)
+    return value is True or _said(value) in _YES
+
+
+def _said(value: Any) -> str:
+    """A word or a number as it is compared; empty for anything else."""
+    return (read_word(value) or "").lower()
 
 
 def _plain(name: str) -> str:

@@ -43,7 +43,7 @@ from tests.providers.fakes.asterisk import Asterisk as FakeAsterisk
 from tests.providers.fakes.vendor import Reply, VendorServer, calls_made, misbehave, open_vendor, requests_made
 
 PATIENCE = timedelta(seconds=5)
-IMPATIENCE = timedelta(seconds=0.3)
+IMPATIENCE = timedelta(seconds=0.8)
 DIGITS = NUMBER.removeprefix("+")
 REF = "0b9dd6a5-5f9f-4a3e-9a57-2f3b1c0d4e5f"
 ANSWERED_AT = NOON + timedelta(seconds=5)
