@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     upkeep_interval: float = Field(5.0, gt=0, le=3600)
     poll_every: float = Field(10.0, gt=0, le=3600)
     request_timeout: float = Field(20.0, gt=0, le=600)
-    dial_budget: float = Field(10.0, gt=0, le=600)
+    dial_budget: float = Field(10.0, gt=0, le=60)
     lease_seconds: float | None = Field(None, gt=0, le=86400)
     settle_seconds: float = Field(120.0, gt=0, le=86400)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

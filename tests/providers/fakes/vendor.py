@@ -216,7 +216,7 @@ class Vendor:
     def hang_up(self, call: Call) -> bool | None:
         ended = self.exchange.hang_up(call.call_id)
         if ended and self.poster is not None:
-            self.poster.plan_call(call, only_after=self.clock.now())
+            self.poster.plan_call(call, only_after=call.hung_up_at)
         return ended
 
     def lookup_fails(self) -> bool:

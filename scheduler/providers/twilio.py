@@ -1,0 +1,958 @@
+"""Twilio Voice: calls that are started, polled and found over its REST API, and its signed status callbacks.
+
+Decided here: what a Twilio status, `AnsweredBy`, SIP code and error code mean to us. What is said on the phone is
+not: Twilio runs a script of yours (an address, a TwiML text or an application), so nothing an agent wrote down
+comes back, and neither a callback nor an appointment is known from here.
+
+Twilio has no field for our reference and no idempotent start. A lost answer is found in two ways only: the
+`?ref=` in the address of our own webhook, and a search by number and time. What must stay true: one start request
+leaves, whatever happens; `find` says None only where a complete list without a possible call was read; a match
+that could be another attempt's is left to people. Whom a call belongs to is remembered in this process, from
+starts, polls and webhooks; a call that another process placed to the same number in the same minute is the case
+that people decide.
+
+A newcomer would poll with `StartTime` alone (a queued call has none, and is not listed), take `Duration` of a
+callback for seconds (it is minutes; `CallDuration` is seconds), or check a signature without the query.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from threading import Lock
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from pydantic import SecretStr
+
+from scheduler.config import Keys
+from scheduler.errors import InvalidValue, ProviderError
+from scheduler.model import Outcome
+from scheduler.providers.base import (
+    Accepted,
+    CallKey,
+    CallReport,
+    DialAnswer,
+    DialRequest,
+    Hook,
+    HookRefused,
+    Inspection,
+    Phase,
+    Provider,
+    ProviderEvent,
+    RefusalKind,
+    Refused,
+    Standing,
+    Unanswered,
+    Vitals,
+    Wiring,
+)
+from scheduler.providers.causes import outcome_of_sip
+from scheduler.providers.http_client import Answer, HttpClient, name_of, read_address, unusable
+from scheduler.providers.payloads import (
+    read_decimal,
+    read_instant,
+    read_seconds,
+    read_text,
+    read_word,
+    scrub,
+    variables_as_text,
+)
+
+DEFAULT_BASE = "https://api.twilio.com"
+VERSION = "/2010-04-01"
+LONGEST_RING_SECONDS = 600
+LONGEST_TWIML = 4000
+EVENTS = ("initiated", "ringing", "answered", "completed")  # the default is the last alone
+
+FEW_CALLS = 10  # asked for one by one; more of them by the list of two days
+PAGE_SIZE = 1000  # the most that Twilio gives
+MOST_PAGES = 5
+MOST_SINGLE = 60  # requests for single calls in one poll
+MOST_CLAIMS = 20_000  # far more than can be placed within the time in which a start may be looked for
+
+EARLY = timedelta(seconds=5)  # of Twilio's clock before ours
+LATE = timedelta(seconds=60)
+OLDEST_EVENT = timedelta(hours=24)
+MOST_FIELDS = 500
+LONGEST_REASON = 200
+
+UNANSWERED_STATUSES: Mapping[str, Outcome] = {
+    "busy": Outcome.BUSY,
+    "no-answer": Outcome.NO_ANSWER,
+    "canceled": Outcome.CANCELLED,  # by us, or after 24 hours in Twilio's queue
+    "failed": Outcome.FAILED,
+}
+LIVE_STATUSES: Mapping[str, Phase] = {
+    "queued": Phase.DIALING,
+    "initiated": Phase.DIALING,
+    "ringing": Phase.RINGING,
+    "in-progress": Phase.ANSWERED,
+}
+# Notifications that come after a start was accepted (section 4.4 of the facts).
+NO_CARRIER = 13224
+COUNTRY_CLOSED = frozenset({13227, 32205})
+
+BAD_REQUESTS: Mapping[int, RefusalKind] = {
+    21202: RefusalKind.INVALID_NUMBER,  # x11 or premium
+    21211: RefusalKind.INVALID_NUMBER,  # not valid, not E.164, or our own
+    21214: RefusalKind.INVALID_NUMBER,  # no carrier reaches it
+    21217: RefusalKind.INVALID_NUMBER,
+    21205: RefusalKind.HOLD,  # our addresses
+    21609: RefusalKind.HOLD,
+    21210: RefusalKind.HOLD,  # our caller id
+    21212: RefusalKind.HOLD,
+    21219: RefusalKind.HOLD,  # a trial account calls verified numbers only
+    21215: RefusalKind.HOLD,  # the country is not opened in the account
+    21216: RefusalKind.HOLD,  # the account may not call it: fraud, regulation, no business profile
+}
+OTHER_REFUSALS: Mapping[int, RefusalKind] = {
+    401: RefusalKind.HOLD,  # 20003
+    403: RefusalKind.HOLD,  # 10001, 20005: suspended or closed
+    429: RefusalKind.THROTTLED,  # 20429: documented as not processed
+}
+INVALID_CALL_STATE = 21220
+
+DETECTIONS: Mapping[str, str | None] = {"enable": "Enable", "detectmessageend": "DetectMessageEnd", "off": None}
+# Whom we called is in our own tables; copies of numbers in every kept payload are not wanted.
+PERSONAL = (
+    "To", "From", "Called", "Caller", "ForwardedFrom", "CallerName", "to_formatted", "from_formatted",
+    "subresource_uris",
+)  # fmt: skip
+
+_E164 = re.compile(r"\+[1-9]\d{6,14}")
+_ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
+_API_KEY = re.compile(r"SK[0-9a-fA-F]{32}")
+_APPLICATION_SID = re.compile(r"AP[0-9a-fA-F]{32}")
+_CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_LONG_NUMBER = re.compile(r"\+?\d(?:[\s().-]*\d){5,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What runs when somebody answers: one of Twilio's three parameters, and what goes into it."""
+
+    parameter: str
+    value: str = field(repr=False)
+
+    def with_variables(self, variables: Mapping[str, Any], attempt_ref: str) -> str:
+        """An address takes variables and our reference in its query; the other two have no place for them."""
+        if self.parameter != "Url":
+            return self.value
+        parts = urlsplit(self.value)
+        added = urlencode({**variables_as_text(variables), "ref": attempt_ref})
+        query = f"{parts.query}&{added}" if parts.query else added
+        return urlunsplit((parts.scheme, parts.netloc, parts.path, query, parts.fragment))
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who we are at Twilio. `user` and `password` sign requests; `auth_token` and `webhook_key` prove webhooks."""
+
+    sid: str
+    user: str
+    password: SecretStr
+    auth_token: SecretStr | None
+    webhook_key: SecretStr | None
+    from_number: str
+    script: Script
+    detection: str | None
+
+    @property
+    def has_api_key(self) -> bool:
+        return self.user != self.sid
+
+
+def open_provider(keys: Keys, wiring: Wiring) -> Provider:
+    """The adapter, with its keys read and their shapes verified. Raises InvalidValue."""
+    base = read_address(
+        "TWILIO_BASE_URL", keys.text("TWILIO_BASE_URL") or DEFAULT_BASE, allow_hosts=wiring.allow_hosts
+    )
+    return Twilio(_read_account(keys), base, wiring)
+
+
+def _read_account(keys: Keys) -> Account:
+    by_key = keys.text("TWILIO_API_KEY") or keys.text("TWILIO_API_SECRET")
+    signing = ("TWILIO_API_KEY", "TWILIO_API_SECRET") if by_key else ("TWILIO_AUTH_TOKEN",)
+    sid, from_number, *signed = keys.need("twilio", "TWILIO_ACCOUNT_SID", "TWILIO_FROM_NUMBER", *signing)
+    if not _ACCOUNT_SID.fullmatch(sid):
+        raise InvalidValue("TWILIO_ACCOUNT_SID", "(not shown)", "write AC and 32 hexadecimal digits")
+    if by_key and not _API_KEY.fullmatch(signed[0]):
+        raise InvalidValue("TWILIO_API_KEY", "(not shown)", "write SK and 32 hexadecimal digits")
+    if not _E164.fullmatch(from_number):
+        raise InvalidValue("TWILIO_FROM_NUMBER", from_number, "write it as +14155550123")
+    return Account(
+        sid=sid,
+        user=signed[0] if by_key else sid,
+        password=SecretStr(signed[-1]),
+        auth_token=keys.secret("TWILIO_AUTH_TOKEN"),
+        webhook_key=keys.secret("TWILIO_WEBHOOK_KEY"),
+        from_number=from_number,
+        script=_read_script(keys),
+        detection=_read_detection(keys.text("TWILIO_MACHINE_DETECTION") or "Enable"),
+    )
+
+
+def _read_script(keys: Keys) -> Script:
+    names = {"TWILIO_TWIML_URL": "Url", "TWILIO_TWIML": "Twiml", "TWILIO_APPLICATION_SID": "ApplicationSid"}
+    written = {name: text for name in names if (text := keys.text(name)) is not None}
+    if len(written) != 1:
+        raise InvalidValue(
+            "TWILIO_TWIML_URL, TWILIO_TWIML and TWILIO_APPLICATION_SID", sorted(written),
+            "set exactly one of them: it is what runs when somebody answers",
+        )
+    [(name, text)] = written.items()
+    match names[name]:
+        case "Url" if not _is_script_address(text):
+            raise InvalidValue(name, "(not shown)", "write an address such as https://example.com/script")
+        case "Twiml" if len(text) > LONGEST_TWIML or not text.startswith("<"):
+            raise InvalidValue(name, f"{len(text)} characters", f"write TwiML of at most {LONGEST_TWIML} characters")
+        case "ApplicationSid" if not _APPLICATION_SID.fullmatch(text):
+            raise InvalidValue(name, text, "write AP and 32 hexadecimal digits")
+    return Script(names[name], text)
+
+
+def _read_detection(written: str) -> str | None:
+    if written.lower() not in DETECTIONS:
+        raise InvalidValue("TWILIO_MACHINE_DETECTION", written, "write Enable, DetectMessageEnd or off")
+    return DETECTIONS[written.lower()]
+
+
+def _script_of_agent(agent_id: str) -> Script:
+    """A campaign's own script. Raises InvalidValue."""
+    if _APPLICATION_SID.fullmatch(agent_id):
+        return Script("ApplicationSid", agent_id)
+    if _is_script_address(agent_id):
+        return Script("Url", agent_id)
+    raise InvalidValue("agent_id", "(not shown)", "write the sid of an application (AP...) or an address of TwiML")
+
+
+def _is_script_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and " " not in text
+
+
+class Memory:
+    """What this process knows of its own calls: which attempt each belongs to, and the numbers they came from.
+
+    The oldest calls are forgotten. Caller ids are few, as many as campaigns have.
+    """
+
+    def __init__(self, from_number: str) -> None:
+        self._refs: OrderedDict[str, str] = OrderedDict()
+        self._callers = {from_number}
+        self._lock = Lock()
+
+    def note_callers(self, numbers: Iterable[str]) -> None:
+        with self._lock:
+            self._callers.update(numbers)
+
+    def is_caller(self, number: Any) -> bool:
+        with self._lock:
+            return isinstance(number, str) and number in self._callers
+
+    def note_call(self, call_id: str, attempt_ref: str) -> None:
+        with self._lock:
+            self._refs[call_id] = attempt_ref
+            self._refs.move_to_end(call_id)
+            while len(self._refs) > MOST_CLAIMS:
+                self._refs.popitem(last=False)
+
+    def ref_of(self, call_id: str) -> str | None:
+        with self._lock:
+            return self._refs.get(call_id)
+
+
+class Twilio:
+    """The adapter for the account of `TWILIO_ACCOUNT_SID`."""
+
+    name = "twilio"
+    finds_by_ref = True
+    waits = True
+    listing_lag = timedelta(seconds=60)
+
+    def __init__(self, account: Account, base: str, wiring: Wiring) -> None:
+        self._account, self._wiring = account, wiring
+        self._client = HttpClient(
+            base, places=wiring.places, request_timeout=wiring.request_timeout,
+            basic=(account.user, account.password.get_secret_value()), allow_hosts=wiring.allow_hosts,
+        )  # fmt: skip
+        self._memory = Memory(account.from_number)
+        self._turn = 0
+
+    def place(self, request: DialRequest) -> DialAnswer:
+        try:
+            form = self._start_form(request)
+        except (InvalidValue, TypeError, ValueError, RecursionError) as error:
+            return Refused(RefusalKind.REFUSED, f"the start request cannot be written: {_told(error)}")
+        self._memory.note_callers([form["From"]])
+        answer = self._client.start("Twilio", "POST", self._path("Calls.json"), data=form)
+        if not isinstance(answer, Answer):
+            return answer
+        told = read_start_answer(answer)
+        if isinstance(told, Accepted):
+            self._memory.note_call(told.call_id, request.attempt_ref)
+        return told
+
+    def poll(self, calls: Sequence[CallKey], now: datetime) -> dict[str, CallReport | None]:
+        refs = {call.call_id: call.attempt_ref for call in calls if call.call_id is not None}
+        for call_id, attempt_ref in refs.items():
+            self._memory.note_call(call_id, attempt_ref)
+        found: dict[str, CallReport | None] = {}
+        try:
+            if len(refs) > FEW_CALLS:
+                self._poll_listed(refs, now, found)
+            for call_id in self._next_single([one for one in refs if one not in found]):
+                found[call_id] = self._look_at(call_id, refs[call_id])
+        except ProviderError:
+            if not found:
+                raise
+        return found  # after an error, what was learnt counts; the rest is asked for again at the next poll
+
+    def find(self, call: CallKey, now: datetime) -> CallReport | None:
+        about = f"call {call.attempt_ref}"
+        if call.placed_at is None:
+            raise ProviderError(
+                f"Twilio finds a call by number and time alone, and {about} has no time: look for it in the console",
+                permanent=True,
+            )
+        possible = [
+            row for row in self._calls_to(call.number, about)
+            if self._is_possible(row, call.placed_at) and self._owner(row) in (None, call.attempt_ref)
+        ]  # fmt: skip
+        row = self._only_one(possible, call.attempt_ref)
+        if row is None:
+            return None
+        report = self._report_of_row(row, call.attempt_ref)
+        if report is None:
+            raise ProviderError(f"Twilio was asked for {about}, and its answer cannot be read")
+        self._memory.note_call(report.call_id, call.attempt_ref)
+        return report
+
+    def hang_up(self, call_id: str) -> bool:
+        about = f"the end of call {call_id}"
+        for _ in range(3):  # it may be answered, or end, between the look and the request
+            row = self._fetch(call_id, about)
+            status = row and read_word(row.get("status"))
+            if status not in LIVE_STATUSES:
+                return False
+            word = "completed" if status == "in-progress" else "canceled"
+            answer = self._look_up(about, "POST", self._call_path(call_id), data={"Status": word})
+            left = answer.document()
+            if answer.status == 200 and (word == "completed" or left.get("status") != "in-progress"):
+                return True
+            if _error_code(answer, 404) is not None:
+                return False
+            if answer.status != 200 and _error_code(answer, 400) != INVALID_CALL_STATE:
+                raise unusable("Twilio", about, answer)
+        raise ProviderError(f"Twilio was asked for {about}, but the call goes on; it can be asked again")
+
+    def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
+        fields = self._proven_fields(hook)
+        account = read_word(fields.get("AccountSid"))
+        if account is None:
+            raise HookRefused(400, "the webhook names no account")
+        if account != self._account.sid:
+            raise HookRefused(403, "the webhook is of another account")
+        written_at = read_instant(fields.get("Timestamp"))
+        if written_at is not None and now - written_at > OLDEST_EVENT:
+            raise HookRefused(401, "the webhook is too old")
+        return self._events_in(fields, _ref_in(hook.url))
+
+    def read_event(self, event: ProviderEvent) -> CallReport | None:
+        if event.call_id is None:
+            return None
+        status = read_word(event.payload.get("CallStatus"))
+        if status is None:  # what answered, told while the call lasts
+            return CallReport(event.call_id, Phase.ANSWERED, event.attempt_ref, details=dict(event.payload))
+        sight = _sight_of_event(status, event.payload)
+        if status == "completed" and self._account.detection and sight.answered_by is None and sight.talk_seconds:
+            return None  # a machine may have answered, which only the call itself tells: detection reports apart
+        return self._report(event.call_id, event.attempt_ref, sight, event.payload)
+
+    def read_vitals(self) -> Vitals | None:
+        document = self._fetch_account()
+        if document is None:
+            return None
+        return Vitals(problem=_problem_of(document))
+
+    def inspect(self, agents: Collection[str], numbers: Collection[str]) -> Sequence[Inspection]:
+        self._memory.note_callers(numbers)
+        found = [*self._verify("the keys", self._inspect_keys), *self._verify("the account", self._inspect_account)]
+        if any(one.standing is Standing.PROBLEM for one in found):
+            return found  # whatever else is asked would fail for the same reason
+        found += self._inspect_hooks()
+        found += self._verify("the script", lambda: self._inspect_script("the account's script", self._account.script))
+        for agent in sorted(agents):
+            found += self._verify(f"agent {_bare(agent)}", lambda agent=agent: self._inspect_agent(agent))
+        for number in sorted({self._account.from_number, *numbers}):
+            found += self._verify(
+                f"the caller id {number}", lambda number=number: self._inspect_number(number)
+            )
+        return [*found, *self._verify("the balance", self._inspect_balance)]
+
+    def close(self) -> None:
+        self._client.close()
+
+    # --- starting --------------------------------------------------------------------------------
+
+    def _start_form(self, request: DialRequest) -> dict[str, Any]:
+        script = _script_of_agent(request.agent_id) if request.agent_id else self._account.script
+        form: dict[str, Any] = {
+            "To": request.number,
+            "From": request.from_number or self._account.from_number,
+            "Timeout": str(min(_whole_seconds(request.ring_timeout), LONGEST_RING_SECONDS)),
+            "TimeLimit": str(_whole_seconds(request.max_duration)),
+            script.parameter: script.with_variables(request.variables, request.attempt_ref),
+        }
+        hook_url = self._hook_url()
+        here = f"{hook_url}?{urlencode({'ref': request.attempt_ref})}" if hook_url else None
+        if here and script.parameter != "ApplicationSid":  # which brings its own callback, and has ours ignored
+            form |= {"StatusCallback": here, "StatusCallbackMethod": "POST", "StatusCallbackEvent": list(EVENTS)}
+        if self._account.detection:
+            form |= {"MachineDetection": self._account.detection, "AsyncAmd": "true"}
+            if here:
+                form |= {"AsyncAmdStatusCallback": here, "AsyncAmdStatusCallbackMethod": "POST"}
+        return form
+
+    def _hook_url(self) -> str | None:
+        """Where Twilio may post to: nowhere, if nothing here could prove what it posts."""
+        may_prove = self._account.auth_token or self._account.webhook_key
+        return self._wiring.hook_url(self.name) if may_prove else None
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def _poll_listed(self, refs: Mapping[str, str], now: datetime, found: dict[str, CallReport | None]) -> None:
+        """From the list of today's and yesterday's calls, as Twilio counts days; newest first."""
+        wanted = {"StartTime>": (now - timedelta(days=1)).date().isoformat(), "PageSize": str(PAGE_SIZE)}
+        pages = self._pages(f"the state of {len(refs)} calls", wanted)
+        for page in islice(pages, MOST_PAGES):
+            for row in page:
+                call_id = read_word(row.get("sid"))
+                if call_id is not None and call_id in refs:
+                    self._learn_caller(row)
+                    report = self._report_of_row(row, refs[call_id])
+                    if report is not None:
+                        found[call_id] = report
+            if len(found) == len(refs):
+                return
+
+    def _next_single(self, missing: Sequence[str]) -> Sequence[str]:
+        """As many as one poll asks for singly, another part of them each time."""
+        if len(missing) <= MOST_SINGLE:
+            return missing
+        begin = self._turn % len(missing)
+        self._turn += MOST_SINGLE
+        return [*missing[begin:], *missing[:begin]][:MOST_SINGLE]
+
+    def _look_at(self, call_id: str, attempt_ref: str) -> CallReport | None:
+        about = f"the state of call {attempt_ref}"
+        row = self._fetch(call_id, about)
+        if row is None:
+            return None
+        self._learn_caller(row)
+        report = self._report_of_row(row, attempt_ref)
+        if report is None:
+            raise ProviderError(f"Twilio was asked for {about}, and its answer cannot be read")
+        return report
+
+    def _fetch(self, call_id: str, about: str) -> dict[str, Any] | None:
+        """The call, or None when Twilio itself says that there is none."""
+        answer = self._look_up(about, "GET", self._call_path(call_id))
+        if _error_code(answer, 404) is not None:
+            return None
+        row = answer.document()
+        if answer.status != 200 or read_word(row.get("sid")) is None:
+            raise unusable("Twilio", about, answer)
+        return row
+
+    def _calls_to(self, number: str, about: str) -> Iterator[dict[str, Any]]:
+        # Without StartTime, which a queued call does not have, and without From, which a campaign may have chosen.
+        for count, page in enumerate(self._pages(about, {"To": number, "PageSize": str(PAGE_SIZE)})):
+            if count == MOST_PAGES:
+                raise ProviderError(f"Twilio lists too many calls to find {about} among them", permanent=True)
+            yield from (row for row in page if _is_to(row, number))
+
+    def _pages(self, about: str, wanted: Mapping[str, str]) -> Iterator[list[dict[str, Any]]]:
+        path, content = self._path("Calls.json"), {"params": dict(wanted)}
+        while True:
+            answer = self._look_up(about, "GET", path, **content)
+            document = answer.document()
+            yield self._rows(answer, document, "calls", about)
+            after = document.get("next_page_uri")
+            if not after:
+                return
+            if not isinstance(after, str) or not self._is_own_page(after):
+                raise unusable("Twilio", about, answer)
+            path, content = after, {}
+
+    def _is_own_page(self, address: str) -> bool:
+        """Is it a page of our own calls, at the same host? Our keys go nowhere else."""
+        return address.startswith(self._path("Calls.json")) and address.isascii() and address.isprintable()
+
+    @staticmethod
+    def _rows(answer: Answer, document: Mapping[str, Any], name: str, about: str) -> list[dict[str, Any]]:
+        rows = document.get(name)
+        if answer.status != 200 or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise unusable("Twilio", about, answer)
+        return rows
+
+    def _look_up(self, about: str, method: str, path: str, **content: Any) -> Answer:
+        return self._client.look_up("Twilio", about, method, path, **content)
+
+    def _path(self, tail: str) -> str:
+        return f"{VERSION}/Accounts/{self._account.sid}/{tail}"
+
+    def _call_path(self, call_id: str) -> str:
+        return self._path(f"Calls/{quote(call_id, safe='')}.json")
+
+    # --- finding ---------------------------------------------------------------------------------
+
+    def _is_possible(self, row: Mapping[str, Any], placed_at: datetime) -> bool:
+        """Could this be the call that was asked for then? What cannot be read could."""
+        if row.get("direction", "outbound-api") != "outbound-api":
+            return False
+        made_at = read_instant(row.get("date_created"))
+        return made_at is None or placed_at - EARLY <= made_at <= placed_at + self._wiring.request_timeout + LATE
+
+    def _owner(self, row: Mapping[str, Any]) -> str | None:
+        return self._memory.ref_of(read_word(row.get("sid")) or "")
+
+    def _only_one(self, possible: Sequence[dict[str, Any]], attempt_ref: str) -> dict[str, Any] | None:
+        """The call itself, or None for none. Raises a permanent ProviderError where people must decide."""
+        announced = [row for row in possible if self._owner(row) == attempt_ref]
+        ours = announced or [row for row in possible if self._memory.is_caller(row.get("from"))]
+        if len(ours) > 1:
+            raise ProviderError(
+                f"{len(ours)} calls at Twilio could be {attempt_ref}: people must decide which is, in the console",
+                permanent=True,
+            )
+        if ours or not possible:
+            return ours[0] if ours else None
+        raise ProviderError(  # a process that stopped may have used a campaign's own number
+            f"a call at Twilio could be {attempt_ref}, but from a caller id that is not known here: people must decide",
+            permanent=True,
+        )
+
+    def _learn_caller(self, row: Mapping[str, Any]) -> None:
+        caller = row.get("from")
+        if isinstance(caller, str):
+            self._memory.note_callers([caller])
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def _report_of_row(self, row: Mapping[str, Any], attempt_ref: str) -> CallReport | None:
+        call_id, status = read_word(row.get("sid")), read_word(row.get("status"))
+        if call_id is None or status is None:
+            return None
+        return self._report(call_id, attempt_ref, _sight_of_row(status, row), row)
+
+    def _report(
+        self, call_id: str, attempt_ref: str | None, sight: Sight, payload: Mapping[str, Any]
+    ) -> CallReport:
+        details = scrub(payload, drop=PERSONAL)
+        if sight.status in LIVE_STATUSES:
+            phase = LIVE_STATUSES[sight.status]
+            return CallReport(
+                call_id, phase, attempt_ref, provider_status=sight.status, details=details,
+                answered_at=sight.at if phase is Phase.ANSWERED else None,
+            )  # fmt: skip
+        refusal = _refusal_of(sight)
+        return CallReport(
+            call_id=call_id,
+            phase=Phase.ENDED,
+            attempt_ref=attempt_ref,
+            outcome=None if refusal else self._outcome(sight),
+            provider_status=sight.status,
+            known_word=sight.status == "completed" or sight.status in UNANSWERED_STATUSES,
+            answered_at=_answered_at(sight),
+            ended_at=sight.at,
+            talk_seconds=sight.talk_seconds,
+            cost=sight.cost,
+            cost_unit=sight.cost_unit if sight.cost is not None else None,
+            details=details,
+            is_final=sight.status != "completed" or sight.cost is not None or sight.talk_seconds == 0,
+            refusal=refusal,
+        )
+
+    def _outcome(self, sight: Sight) -> Outcome:
+        if sight.status == "completed":
+            return self._outcome_of_answered(sight)
+        refined = outcome_of_sip(sight.sip)
+        if sight.status == "busy" and refined is Outcome.HANG_UP:
+            return refined
+        if sight.status == "failed":
+            return Outcome.INVALID_NUMBER if sight.error_code == NO_CARRIER else refined or Outcome.FAILED
+        return UNANSWERED_STATUSES.get(sight.status, Outcome.FAILED)
+
+    def _outcome_of_answered(self, sight: Sight) -> Outcome:
+        answered_by = sight.answered_by or ""
+        if answered_by.startswith("machine"):  # machine_start, machine_end_beep...; the resource may say it bare
+            return Outcome.VOICEMAIL
+        if answered_by == "fax":
+            return Outcome.INVALID_NUMBER
+        talk = sight.talk_seconds
+        cut = talk is not None and timedelta(seconds=talk) < self._wiring.short_call
+        return Outcome.HANG_UP if cut else Outcome.COMPLETED
+
+    # --- webhooks --------------------------------------------------------------------------------
+
+    def _proven_fields(self, hook: Hook) -> Mapping[str, Any]:
+        """What was posted, once its signature is right. Raises HookRefused."""
+        algorithm = _algorithm_of(hook.headers.get("x-twilio-webhooks-signature-settings", ""))
+        secret = self._account.webhook_key if algorithm == "HMAC_SHA256" else self._account.auth_token
+        given = hook.headers.get("x-twilio-signature", "")
+        if secret is None or algorithm not in _DIGESTS or not given:
+            raise HookRefused(401, "the webhook has no signature that can be checked")
+        is_form = hook.headers.get("content-type", _FORM).partition(";")[0].strip().lower() == _FORM
+        pairs = _form_of(hook.body) if is_form else _hashed_body(hook)
+        key = secret.get_secret_value().encode()
+        if not any(_matches(given, key, algorithm, url, pairs) for url in _urls_as_signed(hook.url)):
+            raise HookRefused(401, "the webhook's signature is wrong")
+        return dict(pairs) if is_form else _json_of(hook.body)
+
+    def _events_in(self, fields: Mapping[str, Any], attempt_ref: str | None) -> Sequence[ProviderEvent]:
+        call_id = read_word(fields.get("CallSid")) or ""
+        status, answered_by = read_word(fields.get("CallStatus")), read_word(fields.get("AnsweredBy"))
+        if not _CALL_SID.fullmatch(call_id) or not (status or answered_by):
+            return []  # a recording, a message: nothing about how a call goes
+        if fields.get("Direction", "outbound-api") != "outbound-api":
+            return []  # somebody called us, or a script called somebody else
+        if attempt_ref is not None:
+            self._memory.note_call(call_id, attempt_ref)
+        number = read_seconds(fields.get("SequenceNumber"))
+        part = f"{status or 'amd'}:{answered_by or ''}" if number is None else str(number)
+        kind = f"call {status}" if status else "answering machine detection"
+        return [ProviderEvent(f"{call_id}:{part}", kind, scrub(fields, drop=PERSONAL), attempt_ref, call_id)]
+
+    # --- the account -----------------------------------------------------------------------------
+
+    def _fetch_account(self) -> dict[str, Any] | None:
+        """The account; None where it may not be read: an API key of the standard kind may not, the token may."""
+        token = self._account.auth_token
+        own = {"auth": (self._account.sid, token.get_secret_value())} if token is not None else {}
+        answer = self._look_up("the account", "GET", f"{VERSION}/Accounts/{self._account.sid}.json", **own)
+        if token is None and _error_code(answer, 401) is not None:
+            return None
+        document = answer.document()
+        if answer.status != 200 or read_word(document.get("status")) is None:
+            raise unusable("Twilio", "the account", answer)
+        return document
+
+    def _inspect_keys(self) -> Iterator[Inspection]:
+        answer = self._look_up("a call", "GET", self._path("Calls.json"), params={"PageSize": "1"})
+        pair = "TWILIO_API_KEY and TWILIO_API_SECRET" if self._account.has_api_key else "TWILIO_AUTH_TOKEN"
+        if answer.status in (401, 403):
+            yield _problem(f"Twilio does not take the keys: verify TWILIO_ACCOUNT_SID, {pair}")
+            return
+        self._rows(answer, answer.document(), "calls", "a call")
+        yield _ok("Twilio takes the keys")
+
+    def _inspect_account(self) -> Iterator[Inspection]:
+        document = self._fetch_account()
+        if document is None:
+            yield _warning("the account's state cannot be read with this API key; set TWILIO_AUTH_TOKEN too")
+            return
+        problem = _problem_of(document)
+        yield _problem(problem) if problem else _ok(f"the account is {read_word(document['status'])}")
+        if read_word(document.get("type")) == "Trial":
+            yield _warning("this is a trial account: it calls verified numbers only, after an announcement")
+
+    def _inspect_hooks(self) -> Iterator[Inspection]:
+        public = self._wiring.hook_url(self.name)
+        if public is None:
+            yield _warning(
+                "RINGBACK_PUBLIC_URL is not set: calls are polled, and one whose start went unanswered is found by "
+                "its number and time alone"
+            )
+        elif self._hook_url() is None:
+            yield _warning("Twilio is told of no webhook, for none could be proven: set TWILIO_AUTH_TOKEN")
+        elif "_" in (urlsplit(public).hostname or ""):
+            yield _problem("Twilio posts to no host with an underscore in its name: change RINGBACK_PUBLIC_URL")
+
+    def _inspect_agent(self, agent: str) -> Iterator[Inspection]:
+        try:
+            script = _script_of_agent(agent)
+        except InvalidValue as error:
+            yield _problem(f"{_bare(agent)!r} is no script at Twilio; {error.right}")
+            return
+        yield from self._inspect_script(f"agent {_bare(agent)}", script)
+
+    def _inspect_script(self, about: str, script: Script) -> Iterator[Inspection]:
+        if script.parameter != "ApplicationSid":
+            yield _ok(f"{about} is given as {script.parameter}; whether it works is seen when somebody answers")
+            return
+        answer = self._look_up(about, "GET", self._path(f"Applications/{script.value}.json"))
+        if _error_code(answer, 404) is not None:
+            yield _problem(f"{about}: the account has no application {script.value}")
+            return
+        document = answer.document()
+        if answer.status != 200 or read_word(document.get("sid")) is None:
+            raise unusable("Twilio", about, answer)
+        yield _ok(f"{about}: application {script.value} exists")
+        hook_url = self._hook_url()
+        if hook_url and not str(document.get("status_callback") or "").startswith(hook_url):
+            yield _warning(
+                f"{about}: Twilio ignores our webhook for calls of an application; set its status callback to "
+                f"{hook_url}"
+            )
+
+    def _inspect_number(self, number: str) -> Iterator[Inspection]:
+        about = f"the caller id {number}"
+        for list_path, name in (
+            ("IncomingPhoneNumbers.json", "incoming_phone_numbers"),
+            ("OutgoingCallerIds.json", "outgoing_caller_ids"),
+        ):
+            answer = self._look_up(about, "GET", self._path(list_path), params={"PhoneNumber": number})
+            for row in self._rows(answer, answer.document(), name, about):
+                if row.get("phone_number") == number:  # the filter takes parts of numbers too
+                    yield _of_number(number, row)
+                    return
+        yield _problem(f"{number} is neither a number of the account nor a verified caller id: buy or verify it")
+
+    def _inspect_balance(self) -> Iterator[Inspection]:
+        answer = self._look_up("the balance", "GET", self._path("Balance.json"))
+        balance = read_decimal(answer.document().get("balance"))
+        if answer.status == 200 and balance is not None and balance <= 0:
+            yield _warning("the account's balance is used up: calls may be refused")
+
+    @staticmethod
+    def _verify(about: str, look: Any) -> list[Inspection]:
+        found: list[Inspection] = []
+        try:
+            found.extend(look())
+        except ProviderError as error:
+            found.append(Inspection(
+                Standing.PROBLEM if error.permanent else Standing.WARNING, f"{about} could not be verified: {error}"
+            ))
+        return found
+
+
+def read_start_answer(answer: Answer) -> DialAnswer:
+    """Accepted with an id, refused in Twilio's own form, or nobody can say."""
+    if answer.is_success:
+        call_id = answer.document().get("sid")
+        if isinstance(call_id, str) and _CALL_SID.fullmatch(call_id):
+            return Accepted(call_id)
+        return Unanswered("Twilio answered success without a call id")
+    code = _error_code(answer, answer.status)
+    kind = _refusal_kind(answer.status, code)
+    if kind is None:
+        return Unanswered(f"Twilio answered {answer.status}, which proves nothing")
+    wait = answer.retry_after() if kind is RefusalKind.THROTTLED else None
+    message = _without_numbers(read_text(answer.document().get("message")) or "")
+    return Refused(kind, f"Twilio refused it ({answer.status}, code {code}): {message}"[:LONGEST_REASON], wait)
+
+
+def _refusal_kind(status: int, code: int | None) -> RefusalKind | None:
+    """A validation error made no call, whatever its code: Twilio splits codes into new ones."""
+    if code is None:
+        return None
+    if status == 400:
+        return BAD_REQUESTS.get(code, RefusalKind.REFUSED)
+    return OTHER_REFUSALS.get(status)
+
+
+def _error_code(answer: Answer, status: int) -> int | None:
+    """The code of an error `status` in Twilio's own form; None for a page that a proxy could have written."""
+    document = answer.document()
+    code = document.get("code")
+    if answer.status != status or document.get("status") != status or not isinstance(document.get("message"), str):
+        return None
+    return code if isinstance(code, int) and not isinstance(code, bool) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A call as a list, an answer or a callback tells it. `at`: when this became so."""
+
+    status: str
+    at: datetime | None
+    answered_by: str | None
+    talk_seconds: int | None
+    sip: int | None = None
+    error_code: int | None = None
+    cost: Decimal | None = None
+    cost_unit: str | None = None
+
+
+def _sight_of_row(status: str, row: Mapping[str, Any]) -> Sight:
+    # end_time is empty after calls that nobody answered, and start_time is when Twilio dialed.
+    live = status in LIVE_STATUSES
+    price, unit = read_decimal(row.get("price")), read_word(row.get("price_unit"))
+    return Sight(
+        status,
+        None if live else read_instant(row.get("end_time")) or read_instant(row.get("date_updated")),
+        read_word(row.get("answered_by")),
+        read_seconds(row.get("duration")),
+        cost=None if price is None else abs(price),  # a charge is written as a negative number
+        cost_unit=unit and unit.lower(),
+    )
+
+
+def _sight_of_event(status: str, fields: Mapping[str, Any]) -> Sight:
+    return Sight(
+        status,
+        read_instant(fields.get("Timestamp")),
+        read_word(fields.get("AnsweredBy")),
+        read_seconds(fields.get("CallDuration")),
+        sip=read_seconds(fields.get("SipResponseCode")),
+        error_code=read_seconds(fields.get("ErrorCode")),
+    )
+
+
+def _answered_at(sight: Sight) -> datetime | None:
+    if sight.status != "completed" or not sight.at or not sight.talk_seconds:
+        return None
+    try:
+        return sight.at - timedelta(seconds=sight.talk_seconds)
+    except OverflowError:
+        return None
+
+
+def _refusal_of(sight: Sight) -> Refused | None:
+    if sight.status == "failed" and sight.error_code in COUNTRY_CLOSED:
+        return Refused(RefusalKind.HOLD, f"Twilio's error {sight.error_code}: the country is not opened in the account")
+    return None
+
+
+# --- the signature, as twilio 9.13.0 computes it in request_validator.py
+
+_FORM = "application/x-www-form-urlencoded"
+_DIGESTS = {"HMAC_SHA1": hashlib.sha1, "HMAC_SHA256": hashlib.sha256}
+
+
+def _algorithm_of(settings: str) -> str:
+    """From `key=...,algorithm=HMAC_SHA256`; without it, a signature is made with the auth token and SHA-1."""
+    for part in settings.split(","):
+        name, _, value = part.partition("=")
+        if name.strip() == "algorithm" and value.strip():
+            return value.strip().upper()
+    return "HMAC_SHA1"
+
+
+def _matches(given: str, key: bytes, algorithm: str, url: str, pairs: Iterable[tuple[str, str]]) -> bool:
+    signed = url + "".join(name + value for name, value in sorted(set(pairs)))
+    digest = hmac.new(key, signed.encode("utf-8", "replace"), _DIGESTS[algorithm]).digest()
+    return hmac.compare_digest(base64.b64encode(digest), given.strip().encode("utf-8", "replace"))
+
+
+def _urls_as_signed(url: str) -> list[str]:
+    """As it was called, and with or without its port: Twilio is not of one mind about it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return [url]
+    if port is None:
+        netloc = f"{parts.netloc}:{443 if parts.scheme == 'https' else 80}"
+    else:
+        netloc = parts.netloc.rpartition(":")[0]
+    before, mark, after = url.partition("://")
+    return [url, f"{before}{mark}{netloc}{after[len(parts.netloc):]}"]
+
+
+def _form_of(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError as error:
+        raise HookRefused(401, "the webhook is no form that could have been signed") from error
+
+
+def _hashed_body(hook: Hook) -> list[tuple[str, str]]:
+    """A body that is no form is signed by its hash in the address, and adds nothing to what is signed."""
+    given = _query_of(hook.url).get("bodySHA256", [""])[0]
+    digest = hashlib.sha256(hook.body).hexdigest()
+    if not hmac.compare_digest(digest.encode(), given.lower().encode("utf-8", "replace")):
+        raise HookRefused(401, "the webhook's body is not the one that was signed")
+    return []
+
+
+def _json_of(body: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise HookRefused(400, "the webhook is neither a form nor a JSON object")
+    return fields
+
+
+def _ref_in(url: str) -> str | None:
+    refs = _query_of(url).get("ref", [])
+    return read_word(refs[0]) if len(refs) == 1 else None
+
+
+def _query_of(url: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(urlsplit(url).query, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        return {}
+
+
+# --- small things
+
+
+def _whole_seconds(span: timedelta) -> int:
+    return max(1, math.ceil(span.total_seconds()))
+
+
+def _is_to(row: Mapping[str, Any], number: str) -> bool:
+    """The list is already of one number; a row that says otherwise in so many digits is not believed."""
+    return not isinstance(row.get("to"), str) or _digits(row["to"]) == _digits(number)
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
+
+
+def _without_numbers(text: str) -> str:
+    """A vendor's text without addresses, which hold a lead's variables, and without long runs of digits."""
+    return _LONG_NUMBER.sub("(number)", _ADDRESS.sub("(address)", text))
+
+
+def _bare(agent: str) -> str:
+    """An address without its query, which may hold a secret."""
+    return agent.partition("?")[0]
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, InvalidValue) else name_of(error)
+
+
+def _problem_of(account: Mapping[str, Any]) -> str | None:
+    status = read_word(account.get("status"))
+    return f"the Twilio account is {status}" if status in ("suspended", "closed") else None
+
+
+def _of_number(number: str, row: Mapping[str, Any]) -> Inspection:
+    capabilities = row.get("capabilities")
+    if isinstance(capabilities, Mapping) and capabilities.get("voice") is False:
+        return _problem(f"{number} is a number of the account, but not for voice")
+    return _ok(f"{number} may be used as caller id")
+
+
+def _problem(sentence: str) -> Inspection:
+    return Inspection(Standing.PROBLEM, sentence)
+
+
+def _warning(sentence: str) -> Inspection:
+    return Inspection(Standing.WARNING, sentence)
+
+
+def _ok(sentence: str) -> Inspection:
+    return Inspection(Standing.OK, sentence)

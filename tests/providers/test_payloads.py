@@ -1,0 +1,398 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from scheduler.providers.payloads import (
+    LARGEST_PAYLOAD,
+    LEFT_OUT,
+    LONGEST_TEXT,
+    TOO_LONG,
+    Findings,
+    read_cost,
+    read_decimal,
+    read_epoch,
+    read_findings,
+    read_instant,
+    read_local,
+    read_seconds,
+    read_text,
+    read_word,
+    scrub,
+    variables_as_text,
+)
+
+SECRET = "s3cr3t-m4rk3r"
+TEN_THIRTY = datetime(2026, 3, 5, 10, 30)  # noqa: DTZ001  # a wall time
+SECRET_NAMES = [
+    "token", "access_token", "accessToken", "ACCESS-TOKEN", "api_key", "apiKey", "X-Api-Key", "Authorization",
+    "password", "client_secret", "webhookSignature", "recording_url", "recordingUrl", "RecordingSid", "credentials",
+    "aws_access_key_id", "Set-Cookie", "signed_url", "public_log_url",
+]  # fmt: skip
+PLAIN_NAMES = ["call", "data", "list", "0", "ñandú", "", "tokens", "recording_enabled"]
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+ANYTHING = st.recursive(
+    PLAIN | st.decimals() | st.binary(max_size=5) | st.datetimes(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=15,
+)  # fmt: skip
+
+
+# --- what is kept
+
+
+def nested(depth: int, name: str, value: Any, *, lists: bool) -> Any:
+    document: Any = {name: value, "kept": "yes"}
+    for level in range(depth):
+        document = [document] if lists and level % 2 else {"level": document}
+    return document
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+@pytest.mark.parametrize("depth", [0, 1, 5, 11, 12, 13, 40, 400])
+def test_a_secret_is_left_out_at_any_depth(name: str, depth: int):
+    for value in (SECRET, {"value": SECRET}, [SECRET], [{"x": [SECRET]}]):
+        kept = scrub(nested(depth, name, value, lists=depth % 2 == 0))
+
+        assert SECRET not in json.dumps(kept)
+
+
+WITH_SECRETS = st.recursive(
+    PLAIN | st.sampled_from([f"https://u:{SECRET}@x.example/a?key={SECRET}#{SECRET}", f"see wss://x/?t={SECRET} now"]),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.sampled_from(PLAIN_NAMES), inner, max_size=4)
+    | st.dictionaries(st.sampled_from(SECRET_NAMES), st.just(SECRET) | st.just([{"x": SECRET}]), max_size=3),
+    max_leaves=25,
+)  # fmt: skip
+
+
+@given(WITH_SECRETS)
+@settings(max_examples=200, deadline=None)
+def test_no_secret_outlives_scrubbing_whatever_the_nesting(payload: Any):
+    assert SECRET not in json.dumps(scrub(payload))
+
+
+def test_names_that_only_look_like_secrets_are_kept():
+    counted = {"token_count": 12, "tokens": 12, "llm_token_usage": {"average": 3}, "recording_enabled": True}
+
+    assert scrub(counted) == counted
+
+
+def test_addresses_lose_their_users_queries_and_fragments_within_texts_too():
+    kept = scrub({"log": f"at https://u:{SECRET}@x.example:8/a/b?sig={SECRET}#f and HTTP://y.example/?{SECRET}, end"})
+
+    assert kept == {"log": "at https://x.example:8/a/b and http://y.example/ end"}
+    assert scrub({"a": "http://[::1/x"}) == {"a": LEFT_OUT}
+    assert scrub({"a": "no address: a://, b?c=d"})["a"].endswith("b?c=d")
+
+
+def test_what_is_dropped_is_dropped_in_any_spelling_and_place():
+    payload = {"call": {"phoneNumber": "+1", "transcript_object": [1], "id": 1}, "phone_number": "+1"}
+
+    assert scrub(payload, drop=("phone_number", "transcript_object")) == {"call": {"id": 1}}
+
+
+@pytest.mark.parametrize("payload", [None, 7, "text", ["a"], True])
+def test_what_is_no_object_is_kept_as_the_value_of_one(payload: Any):
+    assert scrub(payload) == {"value": payload}
+
+
+def test_numbers_that_are_no_json_become_text():
+    kept = scrub({"a": float("nan"), "b": float("inf"), "c": Decimal("0.10"), "d": 1.5, "e": -(2**63), "f": 10**5000})
+
+    assert kept == {"a": "nan", "b": "inf", "c": "0.10", "d": 1.5, "e": -(2**63), "f": TOO_LONG}
+
+
+@given(ANYTHING)
+@settings(max_examples=200, deadline=None)
+@example({"\ud800": ["\udfff half a character", "https://x/\ud800?a=b"]})
+def test_what_is_kept_is_json_and_text_that_any_database_takes(payload: Any):
+    kept = scrub(payload)
+
+    assert json.dumps(kept, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    assert scrub(kept) == kept
+
+
+TOO_LARGE = {
+    "one long text": {"call_id": "c", "transcript": "x" * 10**6},
+    "many texts": {"call_id": "c", **{f"part-{number}": "x" * 15_000 for number in range(50)}},
+    "many small ones": {"call_id": "c", **{f"name-{number}": 1 for number in range(30_000)}},
+    "many long names": {"call_id": "c", **{f"{number:0>128}": 1 for number in range(3_000)}},
+    "below an envelope": {"event": "e", "call": {"call_id": "c", "words": [{"word": "x" * 50}] * 1900}},
+    "two levels below": {"a": {"b": {"call_id": "c", "t": ["x" * 1000] * 1900}, "u": "y" * 16_000}},
+    "a list of everything": {"call_id": "c", "rows": [{"x": "y" * 100}] * 1900},
+    "beyond ASCII": {"call_id": "c", "t": ["ñ" * 15_000] * 10},
+    "beyond every plane": {"call_id": "c", **{f"t{number}": "😀" * 6_000 for number in range(10)}},
+}
+
+
+@pytest.mark.parametrize("payload", TOO_LARGE.values(), ids=TOO_LARGE.keys())
+def test_what_is_kept_is_bounded_and_the_small_things_stay(payload: dict[str, Any]):
+    kept = scrub(payload)
+
+    assert len(json.dumps(kept)) <= LARGEST_PAYLOAD
+    assert '"call_id": "c"' in json.dumps(kept)
+
+
+def test_a_large_part_is_named_and_its_small_neighbours_within_it_stay():
+    kept = scrub({"event": "ended", "call": {"id": 7, "words": ["x" * 100] * 1900, "cost": {"usd": 2}}})
+
+    assert kept == {"event": "ended", "call": {"id": 7, "words": TOO_LONG, "cost": {"usd": 2}}}
+    assert list(kept["call"]) == ["id", "words", "cost"]
+
+
+@given(st.dictionaries(st.text(max_size=200), st.integers(0, 30_000).map("x".__mul__), max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_no_object_is_kept_beyond_the_bound(payload: dict[str, str]):
+    assert len(json.dumps(scrub(payload))) <= LARGEST_PAYLOAD
+
+
+def test_what_fits_is_kept_whole():
+    payload = {"call_id": "c", "turns": [{"who": "agent", "said": "Buenos días"}] * 100}
+
+    assert scrub(payload) == payload
+
+
+def test_what_is_too_deep_is_named_instead_of_exhausting_the_stack():
+    for lists in (True, False):
+        kept = scrub(nested(5000, "call_id", "c", lists=lists))
+
+        assert "(too deep to keep)" in json.dumps(kept)
+    assert scrub(nested(11, "call_id", "c", lists=False)) == nested(11, "call_id", "c", lists=False)
+
+
+# --- findings
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["callback_at", "callbackTime", "callback_date", "callback_datetime", "callback", "call_back_at", "Call Back Time",
+     "rellamada", "fecha_rellamada", "Fecha-Rellamada", "llamar_de_nuevo", "volver_a_llamar"],
+)  # fmt: skip
+def test_a_callback_is_found_in_both_languages(name: str):
+    assert read_findings({name: "2026-03-05 10:30"}) == Findings(callback_at=TEN_THIRTY, wants_callback=True)
+    for wish in ("sí", "yes", True, 1, "true"):
+        assert read_findings({name: wish}) == Findings(wants_callback=True)
+    for other in ("next week", 7, 2.5, ["yes"]):
+        assert read_findings({name: other}) == Findings()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["appointment_at", "appointmentDate", "appointment_datetime", "appointment_time", "appointment", "cita", "Cita",
+     "fecha_cita", "cita_at", "fecha_hora_cita"],
+)  # fmt: skip
+def test_an_appointment_is_found_in_both_languages(name: str):
+    assert read_findings({name: "2026-03-05T10:30:00"}) == Findings(appointment_at=TEN_THIRTY)
+    assert read_findings({name: "sí"}) == Findings()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["do_not_call", "doNotCall", "dnc", "DNC", "opt_out", "optout", "unsubscribe", "no_llamar", "no_llamar_mas",
+     "user_requested_dnc"],
+)  # fmt: skip
+@pytest.mark.parametrize("value", [True, "true", "YES", "y", 1, "1", "si", "Sí", " verdadero "])
+def test_a_wish_not_to_be_called_is_found_in_both_languages(name: str, value: Any):
+    assert read_findings({name: value}) == Findings(do_not_call=True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, False, "", " ", "false", "No", "n", 0, "0", "none", "NULL", "falso", "ninguna", "ninguno", "N/A", [], {},
+     ["sí"], {"at": "sí"}, 0.0, float("nan")],
+)  # fmt: skip
+def test_a_no_is_no_finding(value: Any):
+    assert read_findings({"callback": value, "cita": value, "dnc": value}) == Findings()
+
+
+def test_a_callback_with_a_zone_is_told_in_utc():
+    found = read_findings({"callback_at": "2026-03-05T07:30:00-03:00"})
+
+    assert (found.callback_at, found.callback_zone) == (TEN_THIRTY, "UTC")
+
+
+def test_the_first_that_says_something_wins():
+    first, second = {"callback_at": None, "cita": "", "dnc": "no"}, {"callback_at": "2026-03-05 10:30", "dnc": "yes"}
+
+    assert read_findings(first, second) == Findings(callback_at=TEN_THIRTY, wants_callback=True)
+    assert read_findings({"cita": "no", "appointment_at": "2026-03-05 10:30"}).appointment_at == TEN_THIRTY
+    assert read_findings(None, "text", 7, [second]) == Findings()
+
+
+@given(ANYTHING, ANYTHING)
+@settings(max_examples=200, deadline=None)
+@example({"callback_at": "0001-01-01T00:00+05:00"}, {"cita": "9999-12-31T23:59-05:00"})
+def test_findings_never_raise(first: Any, second: Any):
+    assert isinstance(read_findings(first, second), Findings)
+
+
+@given(
+    st.sampled_from(["callback_at", "cita", "dnc", "rellamada"]),
+    st.from_regex(r"\A\d{4}-\d{2}-\d{2}[T ]\d{1,2}:\d{2}.{0,8}\Z"),
+)
+@settings(max_examples=200, deadline=None)
+def test_findings_of_anything_like_a_time_can_be_told_in_utc(name: str, written: str):
+    found = read_findings({name: written})
+
+    for at in (found.appointment_at, found.callback_at):
+        assert at is None or at.astimezone(UTC)
+
+
+# --- times and numbers
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2026-03-05T10:30", TEN_THIRTY),
+        ("2026-03-05 10:30:00", TEN_THIRTY),
+        ("  2026-03-05   10:30 ", TEN_THIRTY),
+        ("2026-03-05T10:30:00Z", TEN_THIRTY.replace(tzinfo=UTC)),
+        ("2026-03-05", None),
+        ("10:30", None),
+        ("tomorrow at 2026-03-05 10:30", None),
+        ("2026-02-30 10:30", None),
+        ("2026-03-05 25:30", None),
+        ("0001-01-01T00:00+05:00", None),
+        ("9999-12-31T23:59-05:00", None),
+        (20260305, None),
+        (None, None),
+    ],
+)
+def test_a_local_time_is_read_as_it_was_written(written: Any, read: datetime | None):
+    assert read_local(written) == read
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-03-05T10:30:00Z", "2026-03-05T10:30:00", "2026-03-05T07:30:00-03:00", " 2026-03-05T10:30:00.000+00:00 ",
+        "Thu, 05 Mar 2026 10:30:00 GMT", "Thu, 05 Mar 2026 07:30:00 -0300",
+    ],
+)  # fmt: skip
+def test_an_instant_is_read_in_both_forms(written: str):
+    assert read_instant(written) == TEN_THIRTY.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "read"),
+    [
+        (1772706600000, timedelta(milliseconds=1), TEN_THIRTY.replace(tzinfo=UTC)),
+        ("1772706600", timedelta(seconds=1), TEN_THIRTY.replace(tzinfo=UTC)),
+        (0, timedelta(seconds=1), None),
+        (-5, timedelta(seconds=1), None),
+        (10**11, timedelta(days=1), None),
+        (True, timedelta(seconds=1), None),
+        ("soon", timedelta(seconds=1), None),
+    ],
+)
+def test_an_instant_may_be_counted(value: Any, unit: timedelta, read: datetime | None):
+    assert read_epoch(value, unit) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (3, Decimal(3)),
+        ("-0.0135", Decimal("-0.0135")),
+        (0.1, Decimal("0.1")),
+        (" 12 ", Decimal(12)),
+        ("999999999999", Decimal(999999999999)),
+        ("1000000000000", None),
+        ("1e9999999", None),
+        ("-1e9999999", None),
+        ("1e-9999999", Decimal(0)),
+        ("0e9999999", Decimal(0)),
+        (10**4000, None),
+        ("9" * 100_000, None),
+        ("0." + "0" * 100_000, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        ("NaN", None),
+        ("sNaN", None),
+        ("-Infinity", None),
+        (True, None),
+        (None, None),
+        ("much", None),
+        ([3], None),
+    ],
+)
+def test_a_number_is_read_from_text_too_and_nothing_else(value: Any, read: Decimal | None):
+    found = read_decimal(value)
+
+    assert found == read
+    assert found is None or len(f"{found:f}") < 100  # it can be written down
+
+
+def test_a_cost_and_a_duration_are_not_below_zero():
+    assert (read_cost("0.5"), read_cost(0), read_cost(-0.1)) == (Decimal("0.5"), Decimal(0), None)
+    assert (read_seconds("7.9"), read_seconds(0), read_seconds(-1), read_seconds(10**9)) == (7, 0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("abc", "abc"), (" abc ", "abc"), (17, "17"), (-1, "-1"), (True, None), ("", None), ("  ", None), (1.5, None),
+        (None, None), (["a"], None), ("x" * 500, "x" * 128), (10**4000, None), ("a\ud800b", "a?b"),
+    ],
+)  # fmt: skip
+def test_a_word_is_short_text_or_a_whole_number(value: Any, read: str | None):
+    assert read_word(value) == read
+
+
+def test_a_text_is_bounded():
+    assert read_text("x" * 10**6) == "x" * LONGEST_TEXT
+    assert read_text(" abc ", 2) == "ab"
+    assert (read_text(7), read_text("   ")) == (None, None)
+
+
+READERS = [read_local, read_instant, read_epoch, read_decimal, read_cost, read_seconds, read_text, read_word]
+ODD_TEXTS = st.text(max_size=40) | st.text("0123456789-+:.TZ eE,", max_size=30) | st.from_regex(
+    r"\A(Mon|Tue)?,? ?\d{1,5} [A-Z][a-z]{2} \d{1,5} \d{1,3}:\d{1,3}(:\d{1,3})? ?([-+]\d{1,6}|GMT|[A-Z]{1,4})?\Z"
+)  # fmt: skip
+
+
+@given(ANYTHING | ODD_TEXTS)
+@settings(max_examples=400, deadline=None)
+@example(",")
+@example("Mon, 02 Mar 2026 12:00:00 +999999")
+@example("0001-01-01T00:00:00+05:00")
+@example("Fri, 31 Dec 9999 23:59:59 -0500")
+@example("1e99999999999999999999")
+def test_no_reader_raises(value: Any):
+    for reader in READERS:
+        found = reader(value)
+        if isinstance(found, str):
+            found.encode("utf-8")
+        if isinstance(found, datetime):
+            found.astimezone(UTC)
+
+
+def test_a_number_too_long_to_be_written_is_none():
+    huge = 10**5000
+
+    assert [reader(huge) for reader in READERS] == [None] * len(READERS)
+    assert read_findings({"callback": huge, "cita": huge, "dnc": huge}) == Findings()
+
+
+# --- what we send
+
+
+def test_variables_are_text_and_the_unknown_ones_left_out():
+    given_ones = {
+        "nombre": "Ñandú", "edad": 7, "deuda": Decimal("1.50"), "vip": True, "no": False, "nada": None, "vacío": "",
+        "lista": ["a", 1], "mapa": {"ñ": 1}, 3: "three",
+    }  # fmt: skip
+
+    assert variables_as_text(given_ones) == {
+        "nombre": "Ñandú", "edad": "7", "deuda": "1.50", "vip": "true", "no": "false", "vacío": "",
+        "lista": '["a", 1]', "mapa": '{"ñ": 1}', "3": "three",
+    }  # fmt: skip
