@@ -148,6 +148,10 @@ class Follower:
         try:
             provider.hang_up(report.call_id)
         except ProviderError as error:  # tried again at its next look; the other calls must not wait for it
+            if error.permanent:
+                # It may still be waiting in the vendor's own queue, so it is not taken for over: people must decide.
+                learnt.doubts[one.id] = f"past its maximum duration, and {error}"
+                return
             self.reporter.tick_failed(now, f"hanging up attempt {one.id}, past its maximum duration", error)
             return
         self.reporter.settled(now, attempt_id=one.id, how="hung up: past its maximum duration")

@@ -1060,10 +1060,10 @@ def count_look(connection: Connection, ids: Sequence[int]) -> int:
 
 
 def note_doubts(connection: Connection, doubts: Mapping[int, str]) -> int:
-    """Why unknown attempts could not be settled so far: what people read who must decide."""
+    """Why open attempts could not be settled so far: what people read who must decide."""
     return change_rows(
         connection, call_attempts, [{"id": one, "error": cut(why)} for one, why in doubts.items()],
-        per_row=("error",), guard="state = 'unknown'",
+        per_row=("error",), guard="state IN ('live', 'unknown')",
     )
 
 

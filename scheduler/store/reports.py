@@ -512,6 +512,12 @@ def list_alarms(
             select(A.id).where(A.state == AttemptState.UNKNOWN, A.claimed_at < horizon),
         ),
         (
+            "live_for_too_long",
+            "calls are live past the longest time that a call may last, and could not be ended; see `ringback calls list "
+            "--state live`, and say what became of them with `ringback calls resolve`",
+            select(A.id).where(A.state == AttemptState.LIVE, A.claimed_at < horizon),
+        ),
+        (
             "closed_but_planned", "closed leads still have a call planned",
             select(L.id)
             .join(call_schedule, S.open_lead_id == L.id)

@@ -348,6 +348,24 @@ def test_a_provider_whose_not_found_proves_nothing_may_still_find_a_call(runtime
     assert attempt_of(database, lead_id).state == "live"
 
 
+def test_a_call_that_a_vendor_cannot_end_stays_live_and_says_so_to_people(runtime, database, clock):
+    station = Station(runtime)
+    lead_id = add_due_lead(database)
+    station.dispatch()
+    station.provider.hang_up = cannot_end  # a vendor without that request
+    clock.advance(LONGEST + MINUTE)
+    station.follow()
+    station.follow()
+
+    one = attempt_of(database, lead_id)
+    assert (one.state, one.error) == ("live", "past its maximum duration, and this vendor cannot end a call")
+    assert station.said("tick_failed") == []
+
+
+def cannot_end(call_id: str) -> bool:
+    raise ProviderError("this vendor cannot end a call", permanent=True)
+
+
 def test_why_a_lookup_failed_can_be_read_from_the_attempt(runtime, database, clock):
     station = Station(runtime)
     lead_id = unanswered(station, chilean())
