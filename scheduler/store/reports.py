@@ -513,8 +513,7 @@ def list_alarms(
         ),
         (
             "live_for_too_long",
-            "calls are live past the longest time that a call may last; see why with `ringback calls list --state live`, "
-            + "and say what became of them with `ringback calls resolve`",
+            "calls are live past the longest time that a call may last; settle them with `ringback calls resolve`",
             select(A.id).where(A.state == AttemptState.LIVE, A.claimed_at < horizon),
         ),
         (
