@@ -16,6 +16,7 @@ from typing import Any
 
 from scheduler.errors import DatabaseUnavailable, InvalidSettings, InvalidValue, SchemaMismatch
 from scheduler.model import Campaign, CampaignStatus
+from scheduler.providers.base import Standing
 from scheduler.rules.hours import tzdata_version
 from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settings, read_config
 from scheduler.service.runtime import Runtime
@@ -87,6 +88,8 @@ def check_providers(runtime: Runtime, name: str | None = None) -> Iterator[Findi
             yield Finding(Level(found.standing.value), one, found.sentence)
         if not findings:
             yield Finding(Level.OK, one, "there is nothing to verify")
+        elif all(found.standing is Standing.WARNING for found in findings):
+            yield Finding(Level.PROBLEM, one, f"{one} could not be asked, so nothing is verified; try again")
 
 
 def _wanted_of(runtime: Runtime, provider: str, going: Iterable[Campaign]) -> tuple[set[str], set[str]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
+from types import FrameType
 
 import uvicorn
 
@@ -40,12 +43,30 @@ class WebServer:
         return f"http://{host}:{self.port}"
 
     def serve(self) -> None:
-        """Until SIGTERM or SIGINT."""
-        self._server.run(sockets=[self._socket])
+        """Until SIGTERM or SIGINT, which only the main thread may wait for; a second one ends the process at once."""
+        told = threading.Event()
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            if told.is_set():
+                os._exit(128 + number)
+            told.set()
+
+        before = {one: signal.signal(one, stop) for one in (signal.SIGTERM, signal.SIGINT)}
+        self.start()
+        try:
+            while not told.wait(1.0) and self._thread is not None and self._thread.is_alive():
+                pass
+        finally:
+            self.stop()
+            for one, handler in before.items():
+                signal.signal(one, handler)
 
     def start(self) -> None:
         """Beside other work; see `stop`."""
-        self._thread = threading.Thread(target=self.serve, name="web", daemon=True)
+        # In a thread of its own uvicorn leaves signals alone; in the main thread it would raise them again at its end.
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="web", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
