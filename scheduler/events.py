@@ -119,6 +119,12 @@ class Reporter:
             self._said[provider, status] = at
             self._say(at, "warning", "webhook_refused", f"a webhook of {provider} was answered {status}: {reason}")
 
+    def event_doubted(self, at: datetime, *, provider: str, attempt_id: int, oddity: str) -> None:
+        self._say(
+            at, "warning", "event_doubted",
+            f"{provider} says of attempt {attempt_id} what cannot be ({oddity}); it is asked about the call instead",
+        )
+
     # --- settings and people ---------------------------------------------------------------------
 
     def settings_refused(self, at: datetime, *, where: str, problem: str, kept: bool) -> None:

@@ -171,6 +171,31 @@ def variables_as_text(variables: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+_MEASURED = frozenset({
+    "duration", "durationms", "durationseconds", "totaldurationseconds", "callduration", "talkseconds", "billsec",
+    "cost", "combinedcost", "creditdebited",
+})  # fmt: skip
+
+
+def find_oddity(payload: Any, depth: int = 0) -> str | None:
+    """A duration or a cost that cannot be one (negative, or text that is no number), as words; None: all can be.
+
+    A payload with such a value is not taken at its word, although it is genuine: the call is asked about.
+    """
+    if isinstance(payload, list | tuple):
+        return next(filter(None, (find_oddity(one, depth + 1) for one in payload[:200])), None) if depth < 6 else None
+    if not isinstance(payload, Mapping) or depth >= 6:
+        return None
+    for name, value in payload.items():
+        if _plain(str(name)) in _MEASURED and isinstance(value, str | int | float) and value != "":
+            number = read_decimal(value)
+            if number is None or number < 0:
+                return f"{str(name)[:40]} is {str(value)[:40]!r}"
+        elif (found := find_oddity(value, depth + 1)) is not None:
+            return found
+    return None
+
+
 def scrub(payload: Any, *, drop: Iterable[str] = ()) -> dict[str, Any]:
     """The payload as it is kept: secrets, recordings and the queries of addresses left out, of bounded size.
 

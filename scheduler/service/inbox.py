@@ -19,6 +19,7 @@ from scheduler.errors import DatabaseUnavailable
 from scheduler.events import Reporter
 from scheduler.model import Attempt, AttemptState, Happening
 from scheduler.providers.base import CallReport, Phase, ProviderEvent
+from scheduler.providers.payloads import find_oddity
 from scheduler.service.breakers import Breakers
 from scheduler.service.facts import Learnt, write_facts
 from scheduler.service.fault_points import reach
@@ -118,6 +119,8 @@ class Inbox:
 
         taken = self.runtime.database.transact(work)
         told.tell(self.reporter, now)
+        for event, attempt_id, oddity in turn.oddities:
+            self.reporter.event_doubted(now, provider=event.provider, attempt_id=attempt_id, oddity=oddity)
         self.breakers.judge(told.refusals, now)
         report.applied += len(turn.settled) - len(turn.strangers)
         report.given_up += len(turn.strangers)
@@ -166,6 +169,7 @@ class _Turn:
         self.waits: dict[int, tuple[int, datetime, str]] = {}
         self.strangers: list[KeptEvent] = []
         self.doubles: list[tuple[KeptEvent, Attempt]] = []
+        self.oddities: list[tuple[KeptEvent, int, str]] = []
         self.deferred = 0
         self._ending: set[int] = set()
 
@@ -207,6 +211,10 @@ class _Turn:
             self.waits[event.id] = (event.tries, self.now, "after another event of the same call")
             self.deferred += 1
             return
+        oddity = find_oddity(event.payload) if report is not None else None
+        if oddity is not None:
+            self.oddities.append((event, attempt.id, oddity))
+            report = None
         if report is not None and not report.call_id:
             report = replace(report, call_id=event.call_id or attempt.provider_call_id or "")
         self.settled[event.id] = self._learn(attempt, report, event.call_id)

@@ -15,6 +15,7 @@ from scheduler.providers.payloads import (
     LONGEST_TEXT,
     TOO_LONG,
     Findings,
+    find_oddity,
     read_cost,
     read_decimal,
     read_epoch,
@@ -396,3 +397,27 @@ def test_variables_are_text_and_the_unknown_ones_left_out():
         "nombre": "Ñandú", "edad": "7", "deuda": "1.50", "vip": "true", "no": "false", "vacío": "",
         "lista": '["a", 1]', "mapa": '{"ñ": 1}', "3": "three",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("payload", [
+    {}, [], "x", None, {"duration_ms": 0}, {"cost": "0.05"}, {"cost": None, "duration": ""}, {"price": "-0.0130"},
+    {"call": {"duration_ms": 12, "call_cost": {"combined_cost": 1.5}}},
+], ids=str)  # fmt: skip
+def test_values_that_can_be_are_no_oddity(payload):
+    assert find_oddity(payload) is None
+
+
+@pytest.mark.parametrize("payload", [
+    {"duration_ms": -1}, {"a": [{"b": {"combined_cost": "twelve"}}]}, {"CallDuration": "-4"}, {"cost": "NaN"},
+], ids=str)  # fmt: skip
+def test_a_duration_or_cost_that_cannot_be_is_named(payload):
+    assert find_oddity(payload) is not None
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=20,
+))
+def test_looking_for_oddities_never_raises(payload):
+    find_oddity(payload)

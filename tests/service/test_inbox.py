@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from scheduler.model import Outcome
-from scheduler.providers.base import CallReport, Phase, RefusalKind, Refused, Unanswered
+from scheduler.providers.base import CallReport, Phase, ProviderEvent, RefusalKind, Refused, Unanswered
 from scheduler.store import tables
 from tests.conftest import NOON
 from tests.factories import (
@@ -187,6 +187,26 @@ def test_an_event_without_proof_only_makes_us_ask(station, database, clock):
 
     assert still == "live"
     assert attempt_of(database, lead_id).outcome == "completed"
+
+
+@pytest.mark.parametrize(
+    "payload", [{"call": {"duration_ms": -5}}, {"cost": "cheap"}, {"calls": [{"Duration": "-1"}]}, {"billsec": "1;2"}],
+    ids=str,
+)  # fmt: skip
+def test_an_event_with_a_value_that_cannot_be_changes_no_lead_but_makes_us_ask(station, database, payload):
+    number = chilean()
+    lead_id = live_lead(station, database, number)
+    one = attempt_of(database, lead_id)
+    station.provider.told["odd"] = ended("completed")
+    station.inbox.keep("scripted", [ProviderEvent("odd", "end", payload, attempt_ref=one.attempt_ref)])
+    station.turn_inbox()
+    after = attempt_of(database, lead_id).state
+    station.provider.ends(number, "busy")
+    station.follow()
+
+    assert after == "live"
+    assert len(station.said("event_doubted")) == 1
+    assert attempt_of(database, lead_id).outcome == "busy"
 
 
 def test_events_about_calls_that_nobody_knows_are_given_up_after_hours_and_hold_up_no_other(station, database, clock):
