@@ -147,6 +147,7 @@ START_REFUSALS: Mapping[int, RefusalKind] = MappingProxyType({
     422: RefusalKind.HOLD,
     429: RefusalKind.THROTTLED,
 })
+TOO_MANY = 429
 ABSENT = (404, 422)  # 422: "Cannot find requested asset under given api key."
 
 # What is left out of a payload that is kept: numbers of people, our own variables, doubles of the transcript.
@@ -289,7 +290,7 @@ class Retell:
     def _read_start(self, answer: Answer, request: DialRequest) -> DialAnswer:
         if answer.is_success:
             return self._read_accepted(answer.document(), request)
-        message, kind = _message(answer), START_REFUSALS.get(answer.status)
+        message, kind = _refusal_text(answer), START_REFUSALS.get(answer.status)
         if message is None or kind is None:
             return Unanswered(f"{VENDOR} answered {answer.status}, which proves nothing")
         if answer.status == 400:
@@ -680,6 +681,18 @@ def _message(answer: Answer) -> str | None:
         case {"status": "error", "message": str(message)}:
             return message
     return None
+
+
+def _refusal_text(answer: Answer) -> str | None:
+    """The text of a refused start: Retell's shape, or an API gateway's before it. Neither names a call."""
+    document = answer.document()
+    if _call_id(document) is not None:
+        return None
+    texts = (document.get(name) for name in ("message", "error_message", "error", "detail"))
+    said = next((text for text in texts if isinstance(text, str) and text), None)
+    if said is None and answer.status == TOO_MANY and answer.headers.get("Retry-After"):
+        return "too many requests"
+    return said
 
 
 def _is_absent(answer: Answer) -> bool:

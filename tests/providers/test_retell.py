@@ -221,11 +221,12 @@ PROVES_NOTHING: Mapping[str, Reply] = {
     "409, which is not documented": error(409, "idempotency_key is in use"),
     "400 of a proxy": Reply(400, b"<html>Bad Request</html>", **HTML),
     "401 of a proxy": Reply(401, b"<html>Unauthorized</html>", **HTML),
-    "402 of a proxy": Reply(402, {"message": "pay"}),
+    "402 of a proxy": Reply(402, b"pay", **HTML),
+    "402 that names a call": Reply(402, {"message": "no credit", "call_id": "call_1"}),
     "422 of something else": Reply(422, {"status": "error"}),
     "422 with a text that is none": Reply(422, {"status": "error", "message": 7}),
     "429 of a proxy": Reply(429, b"slow down", **HTML),
-    "429 of another shape": Reply(429, {"error": "throttled"}),
+    "429 without a word": Reply(429, {}),
     "400 with a list": Reply(400, [{"status": "error", "message": "to_number"}]),
     "redirect": Reply(307, None, {"Location": "/v2/create-phone-call"}),
     "201 without id": Reply(201, {"call_status": "registered"}),
@@ -250,6 +251,22 @@ def test_what_proves_nothing_is_unanswered_and_asked_once(bench: Bench, reply: R
     assert isinstance(answer, Unanswered)
     assert NUMBER not in answer.reason
     assert bench.vendor.asked["create-phone-call"] - before == 1
+
+
+@pytest.mark.parametrize(
+    "reply, kind",
+    [
+        (Reply(402, {"message": "pay"}), RefusalKind.HOLD), (Reply(401, {"error": "Unauthorized"}), RefusalKind.HOLD),
+        (Reply(429, {"error": "throttled"}), RefusalKind.THROTTLED),
+        (Reply(429, b"", {"Retry-After": "7"}), RefusalKind.THROTTLED),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_refusal_of_the_gateway_before_retell_is_one_too(bench: Bench, reply: Reply, kind: RefusalKind):
+    answer = bench.place_answered(reply)
+
+    assert isinstance(answer, Refused)
+    assert answer.kind is kind
 
 
 def test_a_server_error_is_asked_exactly_once(tmp_path: Path):
