@@ -190,8 +190,48 @@ def measure_import(bench: Bench) -> list[Figure]:
     )]
 
 
+def measure_scale(bench: Bench) -> list[Figure]:
+    """A real daemon, and a vendor in a process of its own."""
+    small = ["--small"] if bench.is_quick else []
+    live, steady, flood = (bench.run("scale", "--case", case, *small) for case in ("live", "steady", "flood"))
+    return [
+        Figure(
+            f"live at the vendor over {live['lines']:,} lines", live["live_at_vendor_over_lines"], 0.95, True,
+            f"full after {live['climb_seconds']:g} s, {live['cores_of_daemon']:.2f} cores, "
+            f"{live['memory_mb_most']:.0f} MB",
+        ),
+        Figure(
+            "free line to dial, p95 (s)", live["line_free_to_dial_p95"], 2, False,
+            f"p50 {live['line_free_to_dial_p50']:.2f}, most {live['line_free_to_dial_max']:.2f}",
+        ),
+        Figure(
+            f"due to dial at {steady['due_per_second']} a second, p95 (s)", steady["due_to_dial_p95"], 2, False,
+            f"p50 {steady['due_to_dial_p50']:.2f}, most {steady['due_to_dial_max']:.2f}, "
+            f"{steady['cores_of_daemon']:.2f} cores",
+        ),
+        Figure(
+            f"starts/s over {flood['target_per_second']}, all due", flood["rate_over_target"], 1, True,
+            f"{flood['starts_per_second']:,.0f}/s, database {flood.get('cores_of_database') or 0:.2f} cores",
+        ),
+        Figure(
+            f"its later half over {flood['target_per_second']}", flood["later_half_over_target"], 1, True,
+            f"{flood['later_half_over_first']:g} of the first; {flood['starts_per_second_least']:,} to "
+            f"{flood['starts_per_second_most']:,} a second",
+        ),
+        Figure(
+            "CPU of a dial (ms)", flood["cpu_ms_per_dial"], 5, False,
+            f"{flood['cores_of_daemon']:.2f} cores, {flood['memory_mb_most']:.0f} MB at {flood['live_at_end']:,} live",
+        ),
+        Figure(
+            "oldest look at a live call over its time", flood["oldest_look_over_poll_every"], 1.5, False,
+            f"{flood['lists_per_second']:g} lists a second, {flood['live_at_end']:,} live",
+        ),
+    ]
+
+
 GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
     "cycles": measure_cycles, "ticks": measure_ticks, "memory": measure_memory, "import": measure_import,
+    "scale": measure_scale,
 }
 
 

@@ -68,6 +68,8 @@ class Refused:
     kind: RefusalKind
     reason: str
     retry_after: timedelta | None = None
+    ours: bool = False
+    """It was we who did not send it: that says nothing of the provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ class ProviderEvent:
     payload: Mapping[str, Any]
     attempt_ref: str | None = None
     call_id: str | None = None
+    answered_at: datetime | None = None
+    """Filled in when it is read: when the call was answered, as far as that was known before this event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,8 @@ class Provider(Protocol):
     """May `find` prove that no call with a ref exists? If not, None from it concludes nothing."""
     waits: bool
     """Does `place` wait for a network? If not, it is called without a thread of its own."""
+    calls_per_second: float | None
+    """What the vendor takes where nobody has set another rate; None: no limit that is known."""
     listing_lag: timedelta
     """How long a call may be missing from what `find` searches, beyond its request and its ringing."""
 
@@ -256,6 +262,7 @@ class Quiet:
     """What a provider says that posts no events, tells nothing of its account and has nothing to verify."""
 
     listing_lag = timedelta(0)
+    calls_per_second: float | None = None
 
     def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
         raise HookRefused(404, "this provider posts no events")

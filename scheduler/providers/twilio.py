@@ -284,6 +284,7 @@ class Twilio:
     finds_by_ref = True
     waits = True
     listing_lag = timedelta(seconds=60)
+    calls_per_second = 1.0
 
     def __init__(self, account: Account, base: str, wiring: Wiring) -> None:
         self._account, self._wiring = account, wiring

@@ -1,9 +1,11 @@
 """Real daemons, a real database and a telephone network that forgets nothing; and the verdict on them.
 
-Every daemon is a process of its own, started from the command line. The ledger of the simulated network
-is the only truth about what was dialed; the tables are what we believe. A sampler asks every promise of
-`store.reports` on a connection of its own, many times a second, while faults strike. After the faults
-stop, one healthy daemon works until nothing is left to do, and `House.verdict()` compares the two.
+Every daemon is a process of its own, started from the command line, and so is the web process that takes
+webhooks. The ledger of the simulated network, or of a fake vendor, is the only truth about what was dialed and
+what became of it; the tables are what we believe. A sampler asks every promise of `store.reports` on a
+connection of its own, many times a second, while faults strike, and how long dials of dead processes stay
+undecided. After the faults stop, one healthy daemon works until nothing is left to do, and `House.verdict()`
+compares the two.
 
 A newcomer would look only at the end. Most broken dialers look fine at the end: what gives them away is
 a second call in the ledger, or a state that lasted for a tenth of a second.
@@ -15,6 +17,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,29 +29,42 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import func, insert, select, text, update
 
 from scheduler.errors import RingbackError
-from scheduler.model import OPEN_STATES
-from scheduler.providers.network import SimulatedNetwork, parse_mix
+from scheduler.model import OPEN_STATES, AttemptState, ScheduleStatus
+from scheduler.providers.network import MYSTERY, SimulatedNetwork, parse_mix
 from scheduler.store.database import Database
 from scheduler.store.reports import INVARIANTS
-from scheduler.store.tables import call_attempts, call_schedule, campaigns, events, leads, scheduler_config
+from scheduler.store.tables import (
+    call_attempts,
+    call_schedule,
+    campaigns,
+    events,
+    leads,
+    provider_events,
+    scheduler_config,
+)
+from tests.providers.fakes import retell
 
 ROOT = Path(__file__).resolve().parents[2]
 A, S, L = call_attempts.c, call_schedule.c, leads.c
 
 LEASE_SECONDS = 8.2
 SETTLE_SECONDS = 8.5
+UPKEEP_SECONDS = 0.5
+HELD_SECONDS = 9.0
+"""What a claim really holds: Ringback leases for no less than dial budget, request time-out, slack and a second."""
 DAEMON_SETTINGS: Mapping[str, object] = {
     # Nearly the shortest that Ringback accepts: a lease outlives budget, request and five seconds of slack.
     "DIAL_BUDGET": 2, "REQUEST_TIMEOUT": 1, "LEASE_SECONDS": LEASE_SECONDS, "SETTLE_SECONDS": SETTLE_SECONDS,
-    "DISPATCH_INTERVAL": 0.1, "FOLLOW_INTERVAL": 0.2, "UPKEEP_INTERVAL": 0.5, "POLL_EVERY": 0.4,
+    "DISPATCH_INTERVAL": 0.1, "FOLLOW_INTERVAL": 0.2, "UPKEEP_INTERVAL": UPKEEP_SECONDS, "POLL_EVERY": 0.4,
     "DIALING_PLACES": 10, "LOG_FORMAT": "json",
 }
-DAEMON = ("-m", "cli.main", "run") if (ROOT / "cli" / "run.py").exists() else ("-m", "tests.faults.run_daemon")
+DAEMON = ("-m", "cli.main", "run")
+WEB = ("-m", "cli.main", "serve")
 MIX = "completed=40,no_answer=20,busy=15,voicemail=10,hang_up=8,failed=3,callback=2,invalid_number=1,do_not_call=1"
 POINTS: Mapping[str, tuple[str, ...]] = {
     "take": ("take.before_write", "take.before_commit", "take.after_commit"),
@@ -56,9 +72,15 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "answer": ("answer.before_write", "answer.before_commit", "answer.after_commit"),
     "outcome": ("outcome.before_write", "outcome.before_commit", "outcome.after_commit"),
     "upkeep": ("upkeep.before_commit",),
+    "inbox": ("inbox.before_commit", "inbox.after_commit", "inbox.before_apply", "inbox.before_applied"),
 }
+POINTS_OF_DIALS = tuple(point for stage, points in POINTS.items() if stage != "inbox" for point in points)
+POINTS_OF_HOOKS = POINTS["inbox"]
+"""Only a process that receives webhooks comes to all of them."""
 LATE_TOLERANCE = timedelta(seconds=1)
 """A request that left in time may be written into the ledger so much later."""
+STANDSTILL = timedelta(seconds=3)
+"""A call that is due and still waits after so long, in a house at rest, has been forgotten."""
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str, about: Callable[[], str] = str) -> None:
@@ -85,12 +107,16 @@ def _monotonic() -> float:
 class Process:
     """A child of ours, with what it said in a file."""
 
-    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str], *, answers: bool = False
+    ) -> None:
+        """`answers`: it tells us something on its standard output, which is then no part of the log."""
         self.log = log
+        self.is_frozen_by_us = self.is_told_to_stop = False
         with log.open("ab") as out:
             self.child = subprocess.Popen(
                 [sys.executable, *command], cwd=ROOT, env=dict(environment), stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if "simulator_server" in " ".join(command) else out, stderr=out,
+                stdout=subprocess.PIPE if answers else out, stderr=out,
             )
 
     @property
@@ -99,6 +125,7 @@ class Process:
 
     def send(self, number: signal.Signals) -> None:
         if self.is_running:
+            self.is_told_to_stop = self.is_told_to_stop or number in (signal.SIGTERM, signal.SIGINT)
             self.child.send_signal(number)
 
     def kill(self) -> None:
@@ -107,9 +134,11 @@ class Process:
         self.child.wait()
 
     def freeze(self) -> None:
+        self.is_frozen_by_us = True
         self.send(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        self.is_frozen_by_us = False
         self.send(signal.SIGCONT)
 
     def wait(self, seconds: float) -> int:
@@ -120,10 +149,28 @@ class Process:
 
 
 class DaemonProcess(Process):
-    """One `ringback run`."""
+    """One `ringback run`, or `ringback serve`. `is_sound`: nothing is wrong with it but what is done to it."""
+
+    STARTED = ("started as", "listening at")
+
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str], *, is_sound: bool = True
+    ) -> None:
+        super().__init__(command, log, environment)
+        self.is_sound = is_sound
+        self.dials = "serve" not in command
+        self._has_started = False
 
     def has_started(self) -> bool:
-        return "started as" in self.said()
+        word = self.STARTED[0 if self.dials else 1]
+        self._has_started = self._has_started or word in self.said()
+        return self._has_started
+
+    @property
+    def is_at_work(self) -> bool:
+        """It can do what is to be done about the dials of others."""
+        is_hindered = self.is_frozen_by_us or self.is_told_to_stop or not self.is_running
+        return self.dials and self.is_sound and not is_hindered and self.has_started()
 
     def lines(self) -> list[dict[str, Any]]:
         """What it logged, one mapping per line."""
@@ -144,13 +191,46 @@ class DaemonProcess(Process):
         return self.wait(within)
 
 
+@dataclass(frozen=True)
+class Vendor:
+    """Which program plays the network, how it is told to misbehave, and what a daemon needs to dial it."""
+
+    module: str
+    faults_path: str
+    address: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+    def environment(self, url: str) -> dict[str, str]:
+        return {**self.keys, self.address: url}
+
+
+VENDORS: Mapping[str, Vendor] = {
+    "simulator": Vendor(
+        "scheduler.providers.simulator_server", "/faults", "RINGBACK_SIMULATOR_URL",
+        options=("--callback-minutes", "0.02"),
+    ),
+    "retell": Vendor(
+        "tests.faults.forger", "/_faults", "RETELL_BASE_URL",
+        {"RINGBACK_PROVIDER": "retell", "RETELL_API_KEY": retell.KEY, "RETELL_FROM_NUMBER": retell.FROM},
+    ),
+}
+
+
 class SimulatorProcess:
-    """The telephone network as a process; it may be stopped and started again on the same ledger."""
+    """The telephone network as a process; it may be stopped and started again on the same ledger.
+
+    With `vendor` it speaks as a real vendor does, and with `hooks_url` it posts webhooks there, as badly as
+    `hooks` says ("lost=0.1,double=0.2,forged=0.1").
+    """
 
     def __init__(
-        self, folder: Path, *, seed: int, mix: str = MIX, ring: float = 0.2, talk: float = 0.2, faults: str = "",
-        delay: tuple[float, float] = (0, 0.05), lag: tuple[float, float] = (0, 0), idempotent: bool = False,
+        self, folder: Path, *, seed: int, vendor: str = "simulator", mix: str = MIX, ring: float = 0.2,
+        talk: float = 0.2, faults: str = "", delay: tuple[float, float] = (0, 0.05),
+        lag: tuple[float, float] = (0, 0), hooks_url: str = "", hooks: str = "",
+        hook_delay: tuple[float, float] = (0, 0),
     ) -> None:
+        self.vendor = VENDORS[vendor]
         self.ledger = folder / "ledger.jsonl"
         self.network = SimulatedNetwork(
             seed=seed, mix=parse_mix(mix), ring=timedelta(seconds=ring), talk=timedelta(seconds=talk),
@@ -158,10 +238,13 @@ class SimulatorProcess:
         )
         self._options = [
             "--ledger", str(self.ledger), "--seed", str(seed), "--mix", mix, "--ring-seconds", str(ring),
-            "--talk-seconds", str(talk), "--callback-minutes", "0.02", "--faults", faults,
-            "--delay-seconds", *map(str, delay), "--lookup-lag-seconds", *map(str, lag),
-            *(["--idempotent"] if idempotent else []),
+            "--talk-seconds", str(talk), "--faults", faults, "--delay-seconds", *map(str, delay),
+            "--lookup-lag-seconds", *map(str, lag), *self.vendor.options,
         ]
+        if hooks_url:
+            self._options += [
+                "--hooks-url", hooks_url, "--hook-faults", hooks, "--hook-delay-seconds", *map(str, hook_delay),
+            ]
         self._log = folder / "simulator.log"
         self._process: Process | None = None
         self.url = ""
@@ -170,7 +253,7 @@ class SimulatorProcess:
     def start(self) -> None:
         port = self.url.rpartition(":")[2] or "0"
         self._process = Process(
-            ["-m", "scheduler.providers.simulator_server", "--port", port, *self._options], self._log, os.environ
+            ["-m", self.vendor.module, "--port", port, *self._options], self._log, os.environ, answers=True
         )
         assert self._process.child.stdout is not None
         self.url = self._process.child.stdout.readline().decode().strip()
@@ -184,7 +267,9 @@ class SimulatorProcess:
 
     def behave(self, **told: object) -> None:
         """Change its faults: `faults`, `delay_seconds`, `lookup_lag_seconds`."""
-        request = urllib.request.Request(f"{self.url}/faults", json.dumps(told).encode(), method="POST")
+        request = urllib.request.Request(
+            f"{self.url}{self.vendor.faults_path}", json.dumps(told).encode(), method="POST"
+        )
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 200
 
@@ -201,17 +286,25 @@ class SimulatorProcess:
         return self.ledger.read_text().count(f'"event": "{event}"')
 
     def calls(self) -> list[Call]:
-        """Every call that was made, with when it began and ended."""
+        """Every call that was made, with when it began and ended, and what became of it."""
         entries = self.entries()
         stopped = {one["call_id"]: _instant(one["at"]) for one in entries if one["event"] == "hangup"}
         found = []
         for one in entries:
             if one["event"] == "accepted":
-                began = _instant(one["at"])
-                over = began + self.network.length(one["call_id"].removeprefix("sim-"))
+                began, token = _instant(one["at"]), one["call_id"].removeprefix("sim-")
+                over = began + self.network.length(token)
                 over = min(over, stopped.get(one["call_id"], over))
-                found.append(Call(one["attempt_ref"], one["number"], one["call_id"], began, over))
+                kind = self.network.fate(token).kind
+                fate = None if one["call_id"] in stopped else "failed" if kind == MYSTERY else str(kind)
+                found.append(Call(one["attempt_ref"], one["number"], one["call_id"], began, over, fate))
         return found
+
+    def hooks(self, kind: str) -> Counter[int]:
+        """How the webhooks that were posted were answered; `kind` is genuine or forged, 0 stands for nobody there."""
+        return Counter(
+            int(one["answer"]) for one in self.entries() if one["event"] == "webhook" and one["kind"] == kind
+        )
 
 
 @dataclass(frozen=True)
@@ -221,6 +314,8 @@ class Call:
     call_id: str
     began: datetime
     over: datetime
+    fate: str | None
+    """The outcome that belongs to it; None when it was hung up."""
 
 
 def _instant(written: str) -> datetime:
@@ -231,16 +326,28 @@ def _instant(written: str) -> datetime:
 
 
 class Sampler:
-    """Asks every promise ten times a second, on a connection of its own, and counts open attempts."""
+    """Asks every promise ten times a second, on a connection of its own, and counts open attempts.
+
+    It also measures how long dials stay undecided: from the claim, or from when a sound daemon was there to see
+    to it, whichever is later. What a frozen process holds locked in the database can be decided by nobody else,
+    so that time does not count.
+    """
 
     EVERY = 0.1
+    BLIND = 2.0
+    """Seconds: after a longer gap between two samples, nobody knows what was possible meanwhile."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, is_attended: Callable[[], bool]) -> None:
         self._database = Database(url, pool_size=1)
+        self._is_attended = is_attended
+        self._sampled_at: datetime | None = None
         self._stop = threading.Event()
         self.samples = 0
         self.away = 0
         self.most_open = 0
+        self.longest_stuck = self.longest_step = 0.0
+        self.stuck: dict[int, str] = {}
+        self._stands_since: dict[int, datetime] = {}
         self.broken: dict[str, set[str]] = defaultdict(set)
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._thread.start()
@@ -251,6 +358,7 @@ class Sampler:
 
     def ask(self) -> None:
         try:
+            self._measure_stuck()
             with self._database.engine.connect() as connection:
                 for one in INVARIANTS:
                     for row in connection.execute(text(one.sql)).fetchmany(5):
@@ -261,6 +369,46 @@ class Sampler:
             self.samples += 1
         except Exception:  # the database is killed on purpose in some scenarios
             self.away += 1
+            self._sampled_at = None
+
+    @property
+    def stuck_limit(self) -> float:
+        """Seconds: the lease, one turn of upkeep, and what may pass between two of our looks."""
+        return HELD_SECONDS + UPKEEP_SECONDS + self.EVERY + self.longest_step
+
+    def _measure_stuck(self) -> None:
+        now, before = self._database.now(), self._sampled_at
+        self._sampled_at = now
+        step = (now - before).total_seconds() if before else self.BLIND
+        if before is None or step >= self.BLIND or not self._is_attended():
+            self._stands_since = {}
+            return
+        self.longest_step = max(self.longest_step, step)
+        placing = select(A.id, A.attempt_ref, A.claimed_at).where(A.state == AttemptState.PLACING)
+        stands_since = {}
+        for attempt_id, ref, claimed_at in self._database.read(lambda connection: connection.execute(placing).all()):
+            # A claim that was committed late is seen late: before that there was nothing to be done about it.
+            since = self._stands_since.get(attempt_id, max(claimed_at, before))
+            stuck = (now - since).total_seconds()
+            if stuck > HELD_SECONDS and self._is_held(attempt_id):
+                since, stuck = now, 0.0
+            stands_since[attempt_id] = since
+            self.longest_stuck = max(self.longest_stuck, stuck)
+            if stuck > self.stuck_limit:
+                self.stuck[attempt_id] = f"{ref} was being placed for {stuck:.1f} s"
+        self._stands_since = stands_since
+
+    def _is_held(self, attempt_id: int) -> bool:
+        """Does somebody hold it or its scheduled call locked, or is it decided by now?"""
+        if self._database.is_sqlite:
+            return False
+        attempt = select(A.schedule_id).where(A.id == attempt_id, A.state == AttemptState.PLACING)
+        with self._database.engine.connect() as connection:
+            row_id = connection.execute(attempt.with_for_update(skip_locked=True)).scalar()
+            row = select(S.id).where(S.id == row_id).with_for_update(skip_locked=True)
+            found = row_id is not None and connection.execute(row).all()
+            connection.rollback()
+        return not found
 
     def stop(self) -> None:
         self._stop.set()
@@ -273,37 +421,68 @@ class Sampler:
 
 @dataclass
 class Verdict:
-    """What was counted. Every figure but `calls` and `samples` must be zero; `examples` says where to look."""
+    """What was counted. Every figure but `calls`, `samples` and `longest_stuck` must be zero; `examples` says where
+    to look. The longest time that a dial stood still must not pass the lease and one turn of upkeep; where it did,
+    `stuck_dials` says so.
+    """
 
     calls: int = 0
     samples: int = 0
     refs_with_two_calls: int = 0
     refs_asked_twice: int = 0
+    two_calls_to_one_phone: int = 0
     calls_without_attempt: int = 0
     refused_but_called: int = 0
-    two_calls_to_one_phone: int = 0
+    wrong_outcomes: int = 0
     calls_over_capacity: int = 0
+    out_of_hours_dials: int = 0
     late_without_event: int = 0
     lost_leads: int = 0
     miscounted_leads: int = 0
-    broken_promises: int = 0
+    forgotten_leads: int = 0
     unresolved: int = 0
+    stuck_dials: int = 0
+    forged_taken: int = 0
+    taken_not_kept: int = 0
+    broken_promises: int = 0
     check_failed: int = 0
+    scenario_failed: int = 0
+    longest_stuck: float = 0.0
     examples: list[str] = field(default_factory=list)
+
+    NOT_COUNTS: ClassVar = ("examples", "longest_stuck")
+    NOT_RED: ClassVar = ("calls", "samples")
 
     @property
     def counts(self) -> dict[str, int]:
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "examples"}
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in self.NOT_COUNTS}
 
     @property
     def red(self) -> dict[str, int]:
         """The figures that should be zero and are not."""
-        return {name: count for name, count in self.counts.items() if count and name not in ("calls", "samples")}
+        return {name: count for name, count in self.counts.items() if count and name not in self.NOT_RED}
+
+    @property
+    def double_dials(self) -> int:
+        """Calls that should not have been made: a second one for a request, or to a phone that was in a call."""
+        return self.refs_with_two_calls + self.two_calls_to_one_phone
+
+    @property
+    def stuck_leads(self) -> int:
+        """Leads with which nothing happens although it is their turn."""
+        return self.forgotten_leads + self.unresolved + self.stuck_dials
 
     def add(self, name: str, found: Iterable[object]) -> None:
         found = list(found)
         setattr(self, name, getattr(self, name) + len(found))
         self.examples += [f"{name}: {one}" for one in found[:5]]
+
+    def __add__(self, other: Verdict) -> Verdict:
+        """Both together, as one line of a table."""
+        return Verdict(
+            longest_stuck=max(self.longest_stuck, other.longest_stuck), examples=self.examples + other.examples,
+            **{name: count + other.counts[name] for name, count in self.counts.items()},
+        )
 
 
 # --- the house ----------------------------------------------------------------------------------
@@ -314,8 +493,9 @@ class House:
 
     def __init__(
         self, url: str, folder: Path, *, seed: int, capacity: int = 60, max_attempts: int = 3,
-        server: Any = None, **simulator: Any,
+        server: Any = None, hooks: str | None = None, **simulator: Any,
     ) -> None:
+        """`hooks`: the vendor posts webhooks, misbehaving like this; see `start_web`."""
         self.url, self.folder, self.seed, self.capacity, self.server = url, folder, seed, capacity, server
         self.random = random.Random(seed)
         self.database = Database(url, pool_size=2)
@@ -323,8 +503,11 @@ class House:
         self.kills = 0
         self._numbers = iter(range(10_000_000))
         self._set_rules(capacity, max_attempts)
+        self.web_port = _free_port()
+        if hooks is not None:
+            simulator |= {"hooks": hooks, "hooks_url": f"http://127.0.0.1:{self.web_port}"}
         self.simulator = SimulatorProcess(folder, seed=seed, **simulator)
-        self.sampler = Sampler(url)
+        self.sampler = Sampler(url, self.is_attended)
 
     def close(self) -> None:
         for one in self.daemons:
@@ -369,6 +552,17 @@ class House:
             code=code, name=code, call_settings=settings or None,
         )).inserted_primary_key[0])
 
+    def add_campaign_closing_in(self, seconds: float) -> int:
+        """Its window opened an hour ago or more and closes so many seconds from now; it opens again tomorrow."""
+        now = self.database.now()
+        # A zone in which it is about noon: midnight is then far, whenever this runs.
+        east = 12 - now.hour
+        closing = now + timedelta(hours=east, seconds=seconds + 1)
+        return self.add_campaign(
+            f"closing-{seconds:g}", timezone=f"Etc/GMT{-east:+d}" if east else "UTC",
+            windows={"all": [["09:00", f"{closing:%H:%M:%S}"]]},
+        )
+
     def add_leads(self, count: int, *, campaign_id: int | None = None, sharing: float = 0.05) -> None:
         """Leads that are due now. A share of them has the same number as the lead before."""
 
@@ -393,22 +587,44 @@ class House:
     # --- processes -------------------------------------------------------------------------------
 
     def start_daemon(
-        self, fault_point: str | None = None, *, command: Sequence[str] = DAEMON, **settings: object
+        self, fault_point: str | None = None, *, command: Sequence[str] = DAEMON, options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None, is_sound: bool | None = None, **settings: object,
     ) -> DaemonProcess:
+        """`options` are of the command line, `settings` those of Ringback. One with any of the others is not sound."""
         log = self.folder / f"daemon-{len(self.daemons) + 1}.log"
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")},
-            "PYTHONHASHSEED": "0",
-            "RINGBACK_DATABASE_URL": self.url,
-            "RINGBACK_SIMULATOR_URL": self.simulator.url,
-            **{f"RINGBACK_{name.upper()}": str(value) for name, value in {**DAEMON_SETTINGS, **settings}.items()},
-        }
+        full = {**self._environment(**settings), **(environment or {})}
         if fault_point:
-            environment["RINGBACK_FAULT_POINT"] = fault_point
-            environment["RINGBACK_FAULT_SEED"] = str(self.random.getrandbits(32))
-        one = DaemonProcess(command, log, environment)
+            full["RINGBACK_FAULT_POINT"] = fault_point
+            full["RINGBACK_FAULT_SEED"] = str(self.random.getrandbits(32))
+        if is_sound is None:
+            is_sound = command == DAEMON and not fault_point and not environment
+        one = DaemonProcess((*command, *options), log, full, is_sound=is_sound)
         self.daemons.append(one)
         return one
+
+    def start_web(self, fault_point: str | None = None, **options: Any) -> DaemonProcess:
+        """The process that receives webhooks, at an address that stays the same; it also stores and applies them."""
+        return self.wait_started(
+            self.start_daemon(fault_point, command=WEB, options=("--port", str(self.web_port)), **options)
+        )
+
+    @property
+    def with_web(self) -> tuple[str, ...]:
+        """Options for a daemon that receives webhooks itself."""
+        return "--with-web", "--port", str(self.web_port)
+
+    def _environment(self, **settings: object) -> dict[str, str]:
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("RINGBACK_", "RETELL_"))},
+            "PYTHONHASHSEED": "0",
+            "RINGBACK_DATABASE_URL": self.url,
+            **self.simulator.vendor.environment(self.simulator.url),
+            **{f"RINGBACK_{name.upper()}": str(value) for name, value in {**DAEMON_SETTINGS, **settings}.items()},
+        }
+
+    def is_attended(self) -> bool:
+        """Is a daemon there that can see to what others left?"""
+        return any(one.is_at_work for one in tuple(self.daemons) if one.is_running)
 
     def start_daemons(self, count: int, **settings: object) -> list[DaemonProcess]:
         started = [self.start_daemon(**settings) for _ in range(count)]
@@ -424,24 +640,38 @@ class House:
         wait_until(has_started, 30, "the daemon has started")
         return one
 
-    def kill_at(self, point: str, *, within: float = 40, chance: float = 1.0) -> None:
-        """A daemon that dies at this point."""
-        one = self.start_daemon(f"{point}=kill:{chance}")
-        wait_until(lambda: not one.is_running, within, f"a daemon died at {point}", self.tell)
-        assert one.child.returncode == -signal.SIGKILL, f"{point}: {one.child.returncode} {one.said()[-2000:]}"
-        self.kills += 1
+    def kill_at(self, *points: str, within: float = 60, leads_per_kill: int = 10) -> None:
+        """Daemons that die at these points, each at its own, at work at the same time."""
+        self.add_leads(leads_per_kill * len(points))
+        doomed = []
+        for point in points:
+            # Where calls end within a moment, only the receiver of webhooks hears of it first.
+            options = self.with_web if point in POINTS_OF_HOOKS else ()
+            doomed.append((point, self.start_daemon(f"{point}=kill", options=options)))
+        for point, one in doomed:
+            wait_until(lambda: not one.is_running, within, f"a daemon died at {point}", self.tell)  # noqa: B023
+            assert one.child.returncode == -signal.SIGKILL, f"{point}: {one.child.returncode} {one.said()[-2000:]}"
+            self.kills += 1
 
-    def kill_at_random(self, kills: int, daemons: int, *, longest: float = 0.5, leads_per_kill: int = 12) -> None:
-        """Kill and replace daemons at random instants, with work coming in all the time."""
-        running = self.start_daemons(daemons)
+    def kill_at_random(
+        self, kills: int, daemons: int, *, longest: float = 0.5, leads_per_kill: int = 12,
+        start: Callable[[], DaemonProcess] | None = None,
+    ) -> None:
+        """Kill and replace daemons at random instants, with work coming in all the time.
+
+        One more than asked for is kept running, so that while a new one starts there is another to be killed.
+        """
+        start = start or self.start_daemon
+        running = [start() for _ in range(daemons + 1)]
         for _ in range(kills):
             self.add_leads(leads_per_kill)
-            at = self.random.randrange(daemons)
-            self.wait_started(running[at])
+            wait_until(lambda: any(one.has_started() for one in running), 30, "a daemon has started", self.tell)
             pause(self.random.uniform(0, longest))
+            at = self.random.choice([at for at, one in enumerate(running) if one.has_started()])
+            assert running[at].is_running, f"it ended by itself: {running[at].said()[-2000:]}"
             running[at].kill()
             self.kills += 1
-            running[at] = self.start_daemon()
+            running[at] = start()
         for one in running:
             self.wait_started(one)
 
@@ -483,7 +713,7 @@ class House:
 
     def settle(self, seconds: float = 90) -> None:
         """The faults are over: one healthy daemon at least, until nothing is left to do; then all stop politely."""
-        if not any(one.is_running for one in self.daemons):
+        if not any(one.is_running and one.dials for one in self.daemons):
             self.start_daemons(1)
         wait_until(self.is_quiet, seconds, "everything came to rest", self.tell)
         self.stop_daemons()
@@ -493,7 +723,9 @@ class House:
         for one in running:
             one.send(signal.SIGTERM)
         for one in running:
-            assert one.wait(20) == 0, f"a polite stop must end with 0: {one.said()[-2000:]}"
+            # A web process ends by the very signal, when it has answered everybody.
+            right = (0,) if one.dials else (0, -signal.SIGTERM)
+            assert one.wait(20) in right, f"a polite stop, not {one.child.returncode}: {one.said()[-2000:]}"
 
     def tell(self) -> str:
         """Where things stand, for whoever reads a failure."""
@@ -511,26 +743,36 @@ class House:
         entries, calls = self.simulator.entries(), self.simulator.calls()
         attempts = self.read_attempts()
         found.calls = len(calls)
+        found.longest_stuck = self.sampler.longest_stuck
         found.add("refs_with_two_calls", _repeated(one.ref for one in calls))
         found.add("refs_asked_twice", _repeated(one["attempt_ref"] for one in entries if one["event"] == "request"))
+        found.add("two_calls_to_one_phone", _overlaps(calls))
         found.add("calls_without_attempt", [one.ref for one in calls if one.ref not in attempts])
         refused = {ref for ref, one in attempts.items() if one.state == "refused"}
         found.add("refused_but_called", [one.ref for one in calls if one.ref in refused])
-        found.add("two_calls_to_one_phone", _overlaps(calls))
+        found.add("wrong_outcomes", _wrong_outcomes(calls, attempts))
         most = _most_at_once(calls)
         found.add("calls_over_capacity", [f"{most} at once"] if most > self.capacity else [])
         found.add("calls_over_capacity", [f"{self.sampler.most_open} open attempts"]
                   if self.sampler.most_open > self.capacity else [])
+        found.add("out_of_hours_dials", _out_of_hours(entries, attempts))
         found.add("late_without_event", self._late(calls, attempts))
         found.add("lost_leads", self._lost_leads())
         found.add("miscounted_leads", self._miscounted())
-        found.add("broken_promises", [row for rows in self.sampler.broken.values() for row in sorted(rows)])
+        found.add("forgotten_leads", self._forgotten_leads())
         found.add("unresolved", [f"{ref} is {one.state}" for ref, one in attempts.items() if one.state in OPEN_STATES])
+        found.add("stuck_dials", self.sampler.stuck.values())
+        forged = self.simulator.hooks("forged")
+        found.add("forged_taken", [f"{times} answered {code}" for code, times in forged.items() if 200 <= code < 300])
+        found.add("taken_not_kept", self._taken_not_kept())
+        found.add("broken_promises", [row for rows in self.sampler.broken.values() for row in sorted(rows)])
         found.add("check_failed", self._check())
         return found
 
     def read_attempts(self) -> dict[str, Any]:
-        query = select(A.attempt_ref, A.id, A.state, A.lead_id, A.dial_before, A.outcome)
+        query = select(
+            A.attempt_ref, A.id, A.state, A.lead_id, A.dial_before, A.outcome, A.open_from, A.open_until
+        )
         return self.database.read(
             lambda connection: {row.attempt_ref: row for row in connection.execute(query).all()}
         )
@@ -549,10 +791,27 @@ class House:
             and one.began > attempts[one.ref].dial_before + LATE_TOLERANCE
         ]
 
+    def _taken_not_kept(self) -> list[str]:
+        """Webhooks that a vendor was told we have, and will not send again, but that no table holds."""
+        taken = {
+            one["name"].replace(" ", ":") for one in self.simulator.entries()
+            if one["event"] == "webhook" and one["kind"] == "genuine" and 200 <= one["answer"] < 300
+        }
+        keys = select(provider_events.c.event_key)
+        return sorted(taken - set(self.database.read(lambda connection: connection.execute(keys).scalars().all())))
+
     def _lost_leads(self) -> list[Any]:
         """Leads that are neither closed nor have a next step (a held row is one: it says why)."""
         has_row = select(S.open_lead_id).where(S.open_lead_id.is_not(None))
         query = select(L.id).where(func.coalesce(L.lead_status, "open") == "open", L.id.not_in(has_row))
+        return self.database.read(lambda connection: list(connection.execute(query).scalars()))
+
+    def _forgotten_leads(self) -> list[Any]:
+        """Leads whose call is due, is held by nothing, and is not made."""
+        before = self.database.now() - STANDSTILL
+        query = select(S.lead_id).where(
+            S.status == ScheduleStatus.PENDING, S.hold.is_(None), S.scheduled_at < before
+        )
         return self.database.read(lambda connection: list(connection.execute(query).scalars()))
 
     def _miscounted(self) -> list[str]:
@@ -570,15 +829,9 @@ class House:
 
     def _check(self) -> list[str]:
         """`ringback check` must find nothing wrong."""
-        if not (ROOT / "cli" / "check.py").exists():
-            return []
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")},
-            "RINGBACK_DATABASE_URL": self.url, "RINGBACK_SIMULATOR_URL": self.simulator.url,
-            **{f"RINGBACK_{name}": str(value) for name, value in DAEMON_SETTINGS.items()},
-        }
         done = subprocess.run(
-            [sys.executable, "-m", "cli.main", "check"], cwd=ROOT, env=environment, capture_output=True, text=True,
+            [sys.executable, "-m", "cli.main", "check"], cwd=ROOT, env=self._environment(), capture_output=True,
+            text=True,
         )
         return [] if done.returncode == 0 else [f"exit {done.returncode}: {done.stdout[-1500:]} {done.stderr[-1500:]}"]
 
@@ -592,12 +845,52 @@ class House:
         assert found.samples, "the promises were never asked"
         return found
 
+    def count_unread_events(self) -> int:
+        """Webhooks that were stored and not applied."""
+        inbox = provider_events.c
+        return self._count(select(func.count()).select_from(provider_events).where(inbox.processed_at.is_(None)))
+
+    def count_doubled_hooks(self) -> int:
+        """Genuine webhooks that were posted once more."""
+        posted = Counter(
+            one["name"] for one in self.simulator.entries() if one["event"] == "webhook" and one["kind"] == "genuine"
+        )
+        return posted.total() - len(posted)
+
+    def spent_without_call(self) -> list[str]:
+        """Ended attempts that the ledger knows nothing about."""
+        called = {one.ref for one in self.simulator.calls()}
+        return [ref for ref, one in self.read_attempts().items() if one.state == "ended" and ref not in called]
+
     def logged_errors(self) -> list[str]:
         return [error for one in self.daemons for error in one.errors()]
 
 
 def _repeated(refs: Iterable[str]) -> list[str]:
     return [f"{ref} x {times}" for ref, times in Counter(refs).items() if times > 1]
+
+
+def _wrong_outcomes(calls: Iterable[Call], attempts: Mapping[str, Any]) -> list[str]:
+    """Calls of which we believe something else than what became of them."""
+    return [
+        f"{one.ref} was {one.fate}, and is said to be {attempts[one.ref].outcome}"
+        for one in calls
+        if one.ref in attempts and one.fate is not None
+        and attempts[one.ref].state == "ended" and attempts[one.ref].outcome != one.fate
+    ]
+
+
+def _out_of_hours(entries: Iterable[Mapping[str, Any]], attempts: Mapping[str, Any]) -> list[str]:
+    """Requests that came to the provider outside the window that their attempt was judged by."""
+    found = []
+    for one in entries:
+        attempt = attempts.get(one.get("attempt_ref", "")) if one["event"] == "request" else None
+        if attempt is None or attempt.open_from is None or attempt.open_until is None:
+            continue
+        at = _instant(one["at"])
+        if not attempt.open_from - LATE_TOLERANCE <= at <= attempt.open_until + LATE_TOLERANCE:
+            found.append(f"{attempt.attempt_ref} at {at}, open from {attempt.open_from} until {attempt.open_until}")
+    return found
 
 
 def _overlaps(calls: Iterable[Call]) -> list[str]:
@@ -622,6 +915,12 @@ def _most_at_once(calls: Iterable[Call]) -> int:
         now += step
         most = max(most, now)
     return most
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def choose_seed() -> int:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.conftest import BuildHouse
 from tests.faults.harness import LEASE_SECONDS, House, Verdict, pause, wait_until
+from tests.faults.test_webhooks import HOOKS
 
 pytestmark = [pytest.mark.faults, pytest.mark.parametrize("engine", ["sqlite"], indirect=True)]
 
@@ -52,7 +53,7 @@ def test_a_request_before_its_intent_is_noticed(build_house: BuildHouse) -> None
 
 def test_dialing_without_a_budget_is_noticed(build_house: BuildHouse) -> None:
     house = build_house()
-    house.add_leads(5)
+    house.add_leads(5, campaign_id=house.add_campaign_closing_in(6))
     frozen = house.start_daemon("dial.before_request=stop", command=variant("no_dial_budget"))
     wait_until(lambda: house.is_frozen(frozen), 30, "it is frozen", house.tell)
     house.start_daemons(1)
@@ -63,13 +64,41 @@ def test_dialing_without_a_budget_is_noticed(build_house: BuildHouse) -> None:
     calls, attempts = house.simulator.calls(), house.read_attempts()
     late = [one for one in calls if one.ref in attempts and one.began > attempts[one.ref].dial_before]
     assert late, "calls began after their time"
-    assert found.red or house.count_events("late_dial")
+    assert found.out_of_hours_dials
 
 
-def run_variant(house: House, name: str) -> Verdict:
+def test_a_dial_that_nobody_sees_to_is_noticed(build_house: BuildHouse) -> None:
+    house = build_house()
+    house.kill_at("dial.before_request")
+    house.wait_started(house.start_daemon(command=variant("forgets_leases"), is_sound=True))
+    wait_until(lambda: house.sampler.stuck, LEASE_SECONDS + 15, "the sampler sees that they stand still")
+    house.sampler.ask()
+    found = house.verdict()
+    assert found.stuck_dials
+    assert found.unresolved
+    assert found.longest_stuck > LEASE_SECONDS
+
+
+def test_believing_whoever_posts_is_noticed(build_house: BuildHouse) -> None:
+    found = run_variant(build_house(**HOOKS), "trusts_everybody", receives=True)
+    assert found.forged_taken
+    assert found.wrong_outcomes
+
+
+def test_answering_a_webhook_before_its_commit_is_noticed(build_house: BuildHouse) -> None:
+    house = build_house(**HOOKS)
+    house.add_leads(20)
+    hasty = (*variant("answers_before_commit"), "--port", str(house.web_port))
+    killed = house.start_daemon("inbox.before_commit=kill", command=hasty)
+    wait_until(lambda: not killed.is_running, 30, "it died with what it said it had", house.tell)
+    house.settle()
+    assert house.verdict().taken_not_kept
+
+
+def run_variant(house: House, name: str, *, receives: bool = False) -> Verdict:
     house.add_leads(40)
-    running = house.start_daemon(command=variant(name))
-    house.wait_started(running)
+    command = variant(name) + (("--port", str(house.web_port)) if receives else ())
+    house.wait_started(house.start_daemon(command=command))
     house.settle()
     return house.verdict()
 

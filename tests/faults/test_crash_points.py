@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.faults.conftest import BuildHouse
-from tests.faults.harness import POINTS
+from tests.faults.harness import POINTS, POINTS_OF_DIALS, ROOT
 
 pytestmark = pytest.mark.faults
 on_mariadb = pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
 on_sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
+AT_ONCE = 4
+
+
+def test_every_point_in_the_program_is_killed_at() -> None:
+    sources = [path.read_text() for path in (ROOT / "scheduler").rglob("*.py")]
+    named = {point for source in sources for point in re.findall(r"\breach\(\"([a-z_.]+)\"\)", source)}
+    assert named == {point for points in POINTS.values() for point in points}
+
 
 @on_mariadb
-@pytest.mark.parametrize("stage", POINTS)
-def test_kill_at_each_point_neither_loses_nor_repeats_a_call(stage: str, build_house: BuildHouse) -> None:
+def test_kill_at_each_point_neither_loses_nor_repeats_a_call(build_house: BuildHouse) -> None:
     house = build_house()
-    for point in POINTS[stage] * 2:
-        house.add_leads(10)
-        house.kill_at(point)
-    house.require_clean(least_calls=15)
+    for _ in range(2):
+        for at in range(0, len(POINTS_OF_DIALS), AT_ONCE):
+            house.kill_at(*POINTS_OF_DIALS[at : at + AT_ONCE], leads_per_kill=8)
+    house.require_clean(least_calls=100)
 
 
 @on_sqlite
 def test_kill_at_each_point_on_sqlite(build_house: BuildHouse) -> None:
     house = build_house()
-    for point in [point for points in POINTS.values() for point in points]:
-        house.add_leads(10)
-        house.kill_at(point)
+    for at in range(0, len(POINTS_OF_DIALS), AT_ONCE):
+        house.kill_at(*POINTS_OF_DIALS[at : at + AT_ONCE], leads_per_kill=8)
     house.require_clean(least_calls=60)
 
 
@@ -43,5 +51,5 @@ def test_kill_at_random_instants_neither_loses_nor_repeats_a_call(build_house: B
 def test_kill_at_random_instants_on_sqlite(build_house: BuildHouse) -> None:
     house = build_house()
     house.add_leads(60)
-    house.kill_at_random(10, 2)
+    house.kill_at_random(10, 2, leads_per_kill=8)
     house.require_clean(least_calls=100)

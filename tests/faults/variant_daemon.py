@@ -1,31 +1,50 @@
 """A daemon with one part exchanged: broken on purpose, or stopped at an instant that has no named point.
 
 Nothing of Ringback is patched: each variant is a subclass or another object passed in, so what is tested
-is whether the harness notices. Run as `python -m tests.faults.variant_daemon NAME`.
+is whether the harness notices. Run as `python -m tests.faults.variant_daemon NAME`, with `--port P` to take
+in webhooks too.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+import uvicorn
+from fastapi import FastAPI
+
 from scheduler.clock import boottime
-from scheduler.config import Settings
+from scheduler.config import Keys, Settings
 from scheduler.errors import InvalidValue
-from scheduler.events import set_up_logging
-from scheduler.providers.base import DialAnswer, DialRequest, Provider, RefusalKind, Refused, Unanswered
-from scheduler.providers.registry import open_provider
+from scheduler.events import Reporter, set_up_logging
+from scheduler.providers.base import (
+    DialAnswer,
+    DialRequest,
+    Hook,
+    Provider,
+    ProviderEvent,
+    RefusalKind,
+    Refused,
+    Unanswered,
+)
+from scheduler.providers.registry import open_provider, wiring_of
+from scheduler.providers.retell import Retell, read_account
 from scheduler.providers.simulator_http import HttpSimulator
-from scheduler.service import dispatch, upkeep
+from scheduler.service import dispatch, inbox, upkeep
 from scheduler.service.daemon import Daemon
 from scheduler.service.runtime import Providers, Runtime, open_runtime
 from scheduler.store import calls
 from scheduler.store.calls import Move
-from scheduler.store.database import Connection
+from scheduler.store.database import Connection, Database
+from scheduler.web.server import WebServer
+from scheduler.web.webhooks import Webhooks
 
 
 class RepeatingProvider(HttpSimulator):
@@ -62,6 +81,38 @@ class StoppingProvider(HttpSimulator):
             os.kill(os.getpid(), signal.SIGSTOP)
             threading.Event().wait(0.1)  # the signal takes a moment to reach this thread
         return super().place(request)
+
+
+class TrustingRetell(Retell):
+    """Takes whoever posts to it for Retell."""
+
+    def _verify(self, hook: Hook, now: datetime) -> None:
+        return
+
+
+class HastyWriter(inbox.InboxWriter):
+    """Says that events are stored, and stores them a moment later."""
+
+    def keep(self, provider: str, events: Sequence[ProviderEvent], timeout: float = 8.0) -> None:
+        self._queue.put((provider, events, Future()))
+
+    def _commit(self, batch: Sequence[tuple[str, Sequence[ProviderEvent], Future[int]]]) -> None:
+        threading.Event().wait(0.3)
+        super()._commit(batch)
+
+
+class FarDatabase(Database):
+    """A database whose clock seems to be two hours behind that of this host. For where libfaketime is missing."""
+
+    def now(self) -> datetime:
+        return super().now() - timedelta(hours=2)
+
+
+class ForgetfulUpkeep(upkeep.Upkeep):
+    """Never looks at leases."""
+
+    def _expire_leases(self, connection: Connection, now: datetime, report: upkeep.Report) -> None:
+        return
 
 
 class HastyUpkeep(upkeep.Upkeep):
@@ -126,7 +177,7 @@ PROVIDERS: dict[str, type[HttpSimulator]] = {
     "not_found_is_proof": ForgetfulProvider,
     "stop_in_the_last_gap": StoppingProvider,
 }
-UPKEEPS = {"give_back_at_once": HastyUpkeep}
+UPKEEPS = {"give_back_at_once": HastyUpkeep, "forgets_leases": ForgetfulUpkeep}
 DISPATCHERS = {"no_dial_budget": CarelessDispatcher, "request_before_intent": EarlyDispatcher}
 
 
@@ -140,9 +191,28 @@ class VariantDaemon(Daemon):
             self.dispatcher = DISPATCHERS[name](runtime, **parts)
 
 
-def open_variant(name: str, settings: Settings, runtime: Runtime) -> Provider:
+def serve(runtime: Runtime, name: str, port: int) -> None:
+    """Take in webhooks beside the daemon, as `ringback run --with-web` does, or with the writer exchanged."""
+    if name != "answers_before_commit":
+        WebServer(runtime, "127.0.0.1", port).start()
+        return
+
+    @asynccontextmanager
+    async def living(app: FastAPI) -> AsyncIterator[None]:
+        app.state.webhooks = Webhooks(runtime, HastyWriter(inbox.Inbox(runtime)), Reporter())
+        yield
+
+    app = FastAPI(lifespan=living)
+    app.include_router(Webhooks.router())
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False))
+    threading.Thread(target=server.run, daemon=True).start()
+
+
+def open_variant(provider: str, name: str, settings: Settings, runtime: Runtime) -> Provider:
+    if name == "trusts_everybody":
+        return TrustingRetell(read_account(Keys(), wiring_of(settings)), wiring_of(settings))
     if name not in PROVIDERS:
-        return open_provider("simulator", settings, runtime.clock)
+        return open_provider(provider, settings, runtime.clock)
     if not settings.simulator_url:
         raise InvalidValue("RINGBACK_SIMULATOR_URL", None, "a variant dials a simulator of its own process")
     return PROVIDERS[name](
@@ -151,13 +221,23 @@ def open_variant(name: str, settings: Settings, runtime: Runtime) -> Provider:
     )
 
 
-def main(name: str) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name")
+    parser.add_argument("--port", type=int)
+    options = parser.parse_args()
     real = open_runtime()
     settings = real.settings
     set_up_logging(settings.log_level, settings.log_format)
-    providers = Providers(lambda _: open_variant(name, settings, real))
-    return VariantDaemon(Runtime(settings, real.database, real.clock, providers), name).run()
+    database = FarDatabase(settings.url) if options.name == "clock_off" else real.database
+    runtime = Runtime(
+        settings, database, real.clock,
+        Providers(lambda provider: open_variant(provider, options.name, settings, real)), settings.provider,
+    )
+    if options.port:
+        serve(runtime, options.name, options.port)
+    return VariantDaemon(runtime, options.name).run()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())
