@@ -263,7 +263,7 @@ class Asterisk:
     name = "asterisk"
     waits = True
     listing_lag = timedelta(seconds=60)
-    calls_per_second = None
+    calls_per_second: float | None = None
 
     def __init__(self, account: Account, wiring: Wiring, read_cdr: CdrReader | None = None) -> None:
         self.cdr = read_cdr

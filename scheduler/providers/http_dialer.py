@@ -228,7 +228,7 @@ class HttpDialer:
     name = NAME
     waits = True
     listing_lag = timedelta(seconds=60)
-    calls_per_second = None
+    calls_per_second: float | None = None
 
     def __init__(self, account: Account, wiring: Wiring) -> None:
         self.finds_by_ref = account.find is not None

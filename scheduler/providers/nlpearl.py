@@ -183,7 +183,7 @@ class NLPearl:
     finds_by_ref = True
     waits = True
     listing_lag = timedelta(seconds=60)
-    calls_per_second = None
+    calls_per_second: float | None = None
 
     def __init__(
         self, base: str, token: SecretStr, pearl: str, wiring: Wiring, *, time_zone: str | None = None,

@@ -224,7 +224,7 @@ class Retell:
     finds_by_ref = True
     waits = True
     listing_lag = LISTING_LAG
-    calls_per_second = None
+    calls_per_second: float | None = None
 
     def __init__(self, account: Account, wiring: Wiring) -> None:
         self._account, self._short_call = account, wiring.short_call

@@ -284,7 +284,7 @@ class Twilio:
     finds_by_ref = True
     waits = True
     listing_lag = timedelta(seconds=60)
-    calls_per_second = 1.0
+    calls_per_second: float | None = 1.0  # a default account creates one call a second, and queues the rest for hours
 
     def __init__(self, account: Account, base: str, wiring: Wiring) -> None:
         self._account, self._wiring = account, wiring
