@@ -105,6 +105,7 @@ LONG_NUMBER = re.compile(r"\+?\d{6,}")
 HAS_NO_ENDPOINTS = frozenset({"local", "dahdi"})  # technologies whose channels belong to no ARI endpoint
 RINGING_STATES = frozenset({"Ring", "Ringing", "Pre-ring"})
 UP = "Up"
+WRONG_LOGIN = frozenset({401, 407})  # SIP: no call of ours would pass; 403 and the causes 52 and 54 bar this one
 KNOWN_CAUSES = frozenset({
     0, 1, 2, 3, 5, 6, 7, 8, 14, 16, 17, 18, 19, 20, 21, 22, 23, 26, 27, 28, 29, 30, 31, 34, 38, 41, 42, 44, 50, 52,
     54, 57, 58, 65, 66, 69, 81, 88, *range(95, 104), 111, 127,
@@ -501,7 +502,7 @@ class Asterisk:
         if not call_id or event.kind not in ("answered", "ended"):
             return None
         if event.kind == "ended":
-            return self._report_end(event)
+            return self._report_end(event, event.answered_at)
         return CallReport(
             call_id=call_id,
             phase=Phase.ANSWERED,
@@ -540,8 +541,7 @@ class Asterisk:
             return replace(report, outcome=Outcome.CANCELLED)
         sip = _told_sip(cause, sip)
         if is_our_trunk(cause, sip):
-            turned_away = f"the trunk turned the call away: {report.provider_status}"
-            return replace(report, refusal=Refused(RefusalKind.HOLD, turned_away))
+            return replace(report, refusal=_turned_away(sip, report.provider_status))
         return replace(
             report,
             outcome=outcome_of_cause(cause, sip),
@@ -606,6 +606,9 @@ class Asterisk:
         kind, channel = _what_happened(document)
         ref = channel.get("id")
         if not kind or not isinstance(ref, str) or ATTEMPT_REF.fullmatch(ref) is None:
+            return None
+        if kind == "stopped":
+            self._memory.note(ref, hung_up=True)
             return None
         known = self._memory.of(ref)
         payload = _payload(document, channel)
@@ -829,8 +832,14 @@ def _whole_seconds(span: timedelta) -> int:
 
 
 def _what_happened(document: Any) -> tuple[str, Mapping[str, Any]]:
-    """Whether a channel was answered or has ended, and which; an empty word for all else."""
+    """Whether a channel was answered, was stopped before that or has ended, and which; an empty word for all else.
+
+    A `soft` request to hang up comes from this side: from us, perhaps in another process, or from whoever works at
+    the PBX. What the other side says, and a ring time-out, are not soft [S channel.c, dial.c, resource_channels.c].
+    """
     match document:
+        case {"type": "ChannelHangupRequest", "soft": True, "channel": dict(channel)} if channel.get("state") != UP:
+            return "stopped", channel
         case {"type": "StasisStart", "channel": dict(channel)}:
             return "answered", channel
         case {"type": "Dial", "dialstatus": "ANSWER", "peer": dict(channel)}:
@@ -872,6 +881,13 @@ def _told_sip(cause: int | None, sip: int | None) -> int | None:
     if sip == CANCELLED_BY_US or (sip == NOT_FOUND and cause in NO_ROUTE):
         return None
     return sip
+
+
+def _turned_away(sip: int | None, status: str | None) -> Refused:
+    if sip in WRONG_LOGIN:
+        return Refused(RefusalKind.HOLD, f"the trunk does not take our login: {status}")
+    # One number that is barred must not stop all others; where all are, the refusals in a row tell.
+    return Refused(RefusalKind.REFUSED, f"the trunk may not call this number (barred or no permission): {status}")
 
 
 def _status(cause: int | None, text: Any, sip: int | None) -> str | None:

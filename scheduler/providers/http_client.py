@@ -13,14 +13,17 @@ makes a needless unknown, so they are kept for two seconds, far less than any se
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import re
 import socket
 import ssl
-from collections.abc import Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from queue import Empty, SimpleQueue
 from threading import local
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -268,14 +271,90 @@ class _DeadlineTransport(httpx.HTTPTransport):
     ) -> None:
         super().__init__(verify=tls, retries=0, trust_env=False)
         # httpx gives no other way to choose the network backend; a test with a dribbling server holds this.
-        self._pool = httpcore.ConnectionPool(
+        self._pool = _Connections(lambda origin: httpcore.HTTPConnection(  # type: ignore[assignment]
+            origin,
             ssl_context=tls,
-            max_connections=connections,
-            max_keepalive_connections=connections,
             keepalive_expiry=KEEP_IDLE_SECONDS,
-            retries=0,
             network_backend=_DeadlineBackend(deadlines, allow_hosts),
+        ), connections)
+
+
+class _Connections:
+    """Connections to one vendor, each for one request at a time; the one that was used last is taken first.
+
+    httpcore's own pool looks at all its connections, with a system call for each idle one, under one lock, when a
+    request begins and again when it ends: beyond a hundred dials at once that is most of what a dial costs.
+    """
+
+    def __init__(self, open_one: Callable[[httpcore.Origin], httpcore.HTTPConnection], most: int) -> None:
+        self._open_one = open_one
+        self._idle: deque[httpcore.HTTPConnection] = deque()
+        self._permits: SimpleQueue[None] = SimpleQueue()
+        for _ in range(most):
+            self._permits.put(None)
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        left = request.extensions.get("timeout", {}).get("pool")
+        try:
+            self._permits.get(timeout=left)
+        except Empty:
+            raise httpcore.PoolTimeout from None
+        connection = self._take(request.url.origin)
+        try:
+            response = connection.handle_request(request)
+        except BaseException:
+            self._give_back(connection)
+            raise
+        return httpcore.Response(
+            response.status, headers=response.headers, content=_Body(response.stream, self, connection),
+            extensions=response.extensions,
         )
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take(self, origin: httpcore.Origin) -> httpcore.HTTPConnection:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._open_one(origin)
+            if connection.can_handle_request(origin) and connection.is_idle() and not connection.has_expired():
+                return connection
+            connection.close()
+
+    def _give_back(self, connection: httpcore.HTTPConnection) -> None:
+        if connection.is_idle() and not connection.is_closed():
+            self._idle.append(connection)
+        else:
+            connection.close()
+        self._permits.put(None)
+        with contextlib.suppress(IndexError):  # the one that has been idle for longest, where nothing is left to do
+            oldest = self._idle.popleft()
+            if oldest.has_expired():
+                oldest.close()
+            else:
+                self._idle.appendleft(oldest)
+
+
+class _Body:
+    """The body of an answer; its connection is given back once that is over."""
+
+    def __init__(self, stream: Any, pool: _Connections, connection: httpcore.HTTPConnection) -> None:
+        self._stream, self._pool, self._connection = stream, pool, connection
+        self._is_open = True
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            try:
+                self._stream.close()
+            finally:
+                self._pool._give_back(self._connection)
 
 
 class _DeadlineBackend(httpcore.NetworkBackend):

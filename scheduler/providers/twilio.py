@@ -6,10 +6,16 @@ comes back, and neither a callback nor an appointment is known from here.
 
 Twilio has no field for our reference and no idempotent start. A lost answer is found in two ways only: the
 `?ref=` in the address of our own webhook, and a search by number and time. What must stay true: one start request
-leaves, whatever happens; `find` says None only where a complete list without a possible call was read; a match
-that could be another attempt's is left to people. Whom a call belongs to is remembered in this process, from
-starts, polls and webhooks; a call that another process placed to the same number in the same minute is the case
-that people decide.
+leaves, whatever happens; `find` says None only where complete lists without a possible call were read, of what is
+queued and what rings too, and that is proof (`finds_by_ref`) only where each call is announced to our webhook; a
+match that could be another attempt's is left to people. Whom a call belongs to is remembered in this process,
+from starts, polls and webhooks; a call that another process placed to the same number in the same minute is the
+case that people decide.
+
+Who answered is told apart from the end, and tells of no end: `MachineDetection` reports while the call lasts, or
+after it, and without a `CallStatus`. A machine's word alone ends nothing. It is remembered here, wins over all else
+that is said of who answered, and is read with the end of its call, whichever of the two comes first; a completed
+call without any such word is not final. A process that has seen only one of the two cannot put them together.
 
 A newcomer would poll with `StartTime` alone (a queued call has none, and is not listed), take `Duration` of a
 callback for seconds (it is minutes; `CallDuration` is seconds), or check a signature without the query.
@@ -79,6 +85,7 @@ FEW_CALLS = 10  # asked for one by one; more of them by the list of two days
 PAGE_SIZE = 1000  # the most that Twilio gives
 MOST_PAGES = 5
 MOST_SINGLE = 60  # requests for single calls in one poll
+LISTS_OF_A_NUMBER: Sequence[Mapping[str, str]] = ({}, {"Status": "queued"}, {"Status": "ringing"})
 MOST_CLAIMS = 20_000  # far more than can be placed within the time in which a start may be looked for
 
 EARLY = timedelta(seconds=5)  # of Twilio's clock before ours
@@ -101,7 +108,13 @@ LIVE_STATUSES: Mapping[str, Phase] = {
 }
 # Notifications that come after a start was accepted (section 4.4 of the facts).
 NO_CARRIER = 13224
-COUNTRY_CLOSED = frozenset({13227, 32205})
+COUNTRY_CLOSED = "the country is not opened in the account's geographic permissions"
+LATE_REFUSALS: Mapping[int, str] = {13227: COUNTRY_CLOSED, 32205: COUNTRY_CLOSED}
+NOT_ALLOWED: Mapping[int, str] = {
+    21215: COUNTRY_CLOSED,
+    21216: "the account may not call this number (fraud, regulation, or no approved business profile)",
+    21219: "a trial account calls verified numbers only",
+}
 
 BAD_REQUESTS: Mapping[int, RefusalKind] = {
     21202: RefusalKind.INVALID_NUMBER,  # x11 or premium
@@ -112,9 +125,10 @@ BAD_REQUESTS: Mapping[int, RefusalKind] = {
     21609: RefusalKind.HOLD,
     21210: RefusalKind.HOLD,  # our caller id
     21212: RefusalKind.HOLD,
-    21219: RefusalKind.HOLD,  # a trial account calls verified numbers only
-    21215: RefusalKind.HOLD,  # the country is not opened in the account
-    21216: RefusalKind.HOLD,  # the account may not call it: fraud, regulation, no business profile
+    # Of this number: the facts hold the account, but a few such numbers must not stop the calls to all others.
+    21215: RefusalKind.REFUSED,
+    21216: RefusalKind.REFUSED,
+    21219: RefusalKind.REFUSED,
 }
 OTHER_REFUSALS: Mapping[int, RefusalKind] = {
     401: RefusalKind.HOLD,  # 20003
@@ -135,6 +149,7 @@ _ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
 _API_KEY = re.compile(r"SK[0-9a-fA-F]{32}")
 _APPLICATION_SID = re.compile(r"AP[0-9a-fA-F]{32}")
 _CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}")
+_SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _LONG_NUMBER = re.compile(r"\+?\d(?:[\s().-]*\d){5,}")
 
@@ -247,13 +262,16 @@ def _is_script_address(text: str) -> bool:
 
 
 class Memory:
-    """What this process knows of its own calls: which attempt each belongs to, and the numbers they came from.
+    """What this process knows of its own calls: which attempt each belongs to, what answered it, whether it is
+    completed, and the numbers they came from.
 
     The oldest calls are forgotten. Caller ids are few, as many as campaigns have.
     """
 
     def __init__(self, from_number: str) -> None:
         self._refs: OrderedDict[str, str] = OrderedDict()
+        self._answers: OrderedDict[str, str] = OrderedDict()
+        self._completed: OrderedDict[str, str] = OrderedDict()
         self._callers = {from_number}
         self._lock = Lock()
 
@@ -266,22 +284,44 @@ class Memory:
             return isinstance(number, str) and number in self._callers
 
     def note_call(self, call_id: str, attempt_ref: str) -> None:
-        with self._lock:
-            self._refs[call_id] = attempt_ref
-            self._refs.move_to_end(call_id)
-            while len(self._refs) > MOST_CLAIMS:
-                self._refs.popitem(last=False)
+        self._note(self._refs, call_id, attempt_ref)
 
     def ref_of(self, call_id: str) -> str | None:
         with self._lock:
             return self._refs.get(call_id)
+
+    def note_answer(self, call_id: str, answered_by: str) -> None:
+        if _outcome_of_machine(self.answered_by(call_id)) is None:  # a machine stays one, whatever else is said
+            self._note(self._answers, call_id, answered_by)
+
+    def answered_by(self, call_id: str) -> str | None:
+        with self._lock:
+            return self._answers.get(call_id)
+
+    def note_completed(self, call_id: str) -> None:
+        self._note(self._completed, call_id, call_id)
+
+    def is_completed(self, call_id: str) -> bool:
+        with self._lock:
+            return call_id in self._completed
+
+    def _note(self, known: OrderedDict[str, str], call_id: str, what: str) -> None:
+        with self._lock:
+            known[call_id] = what
+            known.move_to_end(call_id)
+            while len(known) > MOST_CLAIMS:
+                known.popitem(last=False)
 
 
 class Twilio:
     """The adapter for the account of `TWILIO_ACCOUNT_SID`."""
 
     name = "twilio"
-    finds_by_ref = True
+    finds_by_ref: bool
+    """Is every call announced to our webhook, so that one that no list shows was not made? A call of an application
+    is not: Twilio ignores our callback, and what detection reports comes only once somebody has answered. As soon as
+    a campaign dials with one, nothing is proof here any more, for `find` is not told which campaign asks.
+    """
     waits = True
     listing_lag = timedelta(seconds=60)
     calls_per_second: float | None = 1.0  # a default account creates one call a second, and queues the rest for hours
@@ -293,6 +333,7 @@ class Twilio:
             basic=(account.user, account.password.get_secret_value()), allow_hosts=wiring.allow_hosts,
         )  # fmt: skip
         self._memory = Memory(account.from_number)
+        self.finds_by_ref = self._hook_url() is not None and account.script.parameter != "ApplicationSid"
         self._turn = 0
 
     def place(self, request: DialRequest) -> DialAnswer:
@@ -301,6 +342,8 @@ class Twilio:
         except (InvalidValue, TypeError, ValueError, RecursionError) as error:
             return Refused(RefusalKind.REFUSED, f"the start request cannot be written: {_told(error)}")
         self._memory.note_callers([form["From"]])
+        if "ApplicationSid" in form:
+            self.finds_by_ref = False
         answer = self._client.start("Twilio", "POST", self._path("Calls.json"), data=form)
         if not isinstance(answer, Answer):
             return answer
@@ -331,11 +374,7 @@ class Twilio:
                 f"Twilio finds a call by number and time alone, and {about} has no time: look for it in the console",
                 permanent=True,
             )
-        possible = [
-            row for row in self._calls_to(call.number, about)
-            if self._is_possible(row, call.placed_at) and self._owner(row) in (None, call.attempt_ref)
-        ]  # fmt: skip
-        row = self._only_one(possible, call.attempt_ref)
+        row = self._only_one(self._possible_calls(call, call.placed_at, about), call.attempt_ref)
         if row is None:
             return None
         report = self._report_of_row(row, call.attempt_ref)
@@ -377,11 +416,14 @@ class Twilio:
     def read_event(self, event: ProviderEvent) -> CallReport | None:
         if event.call_id is None:
             return None
-        status = read_word(event.payload.get("CallStatus"))
-        if status is None:  # what answered, told while the call lasts
-            return CallReport(event.call_id, Phase.ANSWERED, event.attempt_ref, details=dict(event.payload))
+        status, answered_by = (read_word(event.payload.get(name)) for name in ("CallStatus", "AnsweredBy"))
+        if answered_by is not None:
+            self._memory.note_answer(event.call_id, answered_by)
+        if status is None:
+            return self._read_detection(event, event.call_id, answered_by)
         sight = _sight_of_event(status, event.payload)
-        if status == "completed" and self._account.detection and sight.answered_by is None and sight.talk_seconds:
+        if self._is_answer_awaited(event.call_id, sight) and sight.talk_seconds:
+            self._memory.note_completed(event.call_id)
             return None  # a machine may have answered, which only the call itself tells: detection reports apart
         return self._report(event.call_id, event.attempt_ref, sight, event.payload)
 
@@ -481,9 +523,9 @@ class Twilio:
             raise unusable("Twilio", about, answer)
         return row
 
-    def _calls_to(self, number: str, about: str) -> Iterator[dict[str, Any]]:
+    def _calls_to(self, number: str, more: Mapping[str, str], about: str) -> Iterator[dict[str, Any]]:
         # Without StartTime, which a queued call does not have, and without From, which a campaign may have chosen.
-        for count, page in enumerate(self._pages(about, {"To": number, "PageSize": str(PAGE_SIZE)})):
+        for count, page in enumerate(self._pages(about, {"To": number, **more, "PageSize": str(PAGE_SIZE)})):
             if count == MOST_PAGES:
                 raise ProviderError(f"Twilio lists too many calls to find {about} among them", permanent=True)
             yield from (row for row in page if _is_to(row, number))
@@ -522,6 +564,17 @@ class Twilio:
         return self._path(f"Calls/{quote(call_id, safe='')}.json")
 
     # --- finding ---------------------------------------------------------------------------------
+
+    def _possible_calls(self, call: CallKey, placed_at: datetime, about: str) -> list[dict[str, Any]]:
+        """Those that could be the one, also where a list by number alone hides what was not dialed yet."""
+        for more in LISTS_OF_A_NUMBER:
+            possible = [
+                row for row in self._calls_to(call.number, more, about)
+                if self._is_possible(row, placed_at) and self._owner(row) in (None, call.attempt_ref)
+            ]  # fmt: skip
+            if possible:
+                return possible
+        return []
 
     def _is_possible(self, row: Mapping[str, Any], placed_at: datetime) -> bool:
         """Could this be the call that was asked for then? What cannot be read could."""
@@ -562,10 +615,37 @@ class Twilio:
             return None
         return self._report(call_id, attempt_ref, _sight_of_row(status, row), row)
 
+    def _read_detection(self, event: ProviderEvent, call_id: str, answered_by: str | None) -> CallReport | None:
+        """What answered, told apart from how the call goes: during it, or after it."""
+        outcome = _outcome_of_machine(answered_by)
+        if outcome is None:
+            return CallReport(call_id, Phase.ANSWERED, event.attempt_ref, details=dict(event.payload))
+        if not self._memory.is_completed(call_id):
+            return None  # it may go on; with its end, this is remembered
+        return CallReport(
+            call_id, Phase.ENDED, event.attempt_ref, outcome=outcome, provider_status=answered_by,
+            details=dict(event.payload), is_final=False,
+        )  # fmt: skip
+
+    def _is_answer_awaited(self, call_id: str, sight: Sight) -> bool:
+        """Is it a completed call of which detection has not said, or not to us, what answered?"""
+        if sight.status != "completed" or not self._account.detection:
+            return False
+        return sight.answered_by is None and self._memory.answered_by(call_id) is None
+
+    def _is_final(self, call_id: str, sight: Sight) -> bool:
+        if sight.status in ("failed", "busy"):
+            return sight.is_callback  # the network's own code, which is told there alone, says more
+        if sight.status != "completed" or sight.talk_seconds == 0:
+            return True
+        return sight.cost is not None and not self._is_answer_awaited(call_id, sight)
+
     def _report(
         self, call_id: str, attempt_ref: str | None, sight: Sight, payload: Mapping[str, Any]
     ) -> CallReport:
         details = scrub(payload, drop=PERSONAL)
+        if sight.status == "completed":
+            self._memory.note_completed(call_id)
         if sight.status in LIVE_STATUSES:
             phase = LIVE_STATUSES[sight.status]
             return CallReport(
@@ -577,7 +657,7 @@ class Twilio:
             call_id=call_id,
             phase=Phase.ENDED,
             attempt_ref=attempt_ref,
-            outcome=None if refusal else self._outcome(sight),
+            outcome=None if refusal else self._outcome(call_id, sight),
             provider_status=sight.status,
             known_word=sight.status == "completed" or sight.status in UNANSWERED_STATUSES,
             answered_at=_answered_at(sight),
@@ -586,13 +666,14 @@ class Twilio:
             cost=sight.cost,
             cost_unit=sight.cost_unit if sight.cost is not None else None,
             details=details,
-            is_final=sight.status != "completed" or sight.cost is not None or sight.talk_seconds == 0,
+            is_final=self._is_final(call_id, sight),
             refusal=refusal,
         )
 
-    def _outcome(self, sight: Sight) -> Outcome:
+    def _outcome(self, call_id: str, sight: Sight) -> Outcome:
         if sight.status == "completed":
-            return self._outcome_of_answered(sight)
+            machine = _outcome_of_machine(sight.answered_by) or _outcome_of_machine(self._memory.answered_by(call_id))
+            return machine or self._outcome_of_talk(sight.talk_seconds)
         refined = outcome_of_sip(sight.sip)
         if sight.status == "busy" and refined is Outcome.HANG_UP:
             return refined
@@ -600,13 +681,7 @@ class Twilio:
             return Outcome.INVALID_NUMBER if sight.error_code == NO_CARRIER else refined or Outcome.FAILED
         return UNANSWERED_STATUSES.get(sight.status, Outcome.FAILED)
 
-    def _outcome_of_answered(self, sight: Sight) -> Outcome:
-        answered_by = sight.answered_by or ""
-        if answered_by.startswith("machine"):  # machine_start, machine_end_beep...; the resource may say it bare
-            return Outcome.VOICEMAIL
-        if answered_by == "fax":
-            return Outcome.INVALID_NUMBER
-        talk = sight.talk_seconds
+    def _outcome_of_talk(self, talk: int | None) -> Outcome:
         cut = talk is not None and timedelta(seconds=talk) < self._wiring.short_call
         return Outcome.HANG_UP if cut else Outcome.COMPLETED
 
@@ -635,8 +710,13 @@ class Twilio:
             return []  # somebody called us, or a script called somebody else
         if attempt_ref is not None:
             self._memory.note_call(call_id, attempt_ref)
+        if answered_by is not None:
+            self._memory.note_answer(call_id, answered_by)
         number = read_seconds(fields.get("SequenceNumber"))
-        part = f"{status or 'amd'}:{answered_by or ''}" if number is None else str(number)
+        if status is None or "MachineDetectionDuration" in fields:  # not counted among the events of the call
+            part = f"amd:{answered_by or ''}" + (f":{status}" if status else "")
+        else:
+            part = f"{status}:{answered_by or ''}" if number is None else str(number)
         kind = f"call {status}" if status else "answering machine detection"
         return [ProviderEvent(f"{call_id}:{part}", kind, scrub(fields, drop=PERSONAL), attempt_ref, call_id)]
 
@@ -678,10 +758,13 @@ class Twilio:
         if public is None:
             yield _warning(
                 "RINGBACK_PUBLIC_URL is not set: calls are polled, and one whose start went unanswered is found by "
-                "its number and time alone"
+                "its number and time alone, or else taken for a call"
             )
         elif self._hook_url() is None:
-            yield _warning("Twilio is told of no webhook, for none could be proven: set TWILIO_AUTH_TOKEN")
+            yield _warning(
+                "Twilio is told of no webhook, for none could be proven, so a start that went unanswered and is not "
+                "found is taken for a call: set TWILIO_AUTH_TOKEN"
+            )
         elif "_" in (urlsplit(public).hostname or ""):
             yield _problem("Twilio posts to no host with an underscore in its name: change RINGBACK_PUBLIC_URL")
 
@@ -704,7 +787,10 @@ class Twilio:
         document = answer.document()
         if answer.status != 200 or read_word(document.get("sid")) is None:
             raise unusable("Twilio", about, answer)
-        yield _ok(f"{about}: application {script.value} exists")
+        yield _ok(
+            f"{about}: application {script.value} exists; a start of it that goes unanswered and is not found is taken "
+            "for a call, because Twilio does not announce its calls to us"
+        )
         hook_url = self._hook_url()
         if hook_url and not str(document.get("status_callback") or "").startswith(hook_url):
             yield _warning(
@@ -751,30 +837,44 @@ def read_start_answer(answer: Answer) -> DialAnswer:
             return Accepted(call_id)
         return Unanswered("Twilio answered success without a call id")
     code = _error_code(answer, answer.status)
-    kind = _refusal_kind(answer.status, code)
+    kind = _refusal_kind(answer, code)
     if kind is None:
         return Unanswered(f"Twilio answered {answer.status}, which proves nothing")
     wait = answer.retry_after() if kind is RefusalKind.THROTTLED else None
     message = _without_numbers(read_text(answer.document().get("message")) or "")
-    return Refused(kind, f"Twilio refused it ({answer.status}, code {code}): {message}"[:LONGEST_REASON], wait)
+    what = f"{answer.status}, code {code}" if code is not None else str(answer.status)
+    told = filter(None, (f"Twilio refused it ({what})", NOT_ALLOWED.get(code or 0), message))
+    return Refused(kind, ": ".join(told)[:LONGEST_REASON], wait)
 
 
-def _refusal_kind(status: int, code: int | None) -> RefusalKind | None:
-    """A validation error made no call, whatever its code: Twilio splits codes into new ones."""
-    if code is None:
-        return None
-    if status == 400:
-        return BAD_REQUESTS.get(code, RefusalKind.REFUSED)
-    return OTHER_REFUSALS.get(status)
+def _refusal_kind(answer: Answer, code: int | None) -> RefusalKind | None:
+    """A validation error made no call, whatever its code: Twilio splits codes into new ones.
+
+    A wrong key and a pace that is too high are no call either, whoever says it; a page made for people excepted.
+    """
+    if answer.status == 400:
+        return BAD_REQUESTS.get(code, RefusalKind.REFUSED) if code is not None else None
+    return None if _is_page(answer) else OTHER_REFUSALS.get(answer.status)
+
+
+def _is_page(answer: Answer) -> bool:
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind == "text/html" or answer.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def _error_code(answer: Answer, status: int) -> int | None:
     """The code of an error `status` in Twilio's own form; None for a page that a proxy could have written."""
     document = answer.document()
-    code = document.get("code")
-    if answer.status != status or document.get("status") != status or not isinstance(document.get("message"), str):
+    if answer.status != status or _whole(document.get("status")) != status:
         return None
-    return code if isinstance(code, int) and not isinstance(code, bool) else None
+    return _whole(document.get("code")) if isinstance(document.get("message"), str) else None
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, also one written as text."""
+    if isinstance(value, str) and _SHORT_NUMBER.fullmatch(value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -789,6 +889,7 @@ class Sight:
     error_code: int | None = None
     cost: Decimal | None = None
     cost_unit: str | None = None
+    is_callback: bool = False
 
 
 def _sight_of_row(status: str, row: Mapping[str, Any]) -> Sight:
@@ -813,7 +914,15 @@ def _sight_of_event(status: str, fields: Mapping[str, Any]) -> Sight:
         read_seconds(fields.get("CallDuration")),
         sip=read_seconds(fields.get("SipResponseCode")),
         error_code=read_seconds(fields.get("ErrorCode")),
+        is_callback=True,
     )
+
+
+def _outcome_of_machine(answered_by: str | None) -> Outcome | None:
+    """The outcome by what answered; None where it was a person, or nobody knows."""
+    if answered_by is not None and answered_by.startswith("machine"):  # the resource may say it bare
+        return Outcome.VOICEMAIL
+    return Outcome.INVALID_NUMBER if answered_by == "fax" else None
 
 
 def _answered_at(sight: Sight) -> datetime | None:
@@ -826,9 +935,10 @@ def _answered_at(sight: Sight) -> datetime | None:
 
 
 def _refusal_of(sight: Sight) -> Refused | None:
-    if sight.status == "failed" and sight.error_code in COUNTRY_CLOSED:
-        return Refused(RefusalKind.HOLD, f"Twilio's error {sight.error_code}: the country is not opened in the account")
-    return None
+    why = LATE_REFUSALS.get(sight.error_code or 0)
+    if sight.status != "failed" or why is None:
+        return None
+    return Refused(RefusalKind.REFUSED, f"Twilio did not dial it (error {sight.error_code}): {why}")
 
 
 # --- the signature, as twilio 9.13.0 computes it in request_validator.py

@@ -103,16 +103,22 @@ def decide_next(
 def better_informed(known: Outcome | None, told: Outcome | None) -> Outcome | None:
     """The outcome that takes the place of `known` when the same call is told of again; None: it stays.
 
-    The order of reports must not matter, so an outcome only ever gives way to one that takes more to know:
-    that it was a machine, that the person asked for a callback, that they asked not to be called.
+    The order of reports must not matter, so an outcome only ever gives way to one that takes more to know: that
+    it was a machine, that the person asked for a callback, that they asked not to be called; and a mere failure
+    to whatever is known of it.
     """
-    if known is None or told is None or _INFORMED.get(told, 0) <= _INFORMED.get(known, 0):
+    if known is None or told is None or told is known or known is Outcome.DO_NOT_CALL:
         return None
-    was_reached = known in (Outcome.COMPLETED, Outcome.HANG_UP) or known in _INFORMED
-    return told if was_reached or told is Outcome.DO_NOT_CALL else None
+    return told if told is Outcome.DO_NOT_CALL or told in _GIVES_WAY_TO.get(known, ()) else None
 
 
-_INFORMED: Mapping[Outcome, int] = {Outcome.VOICEMAIL: 1, Outcome.CALLBACK: 2, Outcome.DO_NOT_CALL: 3}
+_GIVES_WAY_TO: Mapping[Outcome, Collection[Outcome]] = {
+    Outcome.FAILED: frozenset(Outcome) - {Outcome.FAILED, Outcome.CANCELLED},
+    Outcome.BUSY: {Outcome.HANG_UP},
+    Outcome.COMPLETED: {Outcome.VOICEMAIL, Outcome.CALLBACK},
+    Outcome.HANG_UP: {Outcome.VOICEMAIL, Outcome.CALLBACK},
+    Outcome.VOICEMAIL: {Outcome.CALLBACK},
+}
 
 
 def _call_back(

@@ -26,6 +26,8 @@ from scheduler.store.database import Connection
 
 MEASURED_OVER = 5.0
 """Seconds over which the calls a second that a provider had of us are counted."""
+INEXACT = timedelta(seconds=0.5)
+"""How exactly the instant of a request is known; no rest is shorter than twice that."""
 UNWELL_FOR = timedelta(seconds=60)
 """How long an account that cannot dial is left alone after each look at it."""
 
@@ -36,6 +38,8 @@ class Answered:
 
     provider: str
     answer: DialAnswer
+    asked_at: datetime | None = None
+    """When the request began. One from before the breaker's rest was over says nothing new of the provider."""
 
 
 class Breakers:
@@ -68,7 +72,7 @@ class Breakers:
         telling = [one for one in answers if self._changes(one, now)]
         if not telling:
             return
-        with contextlib.suppress(DatabaseUnavailable, Contended):  # the next answers say the same
+        with contextlib.suppress(DatabaseUnavailable, Contended):  # the next answers will say the same
             self._change({one.provider for one in telling}, telling, now)
 
     def judge_vitals(self, provider: str, vitals: Vitals, now: datetime) -> None:
@@ -84,17 +88,20 @@ class Breakers:
         return self._after(before, one, now) != before
 
     def _after(self, before: Breaker, one: Answered, now: datetime) -> Breaker:
+        if before.open_until is not None and one.asked_at is not None and one.asked_at < before.open_until - INEXACT:
+            return before
         match one.answer:
-            case Refused(kind=RefusalKind.NEVER_SENT, retry_after=rest):
-                # A wait of zero marks our own reasons, which say nothing about the provider.
-                return before if rest == timedelta(0) else before.failed(now)
+            case Refused(ours=True):
+                return before
+            case Refused(kind=RefusalKind.NEVER_SENT):
+                return before.failed(now)
             case Refused(kind=RefusalKind.THROTTLED, retry_after=rest):
                 return before.throttled(now, rate=self.rate_of(one.provider), wait=rest)
             case Refused(kind=RefusalKind.HOLD, retry_after=rest):
                 return before.failed(now, at_once=True, rest=rest)
             case Unanswered():
                 return before.failed(now)
-            case Accepted() | Refused():
+            case Accepted() | Refused():  # turned down by itself: its row counts that, and the others go on
                 return before.succeeded(now)
 
     def _change(self, names: set[str], answers: Sequence[Answered], now: datetime) -> None:

@@ -107,6 +107,7 @@ class Daemon:
         with self._signal_handlers():
             if not self._begin():
                 return 0
+            self._first_look_at_providers()
             if self.runtime.settings.metrics_port is not None:
                 start_http_server(self.runtime.settings.metrics_port, "127.0.0.1", self.reporter.registry)
             ticks = self._start_ticks()
@@ -120,6 +121,7 @@ class Daemon:
         """One tick of everything, and the dials that it began. Returns what each part did."""
         if not self._begin():
             return {}
+        self._watch_providers(listens=False)
         done = {
             "upkeep": self.upkeep.run_once(),
             "dispatch": self.dispatcher.run_once(),
@@ -287,12 +289,19 @@ class Daemon:
         ticks.start()
         return ticks
 
-    def _watch_providers(self) -> None:
+    def _first_look_at_providers(self) -> None:
+        """Before the first dial: an account without credit, or its limit of calls, should not be learnt by dialing."""
+        try:
+            self._watch_providers()
+        except RingbackError as error:
+            self.reporter.tick_failed(self._host_now(), "asking providers how they stand", error)
+
+    def _watch_providers(self, *, listens: bool = True) -> None:
         """Ask how accounts stand, and take in the events of those that send them over a connection of ours."""
         in_use = {self.runtime.default_provider} | self.runtime.database.read(campaigns.list_providers)
         for name in sorted(in_use - self._listening):
             provider = self.runtime.providers.find(name)
-            if isinstance(provider, Listener):
+            if listens and isinstance(provider, Listener):
                 self._listening.add(name)
                 threading.Thread(
                     target=provider.listen, args=(partial(self.inbox.keep, name), self._stop), name=f"listen-{name}",
@@ -301,14 +310,17 @@ class Daemon:
         self.dispatcher.watch_vitals()
 
     def _dispatch(self) -> None:
-        self._obey()
-        if self._held_back is None and not self._is_skewed and self._doing is DaemonDoing.WORKING:
-            self.dispatcher.run_once()
+        if self._may_dial():
+            self.dispatcher.run_once(self._may_dial)
         else:
             self.dispatcher.record_answers()
         if self._doing is DaemonDoing.DRAINING and self._is_drained():
             self.reporter.daemon(self._host_now(), "drained: every call is over, or another daemon follows it")
             self.stop()
+
+    def _may_dial(self) -> bool:
+        self._obey()
+        return self._held_back is None and not self._is_skewed and self._doing is DaemonDoing.WORKING
 
     def _obey(self) -> None:
         """Do what people ask of this daemon (`ringback daemons`): asked once a tick, by the index of owners."""

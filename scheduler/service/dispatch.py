@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -76,7 +76,6 @@ from scheduler.service.fault_points import reach
 from scheduler.service.history import History
 from scheduler.service.outcomes import (
     CALL_ID_LENGTH,
-    WAIT_AFTER,
     Applied,
     End,
     apply_ends,
@@ -86,6 +85,7 @@ from scheduler.service.outcomes import (
     read_barred_of,
     release_reserves,
     spoken,
+    wait_after,
     without_phone,
 )
 from scheduler.service.rulebook import RuleBook, Rules
@@ -95,8 +95,15 @@ from scheduler.store.calls import Intent, Move
 from scheduler.store.database import Connection
 
 LARGEST_TAKE = 500
-VITALS_LAST = 60.0
-"""Seconds for which what a vendor told of its account is believed."""
+WORTH_A_TAKE = 8
+"""A take waits until this part of the places is free."""
+LOOK_FOR = 0.5
+"""For how much of the interval of ticks one tick waits for places or for rows."""
+THIN_TAKES = 3
+SHORT_REST = 0.05
+"""Seconds of rest between takes, after so many in a row found few rows: these become due one by one."""
+VITALS_LAST = 900.0
+"""Seconds for which what a vendor told of its account is believed, when it does not answer any more."""
 FIRST_LOOK = timedelta(seconds=1)
 """How soon after a call went live it is first asked about."""
 
@@ -185,19 +192,47 @@ class Dispatcher:
         with self._changed:
             return self._places - self._busy
 
-    def run_once(self) -> Report:
-        """Take and dial until nothing is due, no place is free, or no rule lets more through."""
+    def run_once(self, may_go_on: Callable[[], bool] = lambda: True) -> Report:
+        """Take and dial until nothing is due, no place is free, or no rule lets more through.
+
+        While rows keep becoming due this may last; `may_go_on` is asked meanwhile, once in each interval.
+        """
         total = Report()
         self.record_answers()
+        interval = self.runtime.settings.dispatch_interval
+        until = boottime() + LOOK_FOR * interval
+        ask_at = boottime() + interval
+        thin = 0
         while not self._stopping.is_set():
-            free = self.free_places
+            if boottime() >= ask_at:
+                ask_at = boottime() + interval
+                if not may_go_on():
+                    break
+            free = self._await_places(until)
             if free <= 0:
                 break
-            report = self._turn(min(free, self._largest_take))
+            asked = min(free, self._largest_take)
+            report = self._turn(asked)
             total.add(report)
             if report.taken == 0:
                 break
+            # Rows that become due one by one must not each have a take of their own, nor keep this tick for ever.
+            thin = thin + 1 if report.taken < asked // 4 else 0
+            if thin > THIN_TAKES and (boottime() >= until or self._stopping.wait(SHORT_REST)):
+                break
         return total
+
+    def _await_places(self, until: float) -> int:
+        """How many places are free, once it is a share of them that is worth a take, or the tick is over.
+
+        A take costs the same for one row as for fifty, and answers come one by one.
+        """
+        enough = max(1, self._places // WORTH_A_TAKE)
+        with self._changed:
+            while (free := self._places - self._busy) < enough and not self._stopping.is_set():
+                if not self._changed.wait(max(0.0, min(until - boottime(), 0.5))) and boottime() >= until:
+                    break
+            return free
 
     def stop(self) -> None:
         """Take nothing new. Dials in flight finish; see `drain`."""
@@ -310,7 +345,7 @@ class Dispatcher:
         waits = {name: self.runtime.providers.get(name).waits for name in {job.provider for job in jobs}}
         for job in jobs:
             if job.schedule_id not in allowed:
-                self._results.put(Dialed(job, Refused(RefusalKind.NEVER_SENT, reason, timedelta(0)), boottime()))
+                self._results.put(Dialed(job, Refused(RefusalKind.NEVER_SENT, reason, ours=True), boottime()))
             elif waits[job.provider] or job.send_after > boottime():
                 self._pool.submit(self._dial_and_record, job)
             else:
@@ -349,10 +384,10 @@ class Dispatcher:
         asked = boottime()
         if asked >= job.send_before:
             late = "its dial budget was over before it could be sent"
-            return Refused(RefusalKind.NEVER_SENT, late, timedelta(0)), asked
+            return Refused(RefusalKind.NEVER_SENT, late, ours=True), asked
         if job.has_slot and asked > job.send_after + SEND_TOLERANCE.total_seconds():
             missed = "it missed its slot: this provider takes only so many calls a second"
-            return Refused(RefusalKind.NEVER_SENT, missed, timedelta(0)), asked
+            return Refused(RefusalKind.NEVER_SENT, missed, ours=True), asked
         self.breakers.note_sent(job.provider)
         return provider.place(job.request), asked
 
@@ -426,7 +461,11 @@ class Dispatcher:
 
         self.runtime.database.transact(work)
         reach("answer.after_commit")
-        self.breakers.judge([Answered(one.job.provider, one.answer) for one in batch], now)
+        judged = [
+            Answered(one.job.provider, verdict_of(one.answer), now - timedelta(seconds=here - one.asked))
+            for one in batch
+        ]
+        self.breakers.judge(judged, now)
         told.tell(self.reporter, now)
         self._hang_up_late([one for one in batch if one.was_frozen or one in given_up], now)
         self._own_up(given_up, now)
@@ -567,7 +606,10 @@ class _Take:
         for most in (policy.provider_limit(provider), self.dispatcher.vendor_limit(provider)):
             if most is not None:
                 room = most - ours if room is None else min(room, most - ours)
-        rates = (policy.calls_per_second(provider), pace.breaker.calls_per_second(self.now))
+        opened = self.dispatcher.runtime.providers.find(provider)
+        own = policy.calls_per_second(provider)
+        usual = opened.calls_per_second if opened is not None and own is None else own
+        rates = (usual, pace.breaker.calls_per_second(self.now))
         rate = min((one for one in rates if one is not None), default=None)
         if rate is not None:
             # The first slot is when this take will be ready to send, or it would be missed on a slow database.
@@ -613,7 +655,7 @@ class _Take:
         people = leads.read_leads(self.connection, {row.lead_id for row in rows})
         numbers = {phone.number for lead in people.values() for phone in phones_of(lead)}
         barred = leads.read_barred(self.connection, numbers, self.now)
-        engaged = calls.read_engaged(self.connection)
+        engaged = calls.read_engaged(self.connection, numbers, set(people), [row.id for row in rows])
         elsewhere = {lead.campaign_id for lead in people.values() if lead.campaign_id is not None} - set(locked)
         known = {None, *locked, *campaigns.read_campaigns(self.connection, elsewhere)}
         history = History.read(self.connection, self.now, people.values(), rules.policies)
@@ -859,6 +901,13 @@ def funds_of(account: Account | None, policy: Policy, balances: Mapping[int, Dec
     return Funds(account.code, account.billing, left, expected_cost(account, policy.max_call_duration), is_open)
 
 
+def verdict_of(answer: DialAnswer) -> DialAnswer:
+    """What an answer says of the provider: a call that was accepted and at once not made is a refusal."""
+    if isinstance(answer, Accepted) and answer.report is not None and answer.report.refusal is not None:
+        return answer.report.refusal
+    return answer
+
+
 def usable(answer: DialAnswer) -> DialAnswer:
     """An acceptance whose id cannot be kept is none: the call must be looked up by its ref."""
     if isinstance(answer, Accepted) and not 0 < len(answer.call_id) <= CALL_ID_LENGTH:
@@ -989,16 +1038,14 @@ class _Answers:
         return [one for one in answered if one.job.attempt_id in ours]
 
     def _give_back(self, one: Dialed, answer: Refused, refusals: int) -> Move:
-        ours = answer.retry_after == timedelta(0)
-        wait = WAIT_AFTER[answer.kind]
-        if answer.retry_after is not None:
-            wait = answer.retry_after
-        if ours and refusals:
-            wait = timedelta(seconds=5)  # once at once, but a row that is turned away each time must not spin
+        wait = wait_after(answer)
+        if answer.ours:
+            # Once at once, but a row that is turned away each time must not spin.
+            wait = timedelta(seconds=5) if refusals else timedelta(0)
         back = after_refusal(
             answer.reason, wait, self.now, refusals=refusals, jitter=random.random(),
             # A slot that was missed says nothing about the row: it must not be held for that.
-            counts=answer.kind is RefusalKind.REFUSED or (ours and not one.job.has_slot),
+            counts=answer.kind is RefusalKind.REFUSED or (answer.ours and not one.job.has_slot),
         )
         self.told.note("refused", who=one.job.who, reason=answer.reason)
         return Move(one.job.schedule_id, back.at, back.reason, hold=back.hold)

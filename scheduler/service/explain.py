@@ -94,7 +94,9 @@ def read_case(
     rules = RuleBook().read(connection, [campaign] if campaign else [])
     policy = rules.policy(lead.campaign_id)
     row = next(iter(calls.list_open_calls(connection, [lead_id])), None)
-    engaged = calls.read_engaged(connection)
+    engaged = calls.read_engaged(
+        connection, {phone.number for phone in phones_of(lead)}, {lead.id}, [row.id] if row else []
+    )
     account = _account_of(connection, campaign)
     return Case(
         now=now,

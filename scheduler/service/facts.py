@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from scheduler.model import Attempt, AttemptState, CallStatus
+from scheduler.model import Attempt, AttemptState, CallStatus, Happening, ScheduleStatus
 from scheduler.providers.base import CallReport
 from scheduler.service.outcomes import ACTOR, Applied, End, apply_ends, release_reserves
 from scheduler.service.rulebook import RuleBook
-from scheduler.store import calls, leads
+from scheduler.store import calls, journal, leads
 from scheduler.store.calls import Move
 from scheduler.store.database import Connection
 
@@ -35,10 +35,13 @@ class Learnt:
     never_made: list[Attempt] = field(default_factory=list)
     doubts: dict[int, str] = field(default_factory=dict)
     hints: list[int] = field(default_factory=list)
+    risen: list[tuple[Attempt, str]] = field(default_factory=list)
+    """Attempts that had been given up and turn out to be calls, with the provider's id: not over, as far as known."""
 
     def __bool__(self) -> bool:
         return bool(
             self.ends or self.answered or self.found or self.looked or self.looks or self.doubts or self.hints
+            or self.risen
         )
 
     def apart(self) -> Iterator[Learnt]:
@@ -49,6 +52,7 @@ class Learnt:
         yield from (Learnt(looks={one: at}) for one, at in self.looks.items())
         yield from (Learnt(doubts={one: why}) for one, why in self.doubts.items())
         yield from (Learnt(hints=[one]) for one in self.hints)
+        yield from (Learnt(risen=[one]) for one in self.risen)
         gone = {one.id: one for one in self.never_made}
         for one_id in self.looked:
             yield Learnt(looked=[one_id], never_made=[gone[one_id]] if one_id in gone else [])
@@ -62,6 +66,8 @@ def write_facts(
     calls.note_answered(connection, learnt.answered)
     calls.note_doubts(connection, learnt.doubts)
     calls.poll_soon(connection, learnt.hints, now)
+    for one, call_id in learnt.risen:
+        _take_up_again(connection, one, call_id, now, told, rulebook)
     gone = _write_never_made(connection, learnt, now, told)
     if learnt.ends:
         applied = apply_ends(connection, learnt.ends, now=now, rulebook=rulebook)
@@ -85,6 +91,27 @@ def _write_found(connection: Connection, learnt: Learnt, now: datetime, told: Ap
     for one, _ in learnt.found:
         if one.state is AttemptState.UNKNOWN:
             told.note("settled", attempt_id=one.id, how="found at the provider: it is a call")
+
+
+def _take_up_again(
+    connection: Connection, one: Attempt, call_id: str, now: datetime, told: Applied, rulebook: RuleBook
+) -> None:
+    """A call that we believed not to exist is going on: it is followed to its end, and its lead waits for that."""
+    if not calls.note_late_call(connection, one.id, call_id, now):
+        return
+    policy = rulebook.read_for(connection, {one.campaign_id}).policy(one.campaign_id)
+    until = now + policy.ring_timeout + policy.max_call_duration
+    waiting = calls.list_open_calls(connection, [one.lead_id], lock=True)
+    calls.move_pending(connection, [
+        Move(row.id, until, "an earlier call, believed not to have been made, may still be going on",
+             row.wanted_at or row.scheduled_at)
+        for row in waiting if row.status is ScheduleStatus.PENDING and row.scheduled_at < until
+    ], now)
+    journal.add_events(connection, [Happening(
+        kind="late_truth", actor=ACTOR, lead_id=one.lead_id, attempt_id=one.id, schedule_id=one.schedule_id,
+        reason=f"given up as {one.state}, but the provider tells of a call",
+    )], now)
+    told.note("settled", attempt_id=one.id, how="given up, but the provider tells of a call; it is followed to its end")
 
 
 def _write_never_made(connection: Connection, learnt: Learnt, now: datetime, told: Applied) -> list[int]:

@@ -8,7 +8,7 @@ that a provider that hangs or a process that dies loses nothing but time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from scheduler.errors import DatabaseUnavailable, ProviderError
@@ -85,6 +85,7 @@ class Follower:
             of_it = [one for one in due if one.provider == name]
             provider = self.runtime.providers.find(name)
             if provider is None:  # open attempts are followed at their own provider, or not at all
+                learnt.looks |= {one.id: None for one in of_it if one.state is AttemptState.ENDED}
                 self.reporter.settings_refused(
                     now, where=f"provider {name}", problem=self.runtime.providers.problem(name), kept=False
                 )
@@ -95,7 +96,7 @@ class Follower:
                     self._ask_live(provider, live, rules, now, learnt)
                 except Exception as error:  # an error concludes nothing; the next look is already set
                     self.reporter.tick_failed(now, f"asking {name} about calls", error)
-            over = [one for one in of_it if one.state is AttemptState.ENDED]
+            over = [one for one in of_it if one.state in (AttemptState.ENDED, AttemptState.REFUSED)]
             if over:
                 self._ask_over(provider, over, now, learnt)
             unknown = [one for one in of_it if one.state is AttemptState.UNKNOWN]
@@ -148,9 +149,12 @@ class Follower:
         try:
             provider.hang_up(report.call_id)
         except ProviderError as error:  # tried again at its next look; the other calls must not wait for it
-            if error.permanent:
+            if error.permanent and report.known_word:
                 # It may still be waiting in the vendor's own queue, so it is not taken for over: people must decide.
                 learnt.doubts[one.id] = f"past its maximum duration, and {error}"
+                return
+            if error.permanent:  # a word that nobody knows is no sign that it goes on
+                learnt.ends.append(End(one.id, replace(report, phase=Phase.ENDED, outcome=Outcome.FAILED)))
                 return
             self.reporter.tick_failed(now, f"hanging up attempt {one.id}, past its maximum duration", error)
             return
@@ -172,13 +176,17 @@ class Follower:
 
     def _look_up(self, provider: Provider, one: Attempt, rules: Rules, now: datetime, learnt: Learnt) -> None:
         report = provider.find(_key(one), now)
+        if report is not None:
+            self._require_own(one, report)
         if report is None and not provider.finds_by_ref:  # it cannot be asked exactly, so this proves nothing
             if _horizon(one, rules) < now:
-                lost = CallReport(call_id="", phase=Phase.ENDED, outcome=Outcome.FAILED, provider_status="unknown")
+                lost = CallReport(
+                    call_id="", phase=Phase.ENDED, outcome=Outcome.FAILED, provider_status=calls.UNKNOWN_END
+                )
                 learnt.ends.append(End(one.id, lost, error="never answered for; its longest possible time is over"))
             return
         if report is not None and report.phase is Phase.ENDED:
-            learnt.ends.append(End(one.id, report, placed_at=one.placed_at or one.claimed_at))
+            learnt.ends.append(End(one.id, report, placed_at=one.placed_at or one.claimed_at, was_found=True))
         elif report is not None:
             learnt.found.append((one, report))
         else:
@@ -187,6 +195,17 @@ class Follower:
             learnt.looked.append(one.id)
             if now >= settled and one.lookups + 1 >= LOOKS_NEEDED:
                 learnt.never_made.append(one)
+
+    def _require_own(self, one: Attempt, report: CallReport) -> None:
+        """A vendor that is searched by number and time may show the call of another attempt: only we know whose.
+
+        Raises a permanent ProviderError: people must decide.
+        """
+        holder = self.runtime.database.read(
+            lambda connection: calls.find_holder(connection, one.provider, report.call_id)
+        )
+        if holder not in (None, one.id):
+            raise ProviderError(f"the call that was found belongs to attempt {holder}", permanent=True)
 
     def _write(self, learnt: Learnt, report: Report) -> None:
         try:
@@ -210,6 +229,8 @@ class Follower:
             now = self.runtime.clock.now()
             self.reporter.tick_failed(now, "writing what was learnt of one call", error)
             for end in learnt.ends:  # that it is over is worth more than what else was said of it
+                if end.was_found:
+                    continue  # whose call that was is the very thing in doubt
                 bare = CallReport(call_id="", phase=Phase.ENDED, outcome=end.report.outcome or Outcome.FAILED)
                 kept = End(end.attempt_id, bare, error=f"its report could not be kept: {error}")
                 self._write_all(Learnt(ends=[kept]))

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from scheduler.errors import DatabaseUnavailable
+from scheduler.errors import DatabaseUnavailable, RingbackError
 from scheduler.events import Reporter
 from scheduler.model import Attempt, AttemptState, Happening
 from scheduler.providers.base import CallReport, Phase, ProviderEvent
@@ -172,6 +172,7 @@ class _Turn:
         self.oddities: list[tuple[KeptEvent, int, str]] = []
         self.deferred = 0
         self._ending: set[int] = set()
+        self._ids: dict[int, str] = {}
 
     def sort(self, connection: Connection, taken: Sequence[KeptEvent]) -> None:
         for name in sorted({one.provider for one in taken}):
@@ -197,14 +198,19 @@ class _Turn:
             why = self.house.runtime.providers.problem(event.provider)
             self.waits[event.id] = (event.tries + 1, self.now + LONGEST_WAIT, why)
             return
-        if event.call_id and attempt.provider_call_id and event.call_id != attempt.provider_call_id:
+        holder = by_call.get(event.call_id or "")
+        known_id = attempt.provider_call_id or self._ids.get(attempt.id)
+        is_other = bool(event.call_id and known_id and event.call_id != known_id)
+        if is_other or (holder is not None and holder.id != attempt.id):
             # Two calls for one reference: the vendor, or somebody before it, repeated our request.
             self.doubles.append((event, attempt))
-            self.settled[event.id] = f"another call for attempt {attempt.id}, which is {attempt.provider_call_id}"
+            self.settled[event.id] = f"another call for attempt {attempt.id}, which is {known_id}"
             return
+        if event.call_id:
+            self._ids[attempt.id] = event.call_id
         report = provider.read_event(ProviderEvent(
             event.key, event.kind, event.payload, attempt_ref=attempt.attempt_ref,
-            call_id=event.call_id or attempt.provider_call_id,
+            call_id=event.call_id or attempt.provider_call_id, answered_at=attempt.answered_at,
         ))
         if attempt.id in self._ending:
             # Its end is being written in this very transaction: what more is said of it amends that, in the next.
@@ -225,12 +231,16 @@ class _Turn:
             if attempt.state in OPEN and not is_known and call_id:
                 seen = CallReport(call_id, Phase.DIALING, attempt.attempt_ref)
                 self.learnt.found.append((attempt, seen))
+            elif not is_known and call_id:
+                self.learnt.risen.append((attempt, call_id))
             self.learnt.hints.append(attempt.id)
             return f"attempt {attempt.id} is asked about"
         if report.phase is Phase.ENDED:
             self._end(attempt, report)
             return f"attempt {attempt.id}: {report.outcome or 'not made'}"
         if attempt.state not in OPEN:
+            if not is_known and call_id:
+                self.learnt.risen.append((attempt, call_id))
             return f"attempt {attempt.id} was {attempt.state} already"
         if not is_known and report.call_id and all(one.id != attempt.id for one, _ in self.learnt.found):
             self.learnt.found.append((attempt, report))
@@ -315,8 +325,14 @@ class InboxWriter:
         try:
             new = self.house.keep_all([(provider, one) for provider, events, _ in batch for one in events])
         except BaseException as error:
+            if len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
+                for one in batch:  # an event that cannot be stored must not keep out those that came with it
+                    self._commit([one])
+                return
             for *_, done in batch:
-                done.set_exception(error)
+                done.set_exception(
+                    error if isinstance(error, RingbackError) else RingbackError(f"{type(error).__name__}")
+                )
             return
         for *_, done in batch:
             done.set_result(new)

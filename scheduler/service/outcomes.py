@@ -34,7 +34,7 @@ from scheduler.model import (
     PhoneStatus,
     ScheduleStatus,
 )
-from scheduler.providers.base import CallReport, Phase, RefusalKind
+from scheduler.providers.base import CallReport, Phase, RefusalKind, Refused
 from scheduler.rules.billing import charge
 from scheduler.rules.caps import PastCall, next_release
 from scheduler.rules.eligibility import (
@@ -70,6 +70,14 @@ WAIT_AFTER: Mapping[RefusalKind, timedelta] = {
     RefusalKind.DO_NOT_CALL: timedelta(seconds=60),
 }
 """How long a row waits whose call was not made, where the provider does not say."""
+SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=1), timedelta(hours=1)
+
+
+def wait_after(answer: Refused) -> timedelta:
+    """How long a row waits whose call was not made. A vendor may ask for years: it is asked again within the hour."""
+    if answer.retry_after is None:
+        return WAIT_AFTER[answer.kind]
+    return max(SHORTEST_WAIT, min(answer.retry_after, LONGEST_WAIT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class End:
     report: CallReport
     placed_at: datetime | None = None
     error: str | None = None
+    was_found: bool = False
+    """Nobody had known the id of this call before."""
 
 
 @dataclass(slots=True)
@@ -112,8 +122,8 @@ def apply_ends(
         report = clean(end.report)
         by_id[end.attempt_id] = end if report is end.report else replace(end, report=report)
     endings = calls.lock_endings(connection, by_id)
-    late = _record_late_truths(connection, [one for one in endings if _may_be_late(one)], by_id, now, actor, applied)
-    over = [one for one in endings if one.state is AttemptState.ENDED and one.provider_call_id is not None]
+    late = _record_late_truths(connection, [one for one in endings if one.was_given_up], by_id, now, actor, applied)
+    over = [one for one in endings if one.state is AttemptState.ENDED and not one.was_given_up]
     amended = amend_ends(connection, over, by_id, now=now, rulebook=rulebook, actor=actor, applied=applied)
     in_hand = [one for one in endings if one.state in OPEN_STATES]
     refused = [one for one in in_hand if by_id[one.id].report.refusal is not None]
@@ -175,7 +185,7 @@ def _refuse_ends(
         applied.note("refused", who=f"lead {one.lead_id}", reason=answer.reason)
         if one.schedule_id is not None and one.row_status is ScheduleStatus.IN_PROGRESS:
             back = after_refusal(
-                answer.reason, answer.retry_after or WAIT_AFTER[answer.kind], now,
+                answer.reason, wait_after(answer), now,
                 refusals=earlier.get(one.schedule_id, 0), jitter=random.random(),
                 counts=answer.kind is RefusalKind.REFUSED,
             )
@@ -212,6 +222,8 @@ class _Batch:
 
     def add(self, attempt: Ending, end: End, lead: Lead | None, policy: Policy) -> None:
         report = in_zone_of(end.report, lead, policy)
+        if report.outcome is Outcome.VOICEMAIL and report.appointment_at is not None:
+            report = replace(report, appointment_at=None)  # a machine books nothing, whatever the agent wrote down
         end = end if report is end.report else replace(end, report=report)
         outcome = report.outcome or Outcome.FAILED
         if outcome is Outcome.HANG_UP and report.appointment_at is not None:
@@ -335,7 +347,7 @@ def amend_ends(
             continue
         calls.amend_ended(connection, ending.id, {**values, "details": dict(report.details) or None})
         applied.changed += 1
-        if "cost" in values:
+        if "cost" in values or "talk_seconds" in values:
             costing.append(ending)
         if lead is not None and ("outcome" in values or "appointment_at" in values):
             outcome = Outcome(values.get("outcome") or ending.outcome or Outcome.FAILED)
@@ -378,9 +390,8 @@ def _decide_again(
         calls.set_last_outcome(connection, ending.schedule_id, outcome, now)
     if report.appointment_at is not None:
         leads.set_appointment(connection, {lead.id: report.appointment_at})
-    if outcome is Outcome.DO_NOT_CALL:
-        leads.bar_number(connection, ending.phone, reason="asked not to be called",
-                         source=f"call to lead {lead.id}", now=now)
+    position = ending.phone_position or _position_of(lead, ending.phone)
+    lead = mark_number(connection, lead, position, outcome, source=f"call to lead {lead.id}", now=now)
     if calls.find_newest_attempt_id(connection, lead.id) != ending.id:
         if outcome is not Outcome.DO_NOT_CALL:
             return "the lead was called again since, so nothing else follows"
@@ -398,7 +409,6 @@ def _decide_again(
     if is_ours:
         leads.reopen_closed(connection, lead.id, now)
         lead = replace(lead, status=LeadStatus.OPEN, closed_reason=None, closed_at=None)
-    position = ending.phone_position or _position_of(lead, ending.phone)
     step = next_step(
         Ended(
             outcome=outcome, attempt_number=ending.attempt_number, phone_position=position,
@@ -588,11 +598,6 @@ def _position_of(lead: Lead, number: str) -> int:
     return next((phone.position for phone in phones_of(lead) if phone.number == number), 1)
 
 
-def _may_be_late(attempt: Ending) -> bool:
-    given_up = attempt.state is AttemptState.ENDED and attempt.provider_call_id is None
-    return attempt.state is AttemptState.REFUSED or given_up
-
-
 def _record_late_truths(
     connection: Connection, attempts: Iterable[Ending], by_id: Mapping[int, End], now: datetime, actor: str,
     applied: Applied,
@@ -607,9 +612,7 @@ def _record_late_truths(
         report = end.report
         if report.phase is not Phase.ENDED or report.outcome is None or not report.call_id:
             continue
-        states = "state = 'refused'" if attempt.state is AttemptState.REFUSED else "state = 'ended'"
-        changed = calls.record_late_truth(connection, end_columns(end, report.outcome, now), guard=states)
-        if not changed:
+        if not calls.record_late_truth(connection, end_columns(end, report.outcome, now)):
             continue
         applied.changed += 1
         if attempt.account_id is not None and attempt.reserved is not None:
@@ -646,7 +649,7 @@ def _charge_late(
         payer, report = payers.get(one.account_id or 0), by_id[one.id].report
         if payer is None or one.reserved is None:
             continue
-        was_call = one.state is AttemptState.ENDED and one.provider_call_id is not None
+        was_call = not one.was_given_up
         before = charge(payer, one.talk_seconds, one.cost) if was_call else Decimal(0)
         talk = report.talk_seconds if report.talk_seconds is not None else one.talk_seconds
         if (more := charge(payer, talk, report.cost) - before) > 0:

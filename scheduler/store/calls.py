@@ -46,7 +46,16 @@ from scheduler.model import (
 )
 from scheduler.rules.lifecycle import states_before, statuses_before
 from scheduler.rules.pacing import FIRST_REST, Breaker
-from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, insert_rows, raw
+from scheduler.store.database import (
+    BY_ID,
+    Raw,
+    change_rows,
+    ids_in,
+    insert_or_ignore,
+    insert_row,
+    insert_rows,
+    raw,
+)
 from scheduler.store.tables import (
     call_attempts,
     call_schedule,
@@ -285,22 +294,25 @@ def read_paces(connection: Connection, *, lock: Collection[str] = ()) -> dict[st
 
 def write_pace(connection: Connection, provider: str, next_at: datetime) -> None:
     """When the next call to this provider may begin."""
-    changed = connection.execute(update(provider_pace).where(N.provider == provider).values(next_at=next_at))
-    if changed.rowcount == 0:
-        connection.execute(insert(provider_pace).values(provider=provider, next_at=next_at))
+    _write_pace(connection, provider, {"next_at": next_at}, next_at)
 
 
 def write_breaker(
     connection: Connection, provider: str, breaker: Breaker, reason: str | None, now: datetime
 ) -> None:
-    values = {
+    _write_pace(connection, provider, {
         "faults": breaker.faults, "rest_seconds": breaker.rest.total_seconds(), "open_until": breaker.open_until,
         "pace": breaker.pace, "rate": breaker.rate, "throttled_at": breaker.throttled_at, "reason": cut(reason),
         "changed_at": now,
-    }
-    changed = connection.execute(update(provider_pace).where(N.provider == provider).values(**values))
-    if changed.rowcount == 0:
-        connection.execute(insert(provider_pace).values(provider=provider, next_at=now, **values))
+    }, now)
+
+
+def _write_pace(connection: Connection, provider: str, values: Mapping[str, Any], next_at: datetime) -> None:
+    change = update(provider_pace).where(N.provider == provider).values(**values)
+    if connection.execute(change).rowcount == 0:
+        # Its first row: another daemon may be writing it at this moment, and then it is there.
+        connection.execute(insert_or_ignore(provider_pace).values(provider=provider, next_at=next_at))
+        connection.execute(change)
 
 
 def lock_campaigns(connection: Connection, ids: Collection[int]) -> dict[int, Campaign]:
@@ -581,10 +593,23 @@ class Engaged:
     rows: set[int]
 
 
-def read_engaged(connection: Connection) -> Engaged:
-    """Read from the open attempts, which are never more than the calls allowed at once."""
-    rows = connection.execute(select(A.telefono, A.lead_id, A.schedule_id).where(A.state.in_(OPEN_STATES))).all()
-    return Engaged({row[0] for row in rows}, {row[1] for row in rows}, {row[2] for row in rows})
+def read_engaged(
+    connection: Connection, numbers: Collection[str], lead_ids: Collection[int], row_ids: Collection[int]
+) -> Engaged:
+    """Which of these are engaged: by seeks, because there may be many thousand open attempts."""
+    open_ones = select(A.telefono, A.lead_id, A.schedule_id)
+    found = Engaged(set(), set(), set())
+    for asked in (
+        and_(A.telefono.in_(sorted(numbers)), A.open_mark == 1),
+        and_(ids_in(A.lead_id, lead_ids), A.state.in_(OPEN_STATES)),
+        and_(ids_in(A.schedule_id, row_ids), A.open_mark == 1),
+    ):
+        for number, lead_id, row_id in connection.execute(open_ones.where(asked)):
+            found.numbers.add(number)
+            found.leads.add(lead_id)
+            found.rows.add(row_id)
+    return found
+
 
 def lock_placing(connection: Connection, keys: Sequence[tuple[int, int, str]]) -> set[int]:
     """Of (attempt, schedule row, token): the attempts still `placing` whose row is still held by that token."""
@@ -825,6 +850,13 @@ class Ending:
     talk_seconds: int | None = None
     appointment_at: datetime | None = None
     summary: str | None = None
+    provider_status: str | None = None
+
+    @property
+    def was_given_up(self) -> bool:
+        """Refused, or ended without anybody knowing how: the truth may still come."""
+        is_guess = self.provider_call_id is None or self.provider_status == UNKNOWN_END
+        return self.state is AttemptState.REFUSED or (self.state is AttemptState.ENDED and is_guess)
 
 
 def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
@@ -834,7 +866,7 @@ def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
             A.id, word(A.state), A.schedule_id, A.lead_id, A.attempt_number, A.telefono, A.provider,
             A.provider_call_id, word(S.status), S.phone_position, S.lease_token, A.account_id, A.reserved,
             A.campaign_id, word(A.outcome), A.cost, A.talk_seconds, A.appointment_at,
-            func.substr(A.summary, 1, 1),
+            func.substr(A.summary, 1, 1), A.provider_status,
         )
         .outerjoin(call_schedule, S.id == A.schedule_id)
         .with_hint(call_attempts, BY_ID, "mysql")
@@ -846,11 +878,11 @@ def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
         Ending(
             attempt_id, AttemptState(state), schedule_id, lead_id, number, phone, provider, call_id,
             ScheduleStatus(status) if status else None, position, token, account_id, reserved, campaign_id,
-            Outcome(outcome) if outcome else None, cost, talk, appointment_at, summary,
+            Outcome(outcome) if outcome else None, cost, talk, appointment_at, summary, said,
         )
         for (
             attempt_id, state, schedule_id, lead_id, number, phone, provider, call_id, status, position, token,
-            account_id, reserved, campaign_id, outcome, cost, talk, appointment_at, summary,
+            account_id, reserved, campaign_id, outcome, cost, talk, appointment_at, summary, said,
         ) in rows
     ]
 
@@ -959,7 +991,7 @@ def look_again(connection: Connection, looks: Mapping[int, datetime | None]) -> 
     """When calls that are over are asked about once more, because more will be said of them; None: never."""
     return change_rows(
         connection, call_attempts, [{"id": one, "next_poll_at": at} for one, at in looks.items()],
-        per_row=("next_poll_at",), guard="state = 'ended'",
+        per_row=("next_poll_at",), guard="state IN ('ended', 'refused')",
     )
 
 
@@ -994,9 +1026,17 @@ def mark_ended(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int
     return _end(connection, rows, f"state IN {in_states(states_before(AttemptState.ENDED))}")
 
 
-def record_late_truth(connection: Connection, row: Mapping[str, Any], *, guard: str) -> bool:
+UNKNOWN_END = "unknown"
+"""`provider_status` of an attempt that ended because nobody could say what became of it."""
+GIVEN_UP = (
+    "(state = 'refused' OR (state = 'ended' AND "
+    f"(provider_call_id IS NULL OR provider_status = '{UNKNOWN_END}')))"
+)
+
+
+def record_late_truth(connection: Connection, row: Mapping[str, Any]) -> bool:
     """What really happened on an attempt that we had given up. False: somebody recorded it already."""
-    return _end(connection, [row], f"{guard} AND provider_call_id IS NULL") == 1
+    return _end(connection, [row], GIVEN_UP) == 1
 
 
 def _end(connection: Connection, rows: Sequence[Mapping[str, Any]], guard: str) -> int:
@@ -1022,7 +1062,8 @@ def insert_ended_attempt(connection: Connection, values: Mapping[str, Any]) -> i
     return insert_row(connection, call_attempts, values)
 
 
-FOLLOWED = (AttemptState.LIVE, AttemptState.UNKNOWN, AttemptState.ENDED)
+FOLLOWED = (AttemptState.LIVE, AttemptState.UNKNOWN, AttemptState.ENDED, AttemptState.REFUSED)
+"""Those with a `next_poll_at`: of calls that are over or were given up only those of which more is to be learnt."""
 
 
 def take_polls(connection: Connection, now: datetime, again_at: datetime, limit: int) -> list[Attempt]:
@@ -1055,7 +1096,7 @@ def count_look(connection: Connection, ids: Sequence[int]) -> int:
     """One more look at the provider found nothing."""
     return change_rows(
         connection, call_attempts, [{"id": one} for one in ids],
-        same={"lookups": Raw("lookups + 1")}, guard="state IN ('unknown', 'ended')",
+        same={"lookups": Raw("lookups + 1")}, guard="state IN ('unknown', 'ended', 'refused')",
     )
 
 
@@ -1079,6 +1120,22 @@ def find_followed(
             )
             found |= {row[0]: _attempt(row) for row in rows}
     return list(found.values())
+
+
+def find_holder(connection: Connection, provider: str, call_id: str) -> int | None:
+    """The attempt that this call of a provider belongs to, if any."""
+    return connection.execute(
+        select(A.id).where(A.provider == provider, A.provider_call_id == call_id)
+    ).scalar()
+
+
+def note_late_call(connection: Connection, attempt_id: int, call_id: str, now: datetime) -> int:
+    """An attempt that had been given up turns out to be a call: it is asked about, until its end is known."""
+    return change_rows(
+        connection, call_attempts, [{"id": attempt_id}],
+        same={"provider_call_id": call_id, "next_poll_at": now, "lookups": 0},
+        guard=f"{GIVEN_UP} AND provider_call_id IS NULL",
+    )
 
 
 def poll_soon(connection: Connection, ids: Sequence[int], now: datetime) -> int:

@@ -21,7 +21,19 @@ from typing import Any, TypeVar
 import pymysql.err
 from pymysql.constants import FIELD_TYPE
 from pymysql.converters import conversions, convert_datetime
-from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, create_engine, event, exc, make_url
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Insert,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    exc,
+    insert,
+    make_url,
+)
 from sqlalchemy.engine import URL
 
 from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue, RingbackError
@@ -208,6 +220,14 @@ def insert_row(connection: Connection, table: Table, values: Mapping[str, Any]) 
     return int(key[0])
 
 
+def insert_or_ignore(table: Table) -> Insert:
+    """An INSERT that leaves a row with the same unique key as it is."""
+    statement = insert(table)
+    for words, engine in (("IGNORE", "mysql"), ("IGNORE", "mariadb"), ("OR IGNORE", "sqlite")):
+        statement = statement.prefix_with(words, dialect=engine)
+    return statement
+
+
 class Raw(str):
     """SQL to be written as it stands, never from outside."""
 
@@ -297,6 +317,7 @@ def _mysql_engine(url: URL, pool_size: int) -> Engine:
         url = url.update_query_dict({"charset": "utf8mb4"})
     return create_engine(
         url,
+        hide_parameters=True,  # an error's text goes to logs and tables, and parameters are numbers and names
         # REPEATABLE READ would deadlock concurrent takes by the thousand and block inserts by gap locks.
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
@@ -326,7 +347,9 @@ def _sqlite_engine(url: URL, pool_size: int) -> Engine:
     if not url.database or url.database == ":memory:":
         raise InvalidValue("database URL", str(url), "several threads share the database, so it must be a file: sqlite:///path")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=pool_size, max_overflow=4, connect_args={"timeout": 10})
+    engine = create_engine(
+        url, pool_size=pool_size, max_overflow=4, connect_args={"timeout": 10}, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: object) -> None:

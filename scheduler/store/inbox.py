@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy import Connection, delete, or_, select
 
 from scheduler.store.calls import cut
-from scheduler.store.database import change_rows, ids_in
+from scheduler.store.database import change_rows, ids_in, insert_or_ignore
 from scheduler.store.tables import provider_events
 
 E = provider_events.c
@@ -43,9 +43,7 @@ def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]], now: d
     if not rows:
         return 0
     # A repetition may arrive at the same instant in another process, so the unique key decides, not a look before.
-    statement = insert(provider_events)
-    for words, engine in (("IGNORE", "mysql"), ("IGNORE", "mariadb"), ("OR IGNORE", "sqlite")):
-        statement = statement.prefix_with(words, dialect=engine)
+    statement = insert_or_ignore(provider_events)
     new = 0
     for row in rows:
         new += connection.execute(statement.values(

@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from scheduler.clock import SystemClock, boottime
-from scheduler.errors import DatabaseUnavailable
+from scheduler.errors import DatabaseUnavailable, RingbackError
 from scheduler.events import Reporter
 from scheduler.providers.base import Hook, HookRefused
 from scheduler.providers.registry import KNOWN_PROVIDERS
@@ -64,7 +64,7 @@ class Webhooks:
         except HookRefused as error:
             self.reporter.webhook_refused(now, provider=provider_name, status=error.status, reason=str(error))
             return problem(HTTPStatus(error.status), str(error))
-        except (DatabaseUnavailable, TimeoutError) as error:
+        except (RingbackError, TimeoutError) as error:
             why = f"it could not be stored, so the vendor is asked to send it again: {error}"
             self.reporter.webhook_refused(now, provider=provider_name, status=503, reason=why)
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "it could not be stored; send it again")

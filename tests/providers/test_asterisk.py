@@ -328,13 +328,26 @@ def test_the_cause_of_an_unanswered_call_decides(cause: int, sip: int | None, ou
     assert report.refusal is None
 
 
-@pytest.mark.parametrize(("cause", "sip"), [(21, 401), (21, 403), (21, 407), (52, None), (54, None), (0, 403)])
-def test_a_trunk_that_is_turned_away_is_our_trouble_and_spends_no_attempt(cause: int, sip: int | None):
+@pytest.mark.parametrize(
+    ("cause", "sip", "kind", "words"),
+    [
+        (21, 401, RefusalKind.HOLD, "login"), (21, 407, RefusalKind.HOLD, "login"), (0, 407, RefusalKind.HOLD, "login"),
+        (52, 401, RefusalKind.HOLD, "login"),
+        (21, 403, RefusalKind.REFUSED, "may not call this number"), (0, 403, RefusalKind.REFUSED, "may not call"),
+        (52, None, RefusalKind.REFUSED, "may not call"), (54, None, RefusalKind.REFUSED, "may not call"),
+        (54, 403, RefusalKind.REFUSED, "may not call"),
+    ],
+)  # fmt: skip
+def test_a_call_that_the_trunk_turns_away_spends_no_attempt_and_only_a_wrong_login_stops_them_all(
+    cause: int, sip: int | None, kind: RefusalKind, words: str
+):
     report = read_end(cause=cause, tech_cause=sip)
 
     assert (report.phase, report.outcome) == (Phase.ENDED, None)
     assert report.refusal is not None
-    assert report.refusal.kind is RefusalKind.HOLD
+    assert report.refusal.kind is kind
+    assert words in report.refusal.reason
+    assert str(sip or cause) in report.refusal.reason
 
 
 @pytest.mark.parametrize("cause", [120, -1, 9999, "soon", None, 17.5])
@@ -366,6 +379,31 @@ def test_an_answer_that_is_in_our_books_counts_even_if_nobody_heard_it(server: V
     for report in (provider.poll([asked], NOON)[REF], provider.find(asked, NOON)):
         assert report is not None
         assert (report.outcome, report.talk_seconds) == (Outcome.COMPLETED, 30)
+
+
+@pytest.mark.parametrize("cause", [16, 17, 19, 21, 52, 127])
+@pytest.mark.parametrize(("talked", "outcome"), [(7, Outcome.HANG_UP), (30, Outcome.COMPLETED)])
+def test_an_event_of_the_end_after_a_restart_counts_the_answer_that_is_in_our_books(
+    cause: int, talked: int, outcome: Outcome
+):
+    restarted = adapter_at("http://127.0.0.1:9")
+    end = end_of(REF, cause=cause, tech_cause=403, state="Ringing", at=ANSWERED_AT + timedelta(seconds=talked))
+    event = hear(restarted, end)
+
+    report = restarted.read_event(replace(event, answered_at=ANSWERED_AT))
+    assert report is not None
+    assert (report.outcome, report.talk_seconds, report.answered_at) == (outcome, talked, ANSWERED_AT)
+    assert report.refusal is None
+
+
+def test_an_answer_that_was_heard_is_more_exact_than_the_one_in_our_books():
+    provider = adapter_at("http://127.0.0.1:9")
+    hear(provider, answer_of(REF, ANSWERED_AT))
+    event = hear(provider, end_of(REF, cause=16, state="Up", at=ANSWERED_AT + timedelta(seconds=30)))
+
+    report = provider.read_event(replace(event, answered_at=ANSWERED_AT + timedelta(seconds=3)))
+    assert report is not None
+    assert (report.answered_at, report.talk_seconds) == (ANSWERED_AT, 30)
 
 
 @pytest.mark.parametrize(("lived", "outcome"), [(7, Outcome.HANG_UP), (60, Outcome.COMPLETED)])
@@ -930,6 +968,57 @@ def test_a_call_that_we_end_is_cancelled_before_its_answer_and_completed_after(
     assert (report.outcome, report.ended_at) == (outcome, clock.now())
     assert again is False
     assert fake(server).asked["DELETE ari channels"] == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "outcome"),
+    [
+        ("Ringing", {"soft": True, "cause": 32}, Outcome.CANCELLED),
+        ("Down", {"soft": True}, Outcome.CANCELLED),
+        ("Ringing", {"soft": False}, Outcome.NO_ANSWER),
+        ("Ringing", {"soft": 1}, Outcome.NO_ANSWER),
+        ("Ringing", {"cause": 16}, Outcome.NO_ANSWER),
+        ("Ringing", None, Outcome.NO_ANSWER),  # the listener was away: nothing tells it from the callee's end
+    ],
+)
+def test_a_ringing_call_that_somebody_stopped_at_asterisk_is_cancelled(state: str, said, outcome: Outcome):
+    provider, elsewhere = adapter_at("http://127.0.0.1:9"), adapter_at("http://127.0.0.1:9")
+    if said is not None:
+        asked = {"type": "ChannelHangupRequest", "channel": {"id": REF, "state": state}, **said}
+        assert provider.read_message(json.dumps(asked)) is None
+    event = hear(provider, end_of(REF, cause=16, state=state))
+
+    for reader in (provider, elsewhere):
+        report = reader.read_event(event)
+        assert report is not None
+        assert report.outcome is outcome
+
+
+def test_an_answered_call_that_somebody_stopped_at_asterisk_is_judged_by_its_length():
+    provider = adapter_at("http://127.0.0.1:9")
+    hear(provider, answer_of(REF, ANSWERED_AT))
+    asked = {"type": "ChannelHangupRequest", "channel": {"id": REF, "state": "Up"}, "soft": True}
+    assert provider.read_message(json.dumps(asked)) is None
+    report = provider.read_event(hear(provider, end_of(REF, cause=16, state="Up", at=ANSWERED_AT)))
+
+    assert report is not None
+    assert report.outcome is Outcome.HANG_UP
+
+
+def test_a_call_that_another_process_ends_while_it_rings_is_cancelled(tmp_path: Path):
+    clock = ManualClock(NOON)
+    with serving(tmp_path / "ledger", clock, mix="no_answer=1") as server:
+        daemon, command_line = adapter(server), adapter(server)
+        with listening(daemon, server) as heard:
+            daemon.place(request(REF))
+            clock.advance(timedelta(seconds=1))
+            assert command_line.hang_up(REF) is True
+            wait_for(lambda: ends_in(heard) == {REF})
+        told, polled = daemon.read_event(heard[-1]), daemon.poll([key(REF, REF)], clock.now())[REF]
+
+    assert told == polled
+    assert told is not None
+    assert told.outcome is Outcome.CANCELLED
 
 
 def test_without_events_and_records_a_call_that_we_end_is_over_at_once(server: VendorServer):

@@ -36,7 +36,7 @@ from scheduler.providers.base import (
     Wiring,
 )
 from scheduler.providers.registry import KNOWN_PROVIDERS
-from scheduler.providers.twilio import MOST_SINGLE, Twilio, open_provider
+from scheduler.providers.twilio import MOST_CLAIMS, MOST_SINGLE, Memory, Twilio, open_provider
 from tests.providers.contract import NOON, NUMBER, Line, ProviderContract, key, request
 from tests.providers.fakes.twilio import (
     ACCOUNT_SID,
@@ -87,7 +87,8 @@ class TestTwilioKeepsTheContract(ProviderContract):
     def line(self, tmp_path: Path) -> Iterator[Line]:
         clock = ManualClock(NOON)
         with serving(tmp_path, clock=clock) as server:
-            patient, impatient = adapter(server), adapter(server, timeout=IMPATIENCE)
+            # "not found" is proof only where every call is announced to a public address
+            patient, impatient = adapter(server, public=PUBLIC), adapter(server, public=PUBLIC, timeout=IMPATIENCE)
             line = Line(patient, clock, lambda faults: None, lambda ref: calls_made(server, ref))
 
             def misbehave_from_now(faults: str) -> None:
@@ -218,11 +219,11 @@ DOCUMENTED = {
     "21217": (400, 21217, RefusalKind.INVALID_NUMBER),
     "21214": (400, 21214, RefusalKind.INVALID_NUMBER),
     "21202": (400, 21202, RefusalKind.INVALID_NUMBER),
-    "21215": (400, 21215, RefusalKind.HOLD),
-    "21216": (400, 21216, RefusalKind.HOLD),
+    "21215": (400, 21215, RefusalKind.REFUSED),
+    "21216": (400, 21216, RefusalKind.REFUSED),
     "21210": (400, 21210, RefusalKind.HOLD),
     "21212": (400, 21212, RefusalKind.HOLD),
-    "21219": (400, 21219, RefusalKind.HOLD),
+    "21219": (400, 21219, RefusalKind.REFUSED),
     "21205": (400, 21205, RefusalKind.HOLD),
     "21609": (400, 21609, RefusalKind.HOLD),
     "a code split off later": (400, 29999, RefusalKind.REFUSED),
@@ -230,11 +231,12 @@ DOCUMENTED = {
     "10001": (403, 10001, RefusalKind.HOLD),
     "20005": (403, 20005, RefusalKind.HOLD),
     "20429": (429, 20429, RefusalKind.THROTTLED),
+    "a code as text": (400, "21211", RefusalKind.INVALID_NUMBER),
 }
 
 
 @pytest.mark.parametrize(("status", "code", "kind"), DOCUMENTED.values(), ids=DOCUMENTED.keys())
-def test_a_refusal_in_twilios_form_is_proof(tmp_path: Path, status: int, code: int, kind: RefusalKind):
+def test_a_refusal_in_twilios_form_is_proof(tmp_path: Path, status: int, code: Any, kind: RefusalKind):
     message = f"No: {NUMBER}, +56 9 1234-5678, https://scripts.example.com/hello?name=Ana&to=912345678 {'x' * 500}"
     with dialing(tmp_path) as (provider, server, _):
         server.vendor.answer_starts = error(status, code, message, {"Retry-After": "7"})
@@ -258,10 +260,14 @@ PROVES_NOTHING = {
     "400 of a proxy": Reply(400, b"<html>Bad Request</html>", content_type=HTML),
     "404 of a proxy": Reply(404, b"<html>no such page</html>", content_type=HTML),
     "404": error(404, 20404, "not found"),
-    "401 of a proxy": Reply(401, {"error": "unauthorized"}),
-    "429 of a proxy": Reply(429, {"message": "slow down"}),
+    "401 of a proxy": Reply(401, b"<html>Unauthorized</html>", content_type=HTML),
+    "401 of a proxy that says it is JSON": Reply(401, b"\xef\xbb\xbf \n<!DOCTYPE html>"),
+    "403 of a proxy": Reply(403, b"Forbidden", content_type="Text/HTML; charset=utf-8"),
+    "429 of a proxy": Reply(429, b"<html>slow down</html>", content_type=HTML),
     "400 without a code": Reply(400, {"message": "?", "status": 400}),
-    "400 with a code in words": Reply(400, {"code": "21211", "message": "?", "status": 400}),
+    "400 with a code in words": Reply(400, {"code": "invalid", "message": "?", "status": 400}),
+    "400 with a code of no digits": Reply(400, {"code": "²¹²¹¹", "message": "?", "status": 400}),
+    "400 with a code of thousands of digits": Reply(400, {"code": "9" * 5000, "message": "?", "status": 400}),
     "400 with a truth for a code": Reply(400, {"code": True, "message": "?", "status": 400}),
     "400 that says another status": Reply(400, {"code": 21211, "message": "?", "status": 500}),
     "400 with a list": Reply(400, [21211]),
@@ -276,6 +282,49 @@ PROVES_NOTHING = {
     "2xx with cut JSON": Reply(201, b'{"sid": "' + SID.encode()),
     "2xx nested too deep": Reply(200, b"[" * 100_000),
 }
+
+
+FOREIGN_NUMBERS = {
+    21215: "country is not opened",
+    21216: "may not call this number",
+    21219: "trial account calls verified numbers only",
+}
+
+
+@pytest.mark.parametrize(("code", "words"), FOREIGN_NUMBERS.items())
+def test_a_number_that_the_account_may_not_call_says_so_to_people(tmp_path: Path, code: int, words: str):
+    with dialing(tmp_path) as (provider, server, _):
+        server.vendor.answer_starts = error(400, code, "No. " + "x" * 500)
+        answer = provider.place(request("a"))
+
+    assert isinstance(answer, Refused)
+    assert words in answer.reason
+    assert str(code) in answer.reason
+
+
+AS_TEXT = {"code": "21211", "message": "no", "status": "400"}
+BY_STATUS_ALONE = {
+    "code and status as text": (Reply(400, AS_TEXT), RefusalKind.INVALID_NUMBER),
+    "401 in another form": (Reply(401, {"error": "unauthorized"}), RefusalKind.HOLD),
+    "401 with a code as text": (Reply(401, {**AS_TEXT, "code": "20003", "status": "401"}), RefusalKind.HOLD),
+    "401 that says nothing": (Reply(401), RefusalKind.HOLD),
+    "403 in words": (Reply(403, b"Forbidden", content_type="text/plain"), RefusalKind.HOLD),
+    "403 with a list": (Reply(403, [1]), RefusalKind.HOLD),
+    "429 that says nothing": (Reply(429, None, {"Retry-After": "7"}), RefusalKind.THROTTLED),
+    "429 in another form": (Reply(429, {"message": "slow down"}, {"Retry-After": "7"}), RefusalKind.THROTTLED),
+}
+
+
+@pytest.mark.parametrize(("reply", "kind"), BY_STATUS_ALONE.values(), ids=BY_STATUS_ALONE.keys())
+def test_keys_and_pace_are_refused_by_the_status_alone(tmp_path: Path, reply: Reply, kind: RefusalKind):
+    with dialing(tmp_path) as (provider, server, _):
+        server.vendor.answer_starts = reply
+        answer = provider.place(request("a"))
+
+    assert isinstance(answer, Refused)
+    assert answer.kind is kind
+    assert answer.retry_after == (timedelta(seconds=7) if kind is RefusalKind.THROTTLED else None)
+    assert "None" not in answer.reason
 
 
 @pytest.mark.parametrize("answer", PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
@@ -329,6 +378,7 @@ def test_every_status_of_the_call_resource_is_read(tmp_path: Path, fields: Mappi
 
     assert (report.phase, report.outcome, report.refusal) == (Phase.ENDED, outcome, None)
     assert report.provider_status == fields["status"]
+    assert report.is_final is (fields["status"] not in ("failed", "busy", "completed") or fields.get("duration") == "0")
     assert report.known_word is (fields["status"] != "evaporated")
     assert report.ended_at == NOON
 
@@ -382,16 +432,17 @@ def test_the_networks_own_code_refines_a_callback(status: str, code: str | None,
     ("code", "outcome", "kind"),
     [
         ("13224", Outcome.INVALID_NUMBER, None),
-        ("13227", None, RefusalKind.HOLD),
-        ("32205", None, RefusalKind.HOLD),
+        ("13227", None, RefusalKind.REFUSED),
+        ("32205", None, RefusalKind.REFUSED),
         ("99999", Outcome.FAILED, None),
     ],
 )
-def test_an_error_told_after_the_start_may_hold_the_account_or_close_the_number(code, outcome, kind):
+def test_an_error_told_after_the_start_may_refuse_the_call_or_close_the_number(code, outcome, kind):
     report = read_back(offline(), CallStatus="failed", ErrorCode=code)
 
     assert report.outcome is outcome
     assert (report.refusal and report.refusal.kind) is kind
+    assert report.refusal is None or ("country" in report.refusal.reason and code in report.refusal.reason)
 
 
 @pytest.mark.parametrize(
@@ -409,7 +460,7 @@ def test_an_error_told_after_the_start_may_hold_the_account_or_close_the_number(
     ],
 )
 def test_a_price_comes_late_is_signed_and_is_never_negative(tmp_path: Path, fields, cost, unit, final):
-    report = polled(tmp_path, **{**COMPLETED, **fields})
+    report = polled(tmp_path, **{**COMPLETED, "answered_by": "human", **fields})
 
     assert (report.cost, report.cost_unit, report.is_final) == (cost, unit, final)
 
@@ -595,6 +646,67 @@ def test_a_queued_call_is_found_though_it_has_no_start_time(tmp_path: Path):
     report = found(tmp_path, {"status": "queued", "start_time": None})
 
     assert report is not None
+
+
+@pytest.mark.parametrize("status", ["queued", "ringing"])
+def test_a_call_that_a_list_hides_unless_asked_for_its_status_is_found(tmp_path: Path, status: str):
+    with dialing(tmp_path) as (provider, server, _):
+        server.vendor.hides = frozenset({"queued", "ringing"})
+        server.vendor.script(sid(1), status="completed", date_created=rfc2822(NOON - timedelta(hours=1)))
+        server.vendor.script(sid(2), status=status, date_created=MADE)
+        report = provider.find(key("lost"), NOON)
+
+    assert report is not None
+    assert report.call_id == sid(2)
+
+
+def test_none_is_said_only_after_the_queue_was_asked_for(tmp_path: Path):
+    with dialing(tmp_path) as (provider, server, _):
+        assert provider.find(key("lost"), NOON) is None
+        assert server.vendor.asked == {"list": 3}
+        server.vendor.script(sid(1), date_created=MADE)
+        assert provider.find(key("lost"), NOON) is not None
+        assert server.vendor.asked == {"list": 4}
+
+
+@pytest.mark.parametrize("status", ["queued", "ringing"])
+def test_a_queue_that_cannot_be_read_proves_nothing(tmp_path: Path, status: str):
+    with dialing(tmp_path) as (provider, server, _):
+        answer = server.vendor.handle
+        server.vendor.handle = lambda asked: (
+            error(503, 20503, "no") if asked.query.get("Status") == status else answer(asked)
+        )
+        with pytest.raises(ProviderError):
+            provider.find(key("lost"), NOON)
+
+
+WITH_APPLICATION = {"TWILIO_TWIML_URL": None, "TWILIO_APPLICATION_SID": APPLICATION}
+
+
+@pytest.mark.parametrize(
+    ("settings_here", "proves"),
+    [
+        ({}, True),
+        ({"public": None}, False),
+        ({"TWILIO_API_KEY": API_KEY, "TWILIO_API_SECRET": API_SECRET}, True),
+        ({"TWILIO_API_KEY": API_KEY, "TWILIO_API_SECRET": API_SECRET, "TWILIO_AUTH_TOKEN": None}, False),
+        ({"TWILIO_API_KEY": API_KEY, "TWILIO_API_SECRET": API_SECRET, "TWILIO_AUTH_TOKEN": None,
+          "TWILIO_WEBHOOK_KEY": WEBHOOK_KEY}, True),
+        (WITH_APPLICATION, False),
+        ({**WITH_APPLICATION, "TWILIO_MACHINE_DETECTION": "off"}, False),
+    ],
+)  # fmt: skip
+def test_not_found_is_proof_only_where_every_call_is_announced_to_us(settings_here, proves: bool):
+    assert offline(**settings_here).finds_by_ref is proves
+
+
+def test_not_found_is_no_proof_once_a_campaign_dials_with_an_application(tmp_path: Path):
+    with dialing(tmp_path) as (provider, _, _):
+        provider.place(request("a", agent_id="https://a.example/x"))
+        before = provider.finds_by_ref
+        provider.place(request("b", agent_id=APPLICATION))
+
+        assert (before, provider.finds_by_ref) == (True, False)
 
 
 @pytest.mark.parametrize("date", [None, "soon", 7])
@@ -924,6 +1036,8 @@ def test_a_repeated_event_has_the_same_key_and_another_event_another():
         {"CallStatus": "ringing", "SequenceNumber": "1"}, {"CallStatus": "in-progress", "SequenceNumber": "2"},
         {"CallStatus": "ringing"}, {"CallStatus": "completed"}, {"CallStatus": "completed", "AnsweredBy": "human"},
         {"AnsweredBy": "human"}, {"AnsweredBy": "machine_start"},
+        {"AnsweredBy": "machine_start", "SequenceNumber": "1"} | DETECTED | {"CallStatus": "in-progress"},
+        {"AnsweredBy": "machine_start", "SequenceNumber": "1"} | DETECTED | {"CallStatus": "completed"},
         {"CallStatus": "ringing", "SequenceNumber": "1", "CallSid": sid(7)},
     ]  # fmt: skip
     first, again = ([provider.receive(genuine(form), NOON)[0].key for form in forms] for _ in range(2))
@@ -976,10 +1090,107 @@ def test_a_callback_about_a_live_call_tells_how_far_it_is(status: str, phase: Ph
     assert (report.phase, report.answered_at, report.outcome) == (phase, answered_at, None)
 
 
-def test_detection_that_reports_apart_says_only_that_somebody_or_something_answered():
-    report = read_back(offline(), AnsweredBy="machine_start", MachineDetectionDuration="1800")
+DETECTED = {"MachineDetectionDuration": "1800"}
+MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other")
+DETECTIONS = [*((word, Outcome.VOICEMAIL) for word in MACHINES), ("fax", Outcome.INVALID_NUMBER)]
+ENDED_WITHOUT_A_WORD = {"CallStatus": "completed", "CallDuration": "20", "Timestamp": rfc2822(NOON)}
+
+
+@pytest.mark.parametrize("word", ["human", "unknown"])
+def test_a_detection_of_no_machine_says_that_somebody_answered(word: str):
+    report = read_back(offline(), AnsweredBy=word, **DETECTED)
 
     assert (report.phase, report.outcome) == (Phase.ANSWERED, None)
+
+
+@pytest.mark.parametrize(("word", "outcome"), DETECTIONS)
+def test_a_detection_alone_does_not_end_a_call_that_may_go_on(word: str, outcome: Outcome):
+    provider = offline()
+
+    assert read(provider, AnsweredBy=word, **DETECTED) is None  # ask now
+    live = read_back(provider, AnsweredBy=word, CallStatus="in-progress", **DETECTED)
+    assert (live.phase, live.outcome) == (Phase.ANSWERED, None)
+    over = read_back(provider, AnsweredBy=word, CallStatus="completed", **DETECTED)
+    assert (over.phase, over.outcome) == (Phase.ENDED, outcome)
+
+
+@pytest.mark.parametrize(("word", "outcome"), DETECTIONS)
+def test_a_detection_is_remembered_until_the_callback_of_the_end(word: str, outcome: Outcome):
+    provider = offline()
+    read(provider, AnsweredBy=word, **DETECTED)
+
+    assert read_back(provider, **ENDED_WITHOUT_A_WORD).outcome is outcome
+
+
+@pytest.mark.parametrize("others", [0, 20])
+@pytest.mark.parametrize(("word", "outcome"), DETECTIONS)
+def test_a_detection_is_remembered_until_a_poll_sees_the_end(tmp_path: Path, word: str, outcome: Outcome, others: int):
+    with dialing(tmp_path) as (provider, server, _):
+        row = {**COMPLETED, "start_time": rfc2822(NOON), "price": "-0.01"}
+        for number in range(others + 1):
+            server.vendor.script(sid(number + 2), **row)
+        server.vendor.script(SID, **row)
+        calls = [key("a", SID), *(key("b", sid(number + 2)) for number in range(others))]
+        before = provider.poll(calls, NOON)[SID]
+        provider.receive(genuine({"AnsweredBy": word, **DETECTED}), NOON)  # kept by another process's inbox
+        after = provider.poll(calls, NOON)[SID]
+
+    assert (before.outcome, before.is_final) == (Outcome.COMPLETED, False)
+    assert (after.outcome, after.is_final) == (outcome, True)
+
+
+@pytest.mark.parametrize("said", ["human", "unknown"])
+def test_a_machine_stays_one_whatever_else_is_said_and_in_whatever_order(tmp_path: Path, said: str):
+    with dialing(tmp_path) as (provider, server, _):
+        server.vendor.script(SID, **COMPLETED, answered_by=said)
+        for word in ("machine_start", said):
+            provider.receive(genuine({"AnsweredBy": word, **DETECTED}), NOON)
+
+        assert poll(provider, SID).outcome is Outcome.VOICEMAIL
+        assert read_back(provider, **ENDED_WITHOUT_A_WORD, AnsweredBy=said).outcome is Outcome.VOICEMAIL
+    provider = offline()
+    first = read_back(provider, **ENDED_WITHOUT_A_WORD, AnsweredBy=said)
+    later = read_back(provider, AnsweredBy="machine_start", **DETECTED)
+    assert (first.outcome, later.outcome) == (Outcome.COMPLETED, Outcome.VOICEMAIL)
+
+
+@pytest.mark.parametrize(("word", "outcome"), DETECTIONS)
+def test_a_detection_after_an_end_that_was_seen_tells_of_that_end(tmp_path: Path, word: str, outcome: Outcome):
+    with dialing(tmp_path) as (provider, server, _):
+        server.vendor.script(SID, **COMPLETED)
+        poll(provider, SID)
+        by_poll = read_back(provider, AnsweredBy=word, **DETECTED)
+    provider = offline()
+    assert read(provider, **ENDED_WITHOUT_A_WORD) is None
+    by_callback = read_back(provider, AnsweredBy=word, **DETECTED)
+
+    assert [(one.phase, one.outcome) for one in (by_poll, by_callback)] == [(Phase.ENDED, outcome)] * 2
+    assert by_poll.provider_status == word
+    assert (by_poll.attempt_ref, by_poll.is_final) == ("ref-1", False)
+
+
+def test_a_late_detection_ends_no_call_that_nobody_answered():
+    provider = offline()
+    read_back(provider, CallStatus="no-answer")
+
+    assert read(provider, AnsweredBy="machine_start", **DETECTED) is None
+
+
+def test_without_detection_a_completed_call_needs_no_word_of_who_answered(tmp_path: Path):
+    with dialing(tmp_path, TWILIO_MACHINE_DETECTION="off") as (provider, server, _):
+        server.vendor.script(SID, **COMPLETED, price="-0.01")
+
+        assert poll(provider, SID).is_final is True
+
+
+def test_the_memory_of_detections_and_ends_is_bounded():
+    memory = Memory(OWN_NUMBER)
+    for number in range(MOST_CLAIMS + 2):
+        memory.note_answer(sid(number), "human")
+        memory.note_completed(sid(number))
+
+    assert [memory.answered_by(sid(number)) for number in (1, 2, MOST_CLAIMS + 1)] == [None, "human", "human"]
+    assert [memory.is_completed(sid(number)) for number in (1, 2, MOST_CLAIMS + 1)] == [False, True, True]
 
 
 def test_an_unknown_word_in_a_callback_is_a_failure_with_its_word_kept():

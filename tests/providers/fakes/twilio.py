@@ -5,8 +5,9 @@ has no `start_time`, so a list filtered by it leaves that call out; a price come
 are told in callbacks alone. Twilio takes no reference of ours, so the fake reads `ref` where a customer can put
 it: in the address of the status callback or of the script.
 
-Tests may set `overrides` (fields of one call by sid), `script` whole calls, and `answer_starts` with one exact
-answer. `starts` keeps each start request as it came, `updates` the words with which calls were to be ended.
+Tests may set `overrides` (fields of one call by sid), `script` whole calls, `answer_starts` with one exact answer,
+and with `hides` the statuses that a list leaves out unless it is asked for them. `starts` keeps each start request as
+it came, `updates` the words with which calls were to be ended.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Twilio(Vendor):
         self.scripted: dict[str, dict[str, Any]] = {}
         self.answer_starts: Reply | None = None
         self.answer_lists: Reply | None = None
+        self.hides = frozenset[str]()  # statuses that a list shows only where it is asked for them
         self.before_update: Callable[[Call], None] | None = None
         self.account: dict[str, Any] = {"status": "active", "type": "Full"}
         self.balance = "12.50"
@@ -281,6 +283,8 @@ class Twilio(Vendor):
         query = dict(request.query)
         rows = sorted(self._rows(), key=lambda row: str(row.get("sid")))
         rows = [row for row in rows if _is_wanted(row, query)]
+        if "Status" not in query:
+            rows = [row for row in rows if row.get("status") not in self.hides]
         size, page = min(int(query.get("PageSize", "50")), 1000), int(query.get("Page", "0"))
         here = rows[page * size : (page + 1) * size]
         more = len(rows) > (page + 1) * size
