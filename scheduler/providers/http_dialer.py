@@ -8,7 +8,8 @@ What must stay true: *refused* needs the dialer's own JSON. An answer that speak
 once proves neither. "No such call" is proof, and leads to another dial, only where a look-up by reference is
 configured and says so in the documented words: a web framework's own 404 for a wrong path is JSON as well.
 A word that is not known ends a call only together with a sign of its end, for a call that is taken for over
-while the phone still rings would be dialed twice.
+while the phone still rings would be dialed twice. The same holds for `error` and `success`, which dialers say of the
+request as well. Of a word that says no more than "over", the field beside it decides, else whether anybody answered.
 
 A newcomer would ask about many calls with one request, but nothing says that a dialer can do that: they are
 asked about one by one, over connections of their own, so that starts never wait for one.
@@ -112,7 +113,7 @@ LIVE: Mapping[str, Phase] = {
         ("answered", "inprogress", "connected", "talking", "active", "ongoing", "bridged", "onhold"), Phase.ANSWERED),
 }  # fmt: skip
 OUTCOMES: Mapping[str, Outcome] = {
-    **dict.fromkeys(("completed", "complete", "finished"), Outcome.COMPLETED),
+    **dict.fromkeys(("completed", "complete"), Outcome.COMPLETED),
     **dict.fromkeys(("callback", "callbackrequested"), Outcome.CALLBACK),
     **dict.fromkeys(("noanswer", "notanswered", "unanswered"), Outcome.NO_ANSWER),
     **dict.fromkeys(("busy", "userbusy", "linebusy"), Outcome.BUSY),
@@ -129,6 +130,20 @@ NEVER_DIALED: Mapping[str, RefusalKind] = {
     "ratelimited": RefusalKind.THROTTLED,
     "nocredit": RefusalKind.HOLD,
     "suspended": RefusalKind.HOLD,
+}
+# Words that say no more than that it is over: a talk where somebody answered, and otherwise this.
+OVER: Mapping[str, Outcome] = {
+    **dict.fromkeys(("ended", "finished", "done", "terminated", "disconnected", "expired"), Outcome.FAILED),
+    **dict.fromkeys(("timeout", "timedout"), Outcome.NO_ANSWER),
+}
+OF_REQUESTS_TOO: Mapping[str, Outcome] = {"error": Outcome.FAILED, "success": Outcome.COMPLETED}
+KNOWN_ENDS: Mapping[str, Outcome] = {**OUTCOMES, **OF_REQUESTS_TOO}
+DECIDING = ("outcome", "result", "disposition")
+"""Fields that decide, beside a word of OVER or OF_REQUESTS_TOO."""
+DECISIONS: Mapping[str, Outcome] = {
+    **KNOWN_ENDS,
+    **dict.fromkeys(("answered", "answer", "connected", "human"), Outcome.COMPLETED),
+    **dict.fromkeys(("timeout", "timedout"), Outcome.NO_ANSWER),
 }
 CALLEES = frozenset({"callee", "user", "customer", "contact", "lead", "remote"})
 SPOKE = frozenset({Outcome.COMPLETED, Outcome.CALLBACK, Outcome.DO_NOT_CALL})
@@ -641,7 +656,7 @@ def _unwrap(document: Mapping[str, Any]) -> Mapping[str, Any]:
 def _rows(answer: Answer, about: str) -> Sequence[tuple[str, Mapping[str, Any]]]:
     """The calls in an answer to a look-up, with their ids: an object, a list, or a list within `calls` or `data`."""
     body = answer.json()
-    if isinstance(body, dict) and not _says_failure(body):
+    if isinstance(body, dict) and not (_is_flagged(body) or (_says_failure(body) and read_call_id(body) is None)):
         listed = next((body[name] for name in ("calls", "data") if isinstance(body.get(name), list)), None)
         body = listed if listed is not None else [_unwrap(body)]
     if not answer.is_success or not isinstance(body, list):
@@ -670,7 +685,7 @@ def read_report(
         return None
     answered_at = read_instant(document.get("answered_at"))
     phase = _live_phase(word, document, answered_at)
-    known = _plain(word) in LIVE or _plain(word) in OUTCOMES or _plain(word) in NEVER_DIALED
+    known = any(_plain(word) in words for words in (LIVE, OUTCOMES, NEVER_DIALED, OVER, OF_REQUESTS_TOO))
     details = scrub(document, drop=NUMBERS)
     if phase is not None:
         return CallReport(
@@ -678,14 +693,15 @@ def read_report(
         )
     ended_at = read_instant(document.get("ended_at"))
     talk = _talk_seconds(document, answered_at, ended_at)
-    end = _read_end(word, document, answered_at is not None or bool(talk), talk, short_call)
+    decision = _read_decision(word, document)
+    end = _read_end(word, decision, document, answered_at is not None or bool(talk), talk, short_call)
     cost = read_cost(document.get("cost"))
     return CallReport(
         call_id,
         Phase.ENDED,
         attempt_ref,
         end.outcome,
-        word,
+        word if decision is None else f"{word}/{decision}",
         known,
         answered_at,
         ended_at,
@@ -712,27 +728,51 @@ def _live_phase(word: str, document: Mapping[str, Any], answered_at: datetime | 
     plain = _plain(word)
     if plain in LIVE:
         return LIVE[plain]
-    if plain in OUTCOMES or plain in NEVER_DIALED or any(document.get(name) is not None for name in SIGNS_OF_AN_END):
+    if plain in OUTCOMES or plain in NEVER_DIALED or plain in OVER or _shows_end(plain, document):
         return None
     return Phase.ANSWERED if answered_at is not None else Phase.DIALING
 
 
+def _shows_end(plain: str, document: Mapping[str, Any]) -> bool:
+    """Is there a sign that the call is over? What is empty or 0 in every document of a dialer is none."""
+    if any(document.get(name) not in (None, "", 0) for name in SIGNS_OF_AN_END):
+        return True
+    if plain in OF_REQUESTS_TOO:
+        decision = _plain(_read_decision(plain, document))
+        if decision in OUTCOMES or decision in NEVER_DIALED:
+            return True
+    is_open = "ended_at" in document and document["ended_at"] is None  # the dialer has the field: the talk goes on
+    return bool(read_seconds(document.get("duration"))) and not is_open
+
+
+def _read_decision(word: str, document: Mapping[str, Any]) -> str | None:
+    """The outcome, as it is written beside a word that says no more than that the call is over."""
+    if _plain(word) not in OVER and _plain(word) not in OF_REQUESTS_TOO:
+        return None
+    told = (read_word(document.get(name)) for name in DECIDING)
+    return next((one for one in told if one and (_plain(one) in DECISIONS or _plain(one) in NEVER_DIALED)), None)
+
+
 def _read_end(
-    word: str, document: Mapping[str, Any], is_answered: bool, talk: int | None, short_call: timedelta
+    word: str, decision: str | None, document: Mapping[str, Any], is_answered: bool, talk: int | None,
+    short_call: timedelta,
 ) -> _End:
-    plain = _plain(word)
+    plain = _plain(decision or word)
     if plain in NEVER_DIALED:
         if is_answered:  # the credit ended during the call, and a phone has rung
             return _End(Outcome.FAILED)
         return _End(None, Refused(NEVER_DIALED[plain], f"{VENDOR} accepted the call and then ended it as {plain}"))
-    outcome = OUTCOMES.get(plain, Outcome.FAILED)
-    if outcome is Outcome.FAILED and plain in OUTCOMES and not is_answered:
+    if plain in OVER:
+        outcome: Outcome | None = Outcome.COMPLETED if is_answered else OVER[plain]
+    else:
+        outcome = (DECISIONS if decision else KNOWN_ENDS).get(plain)
+    if outcome is Outcome.FAILED and not is_answered:
         return _read_failure(document)
     if outcome is Outcome.COMPLETED and _is_short(document, talk, short_call):
         outcome = Outcome.HANG_UP
-    if outcome in SPOKE or (outcome is Outcome.HANG_UP and is_answered):
+    if outcome is not None and (outcome in SPOKE or (outcome is Outcome.HANG_UP and is_answered)):
         return _with_findings(outcome, document)
-    return _End(outcome)
+    return _End(outcome or Outcome.FAILED)
 
 
 def _read_failure(document: Mapping[str, Any]) -> _End:

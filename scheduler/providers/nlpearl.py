@@ -8,8 +8,9 @@ NLPEARL_PEARL_ID should not change while calls are live.
 
 What must stay true: a Pearl redials leads by itself unless its `maximumCallAttempts` is 1, and then two would
 be dialing. `inspect` and `read_vitals` say so, and where a Pearl redials, `NeedRetry` is not taken for an end.
-"Not found" needs an answer in the vendor's own shape, from every outbound Pearl of the account: after a restart
-nobody remembers which of them a lost request was sent to.
+"Not found" needs an answer of every outbound Pearl of the account: after a restart nobody remembers which of them a
+lost request was sent to. How the vendor says it is not documented, so a 404, a 204 and a 200 without an id are all
+taken for it (a lead would be unknown for ever else), but never a web page, which a proxy may have written.
 
 Ring time-out, maximum duration, caller id and webhook addresses belong to the Pearl: what a request says of them
 cannot be told to the vendor. Its webhooks are not signed, so they are hints: an end is always asked for.
@@ -64,6 +65,7 @@ from scheduler.providers.base import (
 from scheduler.providers.http_client import Answer, HttpClient, name_of, read_address, unusable
 from scheduler.providers.network import shorten
 from scheduler.providers.payloads import (
+    is_page,
     read_cost,
     read_decimal,
     read_findings,
@@ -390,7 +392,7 @@ class NLPearl:
         about = "a call"
         answer = self._look_up(about, "GET", f"/v2/Call/{_quoted(call_id)}")
         document = _fold(answer.document())
-        if answer.status == 404 and _is_problem(document):
+        if answer.status == 404 and not _is_page(answer):
             return None  # deleted: then the lead alone tells
         if answer.status != 200 or read_word(document.get("id")) is None:
             raise unusable(VENDOR, about, answer)
@@ -839,13 +841,16 @@ def _is_problem(document: Mapping[str, Any]) -> bool:
 
 
 def _refusal_of(answer: Answer, document: Mapping[str, Any]) -> RefusalKind | None:
-    """What a refusal without a field's name means. A body of another kind, such as a page, is a proxy's."""
-    is_bare = not answer.body.strip()
+    """What a refusal without a field's name means. A web page is a proxy's, and one that names a lead is none."""
+    if _is_page(answer) or "leadid" in _fold(document):
+        return None
     if answer.status == 404:
         return RefusalKind.HOLD if _is_problem(document) else None
-    if not (is_bare or isinstance(answer.json(), dict)):
-        return None
     return {401: RefusalKind.HOLD, 403: RefusalKind.HOLD, 429: RefusalKind.THROTTLED}.get(answer.status)
+
+
+def _is_page(answer: Answer) -> bool:
+    return is_page(answer.body, answer.headers.get("Content-Type"))
 
 
 def _words_of(document: Mapping[str, Any]) -> str:
@@ -858,16 +863,23 @@ def _words_of(document: Mapping[str, Any]) -> str:
 
 def _lead_in(answer: Answer, about: str) -> _Document | Literal[_Said.UNCLEAR] | None:
     """The lead that was asked for; None when the vendor says that there is none. Raises ProviderError."""
-    document = _fold(answer.document())
-    if answer.status == 404 and _is_problem(document):
-        return None
-    if answer.status == 200 and "id" in document:
-        if document["id"] in (None, ""):
-            return None
-        return _Said.UNCLEAR if _id_of(document) is None else document
-    if answer.status in (200, 204, 400, 404):
+    if answer.status not in (200, 204, 400, 404):
+        raise unusable(VENDOR, about, answer)
+    if _is_page(answer) or answer.status == 400:
         return _Said.UNCLEAR
-    raise unusable(VENDOR, about, answer)
+    if answer.status != 200 or _is_nothing(answer):
+        return None
+    document = _fold(answer.document())
+    return _Said.UNCLEAR if _id_of(document) is None else document
+
+
+def _is_nothing(answer: Answer) -> bool:
+    """Is it JSON that shows no lead: `null`, an empty object, or one whose id is empty?"""
+    document = _fold(answer.document())
+    if "id" in document:
+        told = document["id"]
+        return told is None or (isinstance(told, str) and not told.strip())
+    return answer.body.strip() == b"null" or answer.json() == {}
 
 
 def _read_page(answer: Answer, about: str) -> tuple[list[_Document], int | None]:

@@ -1,16 +1,18 @@
 """What vendors send, read with care: secrets left out, numbers and instants taken only where they are some.
 
 Decided here: which names in a vendor's or an agent's variables mean an appointment, a callback, a wish not
-to be called; what is left out of the payload that is kept. What must stay true: nothing a vendor writes
+to be called; how people write a time, the day before the month (`05/03/2027` is the 5th of March, as it is written in
+Latin America and Spain); what is left out of the payload that is kept. What must stay true: nothing a vendor writes
 raises here, nor where it is kept afterwards. A value that cannot be read is as good as none, and the raw payload
-still shows it.
+still shows it. The one exception is a callback: words instead of a time ("on Monday") are a wish without a time.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -23,6 +25,7 @@ from dateutil import parser
 LARGEST_PAYLOAD = 48_000
 LONGEST_TEXT = 16_000
 LONGEST_NUMBER = 64
+LONGEST_TIME = 64
 MOST_DIGITS = 12
 MOST_DIGITS_SINCE_1970 = 19  # nanoseconds
 DECIMALS_KEPT = 12
@@ -37,17 +40,42 @@ _SECRET = re.compile(
 _NOT_SECRET = frozenset({"recordingtrack", "recordingenabled", "tokencount", "tokens", "llmtokenusage"})
 _APPOINTMENT = (
     "appointment_at", "appointment_date", "appointment_datetime", "appointment_time", "appointment", "cita",
-    "fecha_cita", "cita_at", "fecha_hora_cita",
+    "fecha_cita", "cita_fecha", "cita_at", "fecha_hora_cita",
 )  # fmt: skip
 _CALLBACK = (
     "callback_at", "callback_time", "callback_date", "callback_datetime", "callback", "call_back_at", "call_back_time",
-    "rellamada", "fecha_rellamada", "llamar_de_nuevo", "volver_a_llamar",
+    "call_back_date", "rellamada", "fecha_rellamada", "rellamada_fecha", "llamar_de_nuevo", "volver_a_llamar",
+    "callback_requested", "wants_callback",
 )  # fmt: skip
+_CALLBACK_FLAGS = frozenset({"callback", "callbackrequested", "wantscallback"})
+"""A plain no under one of these counts for more than words under the names of a time."""
 _DO_NOT_CALL = (
     "do_not_call", "dnc", "opt_out", "optout", "unsubscribe", "no_llamar", "no_llamar_mas", "user_requested_dnc",
 )  # fmt: skip
-_YES = frozenset({"true", "yes", "y", "1", "si", "sí", "verdadero"})
-_NO = frozenset({"false", "no", "n", "0", "none", "null", "", "falso", "ninguna", "ninguno", "n/a"})
+# A date by the name that it is under, and the name of the time of day that belongs to it.
+_HALVES: Mapping[str, tuple[str, str]] = {
+    name: (date, time)
+    for date, time in (
+        ("appointmentdate", "appointmenttime"), ("callbackdate", "callbacktime"), ("fechacita", "horacita"),
+        ("citafecha", "citahora"), ("fecharellamada", "horarellamada"), ("rellamadafecha", "rellamadahora"),
+    )
+    for name in (date, time)
+}  # fmt: skip
+_YES = frozenset({"true", "yes", "y", "1", "si", "verdadero"})
+_NO = frozenset({
+    "false", "no", "not", "n", "0", "none", "null", "", "falso", "ninguna", "ninguno", "n/a", "na", "nil", "never",
+    "nunca", "unknown", "undefined",
+})  # fmt: skip
+_TIME = re.compile(
+    r"(?:(?P<year>\d{4})[-/](?P<month>\d{1,2})[-/](?P<day>\d{1,2})"
+    r"|(?P<day_first>\d{1,2})[-/.](?P<then_month>\d{1,2})[-/.](?P<then_year>\d{4}))"
+    r"(?:t ?|,? (?:a las |at )?)"
+    r"(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<part>\d+))?)?)?"
+    r"(?: ?(?P<half>[ap]) ?\.? ?m\b\.?)?(?: ?(?:h|hs|hrs|horas)\b\.?)?"
+    r"(?: ?(?P<zone>z|utc|gmt|(?:utc|gmt)? ?(?P<ahead>[-+])(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?))?",
+    re.ASCII | re.IGNORECASE,
+)
+_MIDNIGHT = re.compile(r"(?<=\d)[T ]00:00(?::00(?:\.0+)?)?(?:Z|[-+][\d:]{2,5})?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,36 +90,65 @@ class Findings:
 
 
 def read_findings(*variables: Any) -> Findings:
-    """The findings in an agent's variables, the first that has one winning. Anything but mappings says nothing."""
-    known: dict[str, Any] = {}
-    for one in reversed(variables):
-        if isinstance(one, Mapping):
-            known |= {_plain(str(name)): value for name, value in one.items() if value is not None and value != ""}
-    callback = _first(known, _CALLBACK)
-    at = read_local(callback)
-    wants = at is not None or (callback is not None and _is_yes(callback))
+    """The findings in an agent's variables. Anything but mappings says nothing.
+
+    Of several names the first that can be read wins, and of several mappings with one name the first.
+    """
+    told = [
+        {_plain(str(name)): value for name, value in one.items() if value is not None and value != ""}
+        for one in variables if isinstance(one, Mapping)
+    ]
+    at = _first_time(told, _CALLBACK)
     zone = None
     if at is not None and at.tzinfo is not None:
         at, zone = at.astimezone(UTC).replace(tzinfo=None), "UTC"
     return Findings(
-        appointment_at=read_local(_first(known, _APPOINTMENT)),
+        appointment_at=_first_time(told, _APPOINTMENT),
         callback_at=at,
         callback_zone=zone,
-        wants_callback=wants,
-        do_not_call=any(_is_yes(known.get(_plain(name))) for name in _DO_NOT_CALL),
+        wants_callback=at is not None or _wants_callback(told),
+        do_not_call=any(_is_yes(_first(told, _plain(name))) for name in _DO_NOT_CALL),
     )
 
 
 def read_local(value: Any) -> datetime | None:
     """A written time, aware or naive as it was written. A date alone or a time alone is none: it names no time."""
-    if not isinstance(value, str) or not re.search(r"\d{4}-\d{2}-\d{2}[T ]+\d{1,2}:\d{2}", value):
+    if not isinstance(value, str) or len(value) > LONGEST_TIME:
         return None
+    found = _TIME.fullmatch(" ".join(value.split()))
+    if found is None or (hour := _hour(found)) is None:
+        return None
+    year, month, day = (
+        int(found[name] or found[other])
+        for name, other in (("year", "then_year"), ("month", "then_month"), ("day", "day_first"))
+    )
+    second = f"{found['second'] or '00'}.{(found['part'] or '0')[:6]}"
     try:
-        at = parser.isoparse(re.sub(r"\s+", "T", value.strip(), count=1))
+        at = parser.isoparse(
+            f"{year:04}-{month:02}-{day:02}T{hour:02}:{found['minute'] or '00'}:{second}{_zone(found)}"
+        )
         at.astimezone(UTC)  # the first and last years have instants that no other zone can write
     except (ValueError, OverflowError):
         return None
     return at
+
+
+def _hour(found: re.Match[str]) -> int | None:
+    """The hour out of 24; None where it is none, or where a lone number might be something else."""
+    hour, half = int(found["hour"]), (found["half"] or "").lower()
+    if not half:
+        return hour if found["minute"] is not None else None
+    if half == "p" and 12 < hour < 24:  # 17:30 PM can only mean one thing
+        return hour
+    if not (1 <= hour <= 12 or (hour == 0 and half == "a")):
+        return None
+    return hour % 12 + (12 if half == "p" else 0)
+
+
+def _zone(found: re.Match[str]) -> str:
+    if found["ahead"] is None:
+        return "Z" if found["zone"] else ""
+    return f"{found['ahead']}{found['hours']:0>2}:{found['minutes'] or '00'}"
 
 
 def read_instant(value: Any) -> datetime | None:
@@ -276,21 +333,59 @@ def _without_queries(text: str) -> str:
     return re.sub(r"[a-z][a-z0-9+.-]*://[^\s\"'<>]+", bare, text, flags=re.IGNORECASE)
 
 
-def _first(known: Mapping[str, Any], names: Iterable[str]) -> Any:
-    for name in names:
-        value = known.get(_plain(name))
-        if value is True or _said(value) not in _NO:
-            return value
+def is_page(body: bytes, content_type: str | None) -> bool:
+    """Is this answer a web page? Then a proxy wrote it, or whoever stands at a wrong address, and no API."""
+    is_named = (content_type or "").strip().lower().startswith(("text/html", "application/xhtml"))
+    return is_named or body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+
+
+def _first(told: Sequence[Mapping[str, Any]], name: str) -> Any:
+    return next((one[name] for one in told if name in one), None)
+
+
+def _first_time(told: Sequence[Mapping[str, Any]], names: Iterable[str]) -> datetime | None:
+    """The first that is a time, or a date that one is a time together with the time of day beside it."""
+    for name in map(_plain, names):
+        for one in told:
+            at = _joined(one, *_HALVES[name]) if name in _HALVES else None
+            if at is None:
+                at = read_local(one.get(name))
+            if at is not None:
+                return at
     return None
+
+
+def _joined(one: Mapping[str, Any], date: str, time: str) -> datetime | None:
+    day, hour = one.get(date), one.get(time)
+    if not isinstance(day, str) or not isinstance(hour, str) or len(day) > LONGEST_TIME:
+        return None
+    return read_local(f"{_MIDNIGHT.sub('', day.strip())} {hour}")
+
+
+def _wants_callback(told: Sequence[Mapping[str, Any]]) -> bool:
+    """Was one asked for, without a time that can be read?"""
+    values = {name: _first(told, name) for name in map(_plain, _CALLBACK)}
+    if any(_is_yes(value) for value in values.values()):
+        return True
+    if any(_is_no(values[name]) for name in _CALLBACK_FLAGS):
+        return False
+    return any(isinstance(value, str) and not _is_no(value) for value in values.values())
 
 
 def _is_yes(value: Any) -> bool:
     return value is True or _said(value) in _YES
 
 
+def _is_no(value: Any) -> bool:
+    """Is it a no, or text without a word, such as a dash or the `{{name}}` that nobody filled in?"""
+    return value is False or (isinstance(value, str | int) and (_said(value) in _NO or "{{" in str(value)))
+
+
 def _said(value: Any) -> str:
-    """A word or a number as it is compared; empty for anything else."""
-    return (read_word(value) or "").lower()
+    """The first word, or a number, as it is compared: without accents and the signs around it; else empty."""
+    text = unicodedata.normalize("NFKD", read_word(value) or "").lower()
+    words = re.split(r"[^\w/]+", "".join(char for char in text if not unicodedata.combining(char)))
+    return next(filter(None, words), "")
 
 
 def _plain(name: str) -> str:

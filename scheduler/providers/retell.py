@@ -57,6 +57,7 @@ from scheduler.providers.http_client import Answer, HttpClient, name_of, read_ad
 from scheduler.providers.payloads import (
     LONGEST_TEXT,
     Findings,
+    is_page,
     read_cost,
     read_decimal,
     read_epoch,
@@ -135,19 +136,22 @@ NEVER_DIALED: Mapping[str, RefusalKind] = MappingProxyType({
     "credit_exhausted": RefusalKind.HOLD,
     "budget_reached": RefusalKind.HOLD,
     "scam_detected": RefusalKind.HOLD,
-    "telephony_provider_permission_denied": RefusalKind.HOLD,
+    # Also where the callee's country is not open to the account, and a few of those must not stop the others.
+    "telephony_provider_permission_denied": RefusalKind.REFUSED,
 })
+"""Words of the account's: where nobody talked, nobody's phone rang either."""
 WITHOUT_REASON = {NOT_CONNECTED: Outcome.NO_ANSWER, ERROR: Outcome.FAILED}
 SPOKEN = frozenset({Outcome.COMPLETED, Outcome.HANG_UP, Outcome.CALLBACK})
 
 START_REFUSALS: Mapping[int, RefusalKind] = MappingProxyType({
-    400: RefusalKind.HOLD,  # unless its message names the number or a do-not-call mark
+    400: RefusalKind.REFUSED,  # unless its message says more
     401: RefusalKind.HOLD,
     402: RefusalKind.HOLD,
     422: RefusalKind.HOLD,
     429: RefusalKind.THROTTLED,
 })
-TOO_MANY = 429
+WITHOUT_WORDS: Mapping[int, str] = MappingProxyType({401: "the key was not taken", 429: "too many requests"})
+"""Refusals that need no text: whoever writes them, before Retell or in it, has let nothing through."""
 ABSENT = (404, 422)  # 422: "Cannot find requested asset under given api key."
 
 # What is left out of a payload that is kept: numbers of people, our own variables, doubles of the transcript.
@@ -166,9 +170,22 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _KEY = re.compile(r"[\x21-\x7e]{8,512}")
 _DO_NOT_CALL = re.compile(r"do[\s_-]*not[\s_-]*call|\bdnc\b", re.IGNORECASE)
-_CALLEE = re.compile(r"\bto[\s_]number\b|\bdestination\s+(phone\s+)?number\b|\bcallee\b", re.IGNORECASE)
-_CALLER = re.compile(r"\bfrom[\s_]number\b|\bcaller\b", re.IGNORECASE)
-_BARRED = re.compile(r"countr|region|international|permission|not allowed|only .{0,40}supported", re.IGNORECASE)
+_CALLEE = re.compile(
+    r"\bto[\s_]?number\b|(?<!transfer[ _])\bdestination|\bcallee\b"
+    r"|\b(?:invalid|malformed|not an? valid) (?:e\.?164 )?(?:phone[\s_]?)?number"
+    r"|\bphone[\s_]?number (?:format )?(?:is|was) (?:invalid|not (?:an? )?valid|malformed)"
+    r"|\bphone[\s_]?number must be\b", re.IGNORECASE,
+)
+_OF_THE_ACCOUNT = re.compile(
+    r"\bagent|override_agent|\bfrom[\s_]?number\b|\bcaller\b|\bkeys?\b|\bapi[\s_-]?keys?\b|credit|payment|billing"
+    r"|\bbalance\b|\bfunds\b|\btrial\b|subscription", re.IGNORECASE,
+)
+# The number may be in order where one of these is said of it.
+_BARRED = re.compile(
+    r"countr|region|international|permission|not allowed|not permitted|only .{0,40}supported|limit|concurren|capacity"
+    r"|temporar|unavailable|try again", re.IGNORECASE,
+)
+_KNOWN_KEY = re.compile(r"idempot.*(?:already|in use|used|duplicate|conflict|exists)", re.IGNORECASE | re.DOTALL)
 _DIGITS = re.compile(r"\+?\d(?:[\s().-]*\d){5,}")
 _USER_SPEAKS = re.compile(r"^\s*User:", re.MULTILINE)
 
@@ -295,7 +312,10 @@ class Retell:
         if message is None or kind is None:
             return Unanswered(f"{VENDOR} answered {answer.status}, which proves nothing")
         if answer.status == 400:
-            kind = _kind_of_bad_request(message, request.number)
+            if _KNOWN_KEY.search(message):
+                return Unanswered(f"{VENDOR} answered 400: a call with this reference may exist")
+            from_number = request.from_number or self._account.from_number
+            kind = _kind_of_bad_request(message, request.number, from_number)
         wait = answer.retry_after() if kind is RefusalKind.THROTTLED else None
         return Refused(kind, f"{VENDOR} refused the call ({answer.status}): {self._quote(message)}", wait)
 
@@ -546,6 +566,8 @@ class _Stand(NamedTuple):
     ended_at: datetime | None
     talk: Decimal | None
     """Seconds."""
+    lasts_by_its_word: bool
+    """Is the length above one that Retell told, and more than none?"""
 
     @property
     def is_over(self) -> bool:
@@ -558,6 +580,12 @@ class _Stand(NamedTuple):
     def answered_at(self) -> datetime | None:
         """Retell dates unconnected calls too, so their status is asked as well."""
         return None if self.status in (NOT_CONNECTED, ERROR) else self.started_at
+
+    @property
+    def talked(self) -> bool:
+        """Has Retell a sign of a talk? The length that it tells counts whatever the status is."""
+        lasted = self.lasts_by_its_word or (self.status != NOT_CONNECTED and self.talk is not None and self.talk > 0)
+        return lasted or self.answered_at is not None
 
     @property
     def reached_somebody(self) -> bool:
@@ -582,7 +610,7 @@ def translate(row: Mapping[str, Any], call_id: str, attempt_ref: str | None, sho
         cost=cost, cost_unit=None if cost is None else COST_UNIT, details=scrub(row, drop=DROPPED),
     )
     kind = NEVER_DIALED.get(stand.reason or "")
-    if kind is not None and stand.answered_at is None:
+    if kind is not None and not stand.talked and not _has_speech(row.get("transcript")):
         return replace(report, refusal=Refused(kind, f"{VENDOR} reached nobody: {stand.reason}"))
     return replace(report, **_read_end(row, stand, short_call))
 
@@ -591,13 +619,14 @@ def _read_end(row: Mapping[str, Any], stand: _Stand, short_call: timedelta) -> d
     """What became of a call that is over: its outcome, and what the agent wrote down."""
     analysis = _mapping(row.get("call_analysis"))
     outcome, known = _outcome_of(row, stand, short_call)
+    is_machine = analysis.get("in_voicemail") is True
+    if is_machine and outcome in SPOKEN and stand.answered_at is not None:
+        outcome = Outcome.VOICEMAIL
     found = Findings()
-    if stand.reached_somebody:
+    if stand.reached_somebody and not is_machine and outcome is not Outcome.VOICEMAIL:  # a machine asks for nothing
         found = read_findings(analysis.get("custom_analysis_data"), row.get("collected_dynamic_variables"), analysis)
     if found.do_not_call:
         outcome = Outcome.DO_NOT_CALL
-    elif outcome in SPOKEN and stand.answered_at is not None and analysis.get("in_voicemail") is True:
-        outcome, found = Outcome.VOICEMAIL, Findings()  # a machine books nothing and asks for nothing
     elif outcome in SPOKEN and found.wants_callback:
         outcome = Outcome.CALLBACK
     wish = found if outcome is Outcome.CALLBACK else Findings()
@@ -614,7 +643,7 @@ def _outcome_of(row: Mapping[str, Any], stand: _Stand, short_call: timedelta) ->
         outcome = WITHOUT_REASON.get(stand.status or "")
         return outcome or Outcome.FAILED, outcome is not None
     if stand.reason in NEVER_DIALED:
-        return Outcome.FAILED, True  # credit or a limit ran out in the middle: somebody's phone did ring
+        return Outcome.FAILED, True  # credit or a limit ran out in the middle: somebody has been called
     outcome = OUTCOMES.get(stand.reason)
     is_short = stand.talk is not None and stand.talk < Decimal(str(short_call.total_seconds()))
     is_silent = _is_silent(row.get("transcript"))
@@ -632,6 +661,7 @@ def _read_stand(row: Mapping[str, Any]) -> _Stand:
         started_at=started_at,
         ended_at=ended_at,
         talk=_read_talk(row.get("duration_ms"), started_at, ended_at),
+        lasts_by_its_word=(read_decimal(row.get("duration_ms")) or 0) > 0,
     )
 
 
@@ -651,8 +681,17 @@ def _talk_seconds(stand: _Stand) -> int | None:
 
 
 def _hides_speech(row: Mapping[str, Any]) -> bool:
-    """Did it end in silence, in a list that does not say whether anybody spoke before?"""
-    return row.get("disconnection_reason") == INACTIVITY and "transcript" not in row
+    """Does all depend on whether anybody spoke, in a list that does not say so?"""
+    if "transcript" in row:
+        return False
+    stand = _read_stand(row)
+    is_dry = stand.reason in NEVER_DIALED and stand.reached_somebody and not stand.talked
+    return stand.reason == INACTIVITY or is_dry
+
+
+def _has_speech(transcript: Any) -> bool:
+    """May somebody have spoken to the agent? Text in another shape, or cut, counts as a talk."""
+    return isinstance(transcript, str) and not _is_silent(transcript)
 
 
 def _is_silent(transcript: Any) -> bool:
@@ -666,14 +705,20 @@ def _is_silent(transcript: Any) -> bool:
 # --- small readers -------------------------------------------------------------------------------
 
 
-def _kind_of_bad_request(message: str, number: str) -> RefusalKind:
-    """A 400 is our own mistake, which holds the account, unless its text blames the number that was dialed."""
+def _kind_of_bad_request(message: str, number: str, from_number: str) -> RefusalKind:
+    """What a 400 blames: a list, the account, or the number that was dialed. Else it is this one request's fault.
+
+    What is of the account comes first, for it may name the callee beside ("no credit to call +56..."), and a number
+    that is taken for invalid is never dialed again.
+    """
     if _DO_NOT_CALL.search(message):
         return RefusalKind.DO_NOT_CALL
-    blames_number = _CALLEE.search(message) is not None or _digits(number) in _digits(message)
-    if blames_number and not (_CALLER.search(message) or _BARRED.search(message)):
+    digits = _digits(message)
+    if _OF_THE_ACCOUNT.search(message) or _digits(from_number) in digits:
+        return RefusalKind.HOLD
+    if (_CALLEE.search(message) or _digits(number) in digits) and not _BARRED.search(message):
         return RefusalKind.INVALID_NUMBER
-    return RefusalKind.HOLD
+    return RefusalKind.REFUSED
 
 
 def _message(answer: Answer) -> str | None:
@@ -687,13 +732,11 @@ def _message(answer: Answer) -> str | None:
 def _refusal_text(answer: Answer) -> str | None:
     """The text of a refused start: Retell's shape, or an API gateway's before it. Neither names a call."""
     document = answer.document()
-    if _call_id(document) is not None:
+    if _call_id(document) is not None or is_page(answer.body, answer.headers.get("Content-Type")):
         return None
     texts = (document.get(name) for name in ("message", "error_message", "error", "detail"))
     said = next((text for text in texts if isinstance(text, str) and text), None)
-    if said is None and answer.status == TOO_MANY and answer.headers.get("Retry-After"):
-        return "too many requests"
-    return said
+    return said or WITHOUT_WORDS.get(answer.status)
 
 
 def _is_absent(answer: Answer) -> bool:

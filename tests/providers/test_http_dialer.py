@@ -410,7 +410,14 @@ OUTCOMES = {
     "completed": Outcome.COMPLETED,
     "Completed": Outcome.COMPLETED,
     "complete": Outcome.COMPLETED,
-    "finished": Outcome.COMPLETED,
+    "ended": Outcome.FAILED,
+    "Finished": Outcome.FAILED,
+    "done": Outcome.FAILED,
+    "terminated": Outcome.FAILED,
+    "disconnected": Outcome.FAILED,
+    "expired": Outcome.FAILED,
+    "timeout": Outcome.NO_ANSWER,
+    "timed_out": Outcome.NO_ANSWER,
     "no_answer": Outcome.NO_ANSWER,
     "no-answer": Outcome.NO_ANSWER,
     "NO ANSWER": Outcome.NO_ANSWER,
@@ -445,6 +452,83 @@ def test_a_last_word_is_an_outcome(word: str, outcome: Outcome):
     assert report.provider_status == word
 
 
+OVER = ["ended", "Finished", "done", "terminated", "disconnected", "expired", "timeout", "timed-out"]
+
+
+@pytest.mark.parametrize("word", OVER)
+@pytest.mark.parametrize("told", [{"answered_at": ANSWERED}, {"duration": 12}, {"duration": "12.5"}])
+def test_a_word_that_only_says_over_is_a_talk_when_somebody_answered(word: str, told: dict[str, Any]):
+    report = translate({"status": word, **told})
+
+    assert (report.phase, report.outcome, report.known_word) == (Phase.ENDED, Outcome.COMPLETED, True)
+    assert report.provider_status == word
+    cut = {"hangup_by": "callee", "ended_at": "2026-03-02T12:00:12Z", **told, "duration": 2}
+    assert translate({"status": word, **cut}).outcome is Outcome.HANG_UP
+
+
+@pytest.mark.parametrize("told", [{"duration": 0}, {"duration": -3}, {"duration": "x"}, {"ended_at": ENDED}, {}])
+def test_a_word_that_only_says_over_is_a_failure_when_nobody_answered(told: dict[str, Any]):
+    assert translate({"status": "ended", **told}).outcome is Outcome.FAILED
+    assert translate({"status": "ended", "sip_code": 486, **told}).outcome is Outcome.BUSY
+    assert translate({"status": "done", "cause": 19, **told}).outcome is Outcome.NO_ANSWER
+
+
+DECIDED = {
+    "busy": Outcome.BUSY, "NO ANSWER": Outcome.NO_ANSWER, "voicemail": Outcome.VOICEMAIL, "timeout": Outcome.NO_ANSWER,
+    "invalid_number": Outcome.INVALID_NUMBER, "dnc": Outcome.DO_NOT_CALL, "completed": Outcome.COMPLETED,
+    "ANSWERED": Outcome.COMPLETED, "success": Outcome.COMPLETED, "failed": Outcome.FAILED, "error": Outcome.FAILED,
+    "canceled": Outcome.CANCELLED, "callback": Outcome.CALLBACK, "rejected": Outcome.HANG_UP,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["outcome", "result", "disposition"])
+@pytest.mark.parametrize("word", ["ended", "finished", "timeout", "error", "success"])
+@pytest.mark.parametrize(("told", "outcome"), DECIDED.items())
+def test_an_outcome_beside_a_word_that_only_says_over_decides(word: str, name: str, told: str, outcome: Outcome):
+    report = translate({"status": word, name: told, "ended_at": ENDED})
+
+    assert (report.phase, report.outcome, report.known_word) == (Phase.ENDED, outcome, True)
+    assert report.provider_status == f"{word}/{told}"
+
+
+@pytest.mark.parametrize("told", ["sold", "ringing", "", None, 7, ["busy"], {"word": "busy"}, "ended"])
+def test_an_outcome_that_is_no_last_word_decides_nothing(told: Any):
+    report = translate({"status": "ended", "outcome": told, "result": "busy"})
+
+    assert (report.outcome, report.provider_status) == (Outcome.BUSY, "ended/busy")
+    assert translate({"status": "ended", "outcome": told}).outcome is Outcome.FAILED
+    assert translate({"status": "ended", "outcome": told, "duration": 9}).outcome is Outcome.COMPLETED
+
+
+def test_an_outcome_beside_a_word_that_says_more_changes_nothing():
+    assert translate({"status": "completed", "result": "failed", "duration": 60}).outcome is Outcome.COMPLETED
+    assert translate({"status": "ringing", "result": "busy"}).phase is Phase.RINGING
+    assert translate({"status": "no_answer", "disposition": "answered"}).outcome is Outcome.NO_ANSWER
+
+
+def test_an_account_that_could_not_dial_may_say_so_beside_its_last_word():
+    report = translate({"status": "ended", "outcome": "no_credit"})
+
+    assert report.outcome is None
+    assert report.refusal is not None
+    assert report.refusal.kind is RefusalKind.HOLD
+
+
+@pytest.mark.parametrize(("word", "outcome"), [("error", Outcome.FAILED), ("success", Outcome.COMPLETED)])
+def test_a_word_that_is_said_of_requests_too_is_an_end_with_a_sign_of_one(word: str, outcome: Outcome):
+    live, talking = translate({"status": word}), translate({"status": word, "answered_at": ANSWERED})
+    over = translate({"status": word, "ended_at": ENDED})
+
+    assert (live.phase, live.outcome, live.known_word) == (Phase.DIALING, None, True)
+    assert talking.phase is Phase.ANSWERED
+    assert (over.phase, over.outcome, over.known_word) == (Phase.ENDED, outcome, True)
+    assert translate({"status": "error", "duration": 0, "sip_code": 486}).outcome is Outcome.BUSY
+    assert translate({"status": word, "duration": 30}).outcome is outcome
+    assert translate({"status": word, "result": "busy"}).outcome is Outcome.BUSY
+    for unsure in ("answered", "timeout", "error", "success", "ended"):
+        assert translate({"status": word, "result": unsure}).phase is Phase.DIALING
+
+
 @pytest.mark.parametrize(
     ("word", "kind"),
     [
@@ -466,7 +550,9 @@ def test_a_call_that_was_never_dialed_is_a_refusal_unless_it_was_answered(word: 
 
 
 @pytest.mark.parametrize(
-    "sign_of_end", [{"ended_at": ENDED}, {"hangup_by": "callee"}, {"cause": 16}, {"sip_code": 487}]
+    "sign_of_end",
+    [{"ended_at": ENDED}, {"hangup_by": "callee"}, {"cause": 16}, {"sip_code": 487}, {"duration": 7},
+     {"duration": "7.5"}],
 )
 def test_an_unknown_word_with_a_sign_of_an_end_is_a_failure_and_is_kept(sign_of_end: dict[str, Any]):
     report = translate({"status": "Swallowed by whale", **sign_of_end})
@@ -480,6 +566,15 @@ def test_an_unknown_word_without_a_sign_of_an_end_is_no_end():
 
     assert (early.phase, early.outcome, early.known_word) == (Phase.DIALING, None, False)
     assert (late.phase, late.known_word) == (Phase.ANSWERED, False)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"duration": "soon"}, {"duration": -1}, {"duration": True}, {"duration": 0}, {"duration": 9, "ended_at": None},
+     {"ended_at": "", "hangup_by": "", "cause": 0, "sip_code": 0}, {"result": "busy"}],
+)  # fmt: skip
+def test_a_field_that_every_document_has_is_no_sign_of_an_end(told: dict[str, Any]):
+    assert translate({"status": "speaking slowly", **told}).phase is Phase.DIALING
 
 
 @pytest.mark.parametrize(
@@ -550,6 +645,16 @@ def test_the_agents_notes_make_a_callback_an_appointment_or_a_wish_not_to_be_cal
     assert booked.outcome is Outcome.COMPLETED
     assert booked.appointment_at == datetime(2026, 3, 6, 18, 0, tzinfo=UTC)
     assert barred.outcome is Outcome.DO_NOT_CALL
+
+
+@pytest.mark.parametrize("told", [{"status": "voicemail"}, {"status": "ended", "outcome": "machine", "duration": 20}])
+def test_a_machine_books_nothing_and_asks_for_nothing(told: dict[str, Any]):
+    found = {"callback_at": "2026-03-05 10:30", "appointment_at": "2026-03-06 10:30", "do_not_call": True}
+
+    report = translate({**told, **found, "answered_at": ANSWERED, "variables": found})
+
+    assert report.outcome is Outcome.VOICEMAIL
+    assert (report.callback_at, report.callback_zone, report.appointment_at) == (None, None, None)
 
 
 @pytest.mark.parametrize("word", ["no_answer", "voicemail", "busy", "failed", "rejected", "cancelled"])
@@ -752,6 +857,16 @@ def test_a_look_up_may_answer_an_object_or_a_list(server: VendorServer, body: An
     assert (found.call_id, found.attempt_ref, found.phase) == ("c-1", "made", Phase.RINGING)
 
 
+@pytest.mark.parametrize("more", [{}, {"ended_at": ENDED}])
+def test_a_found_call_whose_own_word_is_error_is_a_call(server: VendorServer, more: dict[str, Any]):
+    with dialer(server, HTTP_DIALER_FIND_URL=FIND) as provider:
+        server.vendor.find_reply = Reply(200, {**MADE, "status": "error", **more})
+        found = provider.find(key("made"), NOON)
+
+    assert found is not None
+    assert (found.call_id, found.outcome) == ("c-1", Outcome.FAILED if more else None)
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -772,7 +887,8 @@ def test_no_such_call_is_an_empty_list_or_the_documented_word(server: VendorServ
         Reply(404, b"<html></html>", content_type="text/html"), Reply(200, {}), Reply(200, None), Reply(200, b"null"),
         Reply(200, {"calls": None}), Reply(200, [7]), Reply(200, [{"attempt_ref": "made", "status": "busy"}]),
         Reply(200, [{"call_id": "c-1", "attempt_ref": "made"}]), Reply(200, {"success": False, "calls": []}),
-        Reply(200, {"status": "error", "data": []}), Reply(500, []), Reply(302, []), Reply(204),
+        Reply(200, {**MADE, "success": False}), Reply(200, {"status": "error", "data": []}), Reply(500, []),
+        Reply(302, []), Reply(204),
     ],
 )  # fmt: skip
 def test_an_unusable_answer_to_a_look_up_is_no_proof(server: VendorServer, reply: Reply):

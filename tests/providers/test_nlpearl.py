@@ -237,6 +237,10 @@ DOCUMENTED = {
     "no such Pearl": (404, {"title": "Not Found", "status": 404}, RefusalKind.HOLD),
     "too fast": (429, {"message": "slow down"}, RefusalKind.THROTTLED),
     "too fast, bare": (429, b"", RefusalKind.THROTTLED),
+    "a wrong key, in a word": (401, b"Unauthorized", RefusalKind.HOLD),
+    "no permission, bare": (403, b"", RefusalKind.HOLD),
+    "no permission, as a list": (403, ["Forbidden"], RefusalKind.HOLD),
+    "too fast, in a word": (429, b"slow down", RefusalKind.THROTTLED),
 }
 
 
@@ -270,6 +274,10 @@ PROVES_NOTHING = {
     "404 bare": (404, b""),
     "404 without a shape": (404, {"message": "no Route matched"}),
     "429 of a proxy": (429, PAGE),
+    "401 of a proxy that begins with a blank line": (401, b"\r\n <!DOCTYPE html><p>no"),
+    "401 that names a lead": (401, {"title": "Unauthorized", "leadId": "66"}),
+    "402 bare": (402, b""),
+    "422 bare": (422, b""),
     "a reference that has a lead": (400, errors(ExternalId=["already exists"])),
     "success without an id": (200, {"status": "ok"}),
     "success with null": (200, {"leadId": None}),
@@ -485,7 +493,8 @@ def test_a_list_that_cannot_be_had_costs_nothing_but_the_price(pearl: Pearl):
     assert (report.outcome, report.cost, report.is_final) == (Outcome.COMPLETED, None, False)
 
 
-def test_a_call_that_was_deleted_is_told_by_its_lead(pearl: Pearl):
+@pytest.mark.parametrize("body", [problem(404, "Call not found").body, b"", b"no such call", {"message": "gone"}])
+def test_a_call_that_was_deleted_is_told_by_its_lead(pearl: Pearl, body: Any):
     call_id = pearl.place()
     pearl.fake.script(call_id, {"status": 110, "callsId": ["gone"], "lastCall": {"id": "gone", "duration": 3}}, {})
     pearl.clock.advance(OVER - NOON)
@@ -545,6 +554,28 @@ def test_an_appointment_and_the_leads_own_findings_are_read(pearl: Pearl):
 
     assert report.appointment_at == datetime(2026, 3, 5, 10, 0, tzinfo=UTC)
     assert (report.outcome, report.callback_zone) == (Outcome.CALLBACK, "UTC")
+
+
+@pytest.mark.parametrize("call", [{**TALK, "status": 4, "conversationStatus": 70}, None], ids=["call", "lead alone"])
+def test_a_machine_books_nothing_and_asks_for_nothing(pearl: Pearl, call: dict[str, Any] | None):
+    said = {"do_not_call": True, "callback_at": "2026-03-04 15:30", "cita": "2026-03-05 10:00"}
+
+    report = pearl.ended({"status": 70, "collectedData": said}, call and {**call, "collectedInfo": said})
+
+    assert report.outcome is Outcome.VOICEMAIL
+    assert (report.appointment_at, report.callback_at, report.callback_zone) == (None, None, None)
+
+
+@pytest.mark.parametrize("odd", [-5, "-1", "long", [], {"s": 3}, float("1e30"), True])
+@pytest.mark.parametrize("many", [False, True], ids=["asked for", "listed"])
+def test_a_length_or_price_that_cannot_be_is_as_good_as_none(pearl: Pearl, odd: Any, many: bool):
+    call = {"status": 4, "conversationStatus": 100, "duration": odd, "creditDebited": odd}
+    if many:
+        for number in range(FEW):
+            pearl.place(f"other-{number}")
+    report = pearl.ended({"status": 100}, call)
+
+    assert (report.outcome, report.talk_seconds, report.cost) == (Outcome.COMPLETED, None, None)
 
 
 def test_nobody_who_did_not_answer_asks_for_anything(pearl: Pearl):
@@ -636,7 +667,7 @@ def test_the_last_of_several_calls_of_a_lead_counts_in_whatever_order_they_are_l
     assert report.outcome is Outcome.COMPLETED
 
 
-@pytest.mark.parametrize(("status", "body"), [(500, b""), (404, b""), (200, {}), (200, PAGE)])
+@pytest.mark.parametrize(("status", "body"), [(500, b""), (404, PAGE), (200, {}), (200, PAGE)])
 def test_an_end_whose_call_cannot_be_read_is_asked_for_again(pearl: Pearl, status: int, body: Any):
     call_id = pearl.place()
     pearl.clock.advance(OVER - NOON)
@@ -695,14 +726,50 @@ def test_after_a_no_of_the_account_nothing_more_is_asked(pearl: Pearl):
     assert pearl.fake.asked["lead"] == 1
 
 
-@pytest.mark.parametrize(("status", "body"), [(404, PAGE), (404, b""), (400, errors(leadId=["?"])), (200, {"ok": 1}),
-                                              (200, PAGE), (204, None), (200, {"id": ["x"]})])  # fmt: skip
-def test_only_the_vendors_own_word_says_that_a_call_does_not_exist(pearl: Pearl, status: int, body: Any):
+ABSENT = [
+    (404, b""), (404, {"message": "not found"}), (404, b"Not Found"), (404, ["?"]),
+    (404, {"title": "Not Found", "status": 404}), (204, None), (200, b"null"), (200, {}), (200, {"id": None}),
+    (200, {"id": ""}), (200, {"Id": " ", "externalId": None}),
+]  # fmt: skip
+UNCLEAR = [
+    (404, PAGE), (200, PAGE), (404, b" \n<p>"), (400, b""), (400, errors(leadId=["?"])), (200, {"ok": 1}), (200, b""),
+    (200, {"id": ["x"]}), (200, []), (200, b"true"), (200, b'{"id": "66'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body"), ABSENT, ids=str)
+def test_a_lead_is_absent_when_anything_but_a_page_says_so(pearl: Pearl, status: int, body: Any):
     call_id = pearl.place()
     pearl.say("lead", status, body)
+    pearl.say("external", status, body)
+
+    assert pearl.poll(call_id) is None
+    assert pearl.provider.find(key("never"), NOON) is None
+    assert pearl.fake.asked["number"] == 0
+
+
+@pytest.mark.parametrize(("status", "body"), UNCLEAR, ids=str)
+def test_an_answer_that_may_be_of_something_else_does_not_make_a_lead_absent(pearl: Pearl, status: int, body: Any):
+    call_id = pearl.place()
+    for kind in ("lead", "external", "number"):
+        pearl.say(kind, status, body)
+
+    for ask in (lambda: pearl.poll(call_id), lambda: pearl.provider.find(key("never"), NOON)):
+        with pytest.raises(ProviderError) as error:
+            ask()
+        assert not error.value.permanent
+
+
+def test_a_page_by_its_type_alone_proves_nothing(pearl: Pearl):
+    call_id = pearl.place()
+    for kind in ("lead", "external", "number", "start"):
+        pearl.say(kind, 401 if kind == "start" else 404, b"Not here", "text/HTML; charset=utf-8")
 
     with pytest.raises(ProviderError):
         pearl.poll(call_id)
+    with pytest.raises(ProviderError):
+        pearl.provider.find(key("never"), NOON)
+    assert isinstance(pearl.provider.place(request("perhaps")), Unanswered)
 
 
 # --- a Pearl that redials by itself
@@ -769,8 +836,8 @@ def test_a_call_is_found_by_its_number_when_its_reference_is_not_understood(pear
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [((404, b""), (404, b"")), ((404, PAGE), (404, PAGE)), ((400, errors(a=["?"])), (400, errors(a=["?"]))),
-     ((200, b"null"), (204, None)), ((200, {"ok": True}), (200, {"ok": True})), ((200, PAGE), (400, b""))],
+    [((404, PAGE), (404, PAGE)), ((400, errors(a=["?"])), (400, errors(a=["?"]))), ((200, b""), (404, PAGE)),
+     ((200, {"ok": True}), (200, {"ok": True})), ((200, PAGE), (400, b""))],
 )  # fmt: skip
 def test_what_stays_unclear_is_an_error_and_no_proof(pearl: Pearl, first: tuple[int, Any], second: tuple[int, Any]):
     pearl.say("external", *first)

@@ -16,6 +16,7 @@ from scheduler.providers.payloads import (
     TOO_LONG,
     Findings,
     find_oddity,
+    is_page,
     read_cost,
     read_decimal,
     read_epoch,
@@ -181,8 +182,90 @@ def test_a_callback_is_found_in_both_languages(name: str):
     assert read_findings({name: "2026-03-05 10:30"}) == Findings(callback_at=TEN_THIRTY, wants_callback=True)
     for wish in ("sí", "yes", True, 1, "true"):
         assert read_findings({name: wish}) == Findings(wants_callback=True)
-    for other in ("next week", 7, 2.5, ["yes"]):
+    for vague in ("next week", "2026-03-05", "10:30", "el lunes por la tarde", "Sí, por favor", "yes!", "7"):
+        assert read_findings({name: vague}) == Findings(wants_callback=True)
+    for other in (7, 2.5, ["yes"], {"at": "2026-03-05 10:30"}):
         assert read_findings({name: other}) == Findings()
+
+
+@pytest.mark.parametrize("name", ["callback_requested", "wants_callback", "callbackRequested", "Wants Callback"])
+def test_a_wish_for_a_callback_needs_no_time(name: str):
+    assert read_findings({name: "yes"}) == Findings(wants_callback=True)
+    assert read_findings({name: True, "callback_at": "no"}) == Findings(wants_callback=True)
+    assert read_findings({name: "no", "callback_time": "the caller did not ask for any"}) == Findings()
+    assert read_findings({name: False, "callback_at": "2026-03-05 10:30"}) == Findings(
+        callback_at=TEN_THIRTY, wants_callback=True
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["No, gracias", "none.", "Ninguna", "not specified", "No aplica", "N/A", "n/a.", "unknown", "NULL", "-", "?", "...",
+     "{{callback_at}}", "undefined", "never", "Nunca más", "«no»"],
+)  # fmt: skip
+def test_a_no_in_more_words_is_no_callback(value: str):
+    assert read_findings({"callback_at": value, "dnc": value, "cita": value}) == Findings()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"callback_at": "soon", "callback_time": "2026-03-05 10:30"},
+        {"callback_at": "no", "callback": "2026-03-05 10:30"},
+        {"callback_at": 7, "rellamada": "2026-03-05 10:30"},
+        {"callback": "yes", "volver_a_llamar": "05/03/2026 10:30"},
+        {"callback_time": "10:30", "callback_date": "2026-03-05"},
+        {"callback_time": "10:30", "callback_date": "2026-03-05T00:00:00"},
+        {"callbackTime": "10.30 hrs", "callbackDate": "5/3/2026"},
+        {"call_back_date": "2026-03-05", "call_back_time": "10:30 AM"},
+        {"fecha_rellamada": "2026-03-05", "hora_rellamada": "10:30"},
+        {"rellamada_fecha": "2026-03-05", "rellamada_hora": "10:30"},
+    ],
+    ids=str,
+)
+def test_the_first_callback_that_can_be_read_is_taken(variables: dict[str, Any]):
+    assert read_findings(variables) == Findings(callback_at=TEN_THIRTY, wants_callback=True)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"appointment": "yes", "appointment_time": "2026-03-05T10:30"},
+        {"appointment_at": "tomorrow", "cita": "2026-03-05 10:30"},
+        {"appointment_date": "2026-03-05", "appointment_time": "10:30"},
+        {"appointmentDate": "05/03/2026", "appointmentTime": "10:30:00"},
+        {"fecha_cita": "2026-03-05", "hora_cita": "10:30"},
+        {"cita_fecha": "2026-03-05", "cita_hora": "10.30"},
+        {"appointment_date": "2026-03-05 10:30", "appointment_time": "10:30"},
+        {"appointment_date": "Thursday", "appointment_time": "2026-03-05 10:30"},
+    ],
+    ids=str,
+)
+def test_the_first_appointment_that_can_be_read_is_taken(variables: dict[str, Any]):
+    assert read_findings(variables) == Findings(appointment_at=TEN_THIRTY)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"appointment_date": "2026-03-05"}, {"appointment_time": "10:30"}, {"fecha_cita": "2026-03-05", "hora_cita": "pm"},
+     {"appointment_date": "2026-03-05", "hora_cita": "10:30"}, {"appointment_date": 20260305, "appointment_time": 10}],
+    ids=str,
+)  # fmt: skip
+def test_half_an_appointment_is_none(variables: dict[str, Any]):
+    assert read_findings(variables) == Findings()
+
+
+def test_halves_of_a_time_are_joined_within_what_wrote_them():
+    first, second = {"appointment_date": "2026-03-05"}, {"appointment_time": "10:30"}
+
+    assert read_findings(first, second) == Findings()
+    assert read_findings(first, {**second, "appointment_date": "2026-03-05"}) == Findings(appointment_at=TEN_THIRTY)
+
+
+def test_a_zone_in_either_half_counts():
+    found = read_findings({"callback_date": "2026-03-05", "callback_time": "07:30 -03:00"})
+
+    assert (found.callback_at, found.callback_zone) == (TEN_THIRTY, "UTC")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +283,11 @@ def test_an_appointment_is_found_in_both_languages(name: str):
     ["do_not_call", "doNotCall", "dnc", "DNC", "opt_out", "optout", "unsubscribe", "no_llamar", "no_llamar_mas",
      "user_requested_dnc"],
 )  # fmt: skip
-@pytest.mark.parametrize("value", [True, "true", "YES", "y", 1, "1", "si", "Sí", " verdadero "])
+@pytest.mark.parametrize(
+    "value",
+    [True, "true", "YES", "y", 1, "1", "si", "Sí", " verdadero ", "Sí, por favor", "YES.", "¡sí!", "True - he said so",
+     "si\u0301"],
+)  # fmt: skip
 def test_a_wish_not_to_be_called_is_found_in_both_languages(name: str, value: Any):
     assert read_findings({name: value}) == Findings(do_not_call=True)
 
@@ -237,7 +324,8 @@ def test_findings_never_raise(first: Any, second: Any):
 
 @given(
     st.sampled_from(["callback_at", "cita", "dnc", "rellamada"]),
-    st.from_regex(r"\A\d{4}-\d{2}-\d{2}[T ]\d{1,2}:\d{2}.{0,8}\Z"),
+    st.from_regex(r"\A\d{4}-\d{2}-\d{2}[T ]\d{1,2}:\d{2}.{0,8}\Z")
+    | st.from_regex(r"\A[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}[T ,][0-9]{1,2}[:.h]?[0-9]{0,2} ?([ap]m)?.{0,8}\Z"),
 )
 @settings(max_examples=200, deadline=None)
 def test_findings_of_anything_like_a_time_can_be_told_in_utc(name: str, written: str):
@@ -245,6 +333,39 @@ def test_findings_of_anything_like_a_time_can_be_told_in_utc(name: str, written:
 
     for at in (found.appointment_at, found.callback_at):
         assert at is None or at.astimezone(UTC)
+
+
+NAMES = [
+    "callback_at", "callback_date", "callback_time", "callback", "callback_requested", "wants_callback", "cita",
+    "fecha_cita", "hora_cita", "appointment_at", "appointment_date", "appointment_time", "dnc",
+]  # fmt: skip
+SAID = st.sampled_from(["yes", "No, gracias", "2026-03-05", "10:30", "2026-03-05 10:30", "05/03/2026 5 PM", "soon", ""])
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(NAMES), SAID | ANYTHING, max_size=6), max_size=3))
+@settings(max_examples=300, deadline=None)
+def test_findings_of_any_variables_hold_together(variables: list[dict[str, Any]]):
+    found = read_findings(*variables)
+
+    assert found.wants_callback or found.callback_at is None
+    assert found.callback_zone is None or found.callback_at is not None
+    assert found.callback_at is None or found.callback_at.tzinfo is None
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), st.dates().map(str) | st.times().map(str) | st.just("yes"), max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_no_date_alone_and_no_time_alone_is_ever_a_time(variables: dict[str, str]):
+    halves = [{"callback_date", "callback_time"}, {"fecha_cita", "hora_cita"}, {"appointment_date", "appointment_time"}]
+    if not any(both <= variables.keys() for both in halves):
+        found = read_findings(variables)
+        assert (found.callback_at, found.appointment_at) == (None, None)
+
+
+@given(st.datetimes(), st.sampled_from(["%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M", "%Y-%m-%d %I:%M %p", "%d/%m/%Y %H.%M"]))
+@settings(max_examples=200, deadline=None)
+def test_a_time_in_any_usual_writing_is_read_as_it_was_meant(at: datetime, written: str):
+    at = at.replace(year=max(at.year, 1000), second=0, microsecond=0)
+    assert read_local(at.strftime(written)) == (at if 1 < at.year < 9999 else read_local(at.isoformat()))
 
 
 # --- times and numbers
@@ -259,6 +380,36 @@ def test_findings_of_anything_like_a_time_can_be_told_in_utc(name: str, written:
         ("2026-03-05T10:30:00Z", TEN_THIRTY.replace(tzinfo=UTC)),
         ("2026-03-05", None),
         ("10:30", None),
+        ("2026-03-05T07:30:00 -03:00", TEN_THIRTY.replace(tzinfo=UTC)),
+        ("2026-03-05 07:30 UTC-3", TEN_THIRTY.replace(tzinfo=UTC)),
+        ("2026-03-05 10:30 UTC", TEN_THIRTY.replace(tzinfo=UTC)),
+        ("2026-03-05T10:30:00.000123456Z", TEN_THIRTY.replace(tzinfo=UTC, microsecond=123)),
+        ("2026-03-05 10:30 AM", TEN_THIRTY),
+        ("2026-03-05, 10:30 a. m.", TEN_THIRTY),
+        ("2026-03-05 5:30 PM", TEN_THIRTY.replace(hour=17)),
+        ("2026-03-05 5:30p.m.", TEN_THIRTY.replace(hour=17)),
+        ("2026-03-05 5 PM", TEN_THIRTY.replace(hour=17, minute=0)),
+        ("2026-03-05 17:30 PM", TEN_THIRTY.replace(hour=17)),
+        ("2026-03-05 12:30 PM", TEN_THIRTY.replace(hour=12)),
+        ("2026-03-05 12:30 am", TEN_THIRTY.replace(hour=0)),
+        ("2026-03-05 17:30 AM", None),
+        ("2026-03-05 00:30 PM", None),
+        ("2026-03-05 10.30", TEN_THIRTY),
+        ("2026-03-05 10h30", TEN_THIRTY),
+        ("2026-03-05 a las 10:30 hrs.", TEN_THIRTY),
+        ("2026/03/05 10:30", TEN_THIRTY),
+        ("05/03/2026 10:30", TEN_THIRTY),
+        ("5/3/2026 10:30", TEN_THIRTY),
+        ("05-03-2026 10:30", TEN_THIRTY),
+        ("05.03.2026 10:30", TEN_THIRTY),
+        ("03/25/2026 10:30", None),
+        ("05/03/26 10:30", None),
+        ("05/03/2026", None),
+        ("2026-03-05 10", None),
+        ("2026-03-05 -03:00", None),
+        ("2026-03-05 10:30 -99:00", None),
+        ("2026-03-05" + " " * 10_000 + "10:30", None),
+        ("٢٠٢٦-٠٣-٠٥ ١٠:٣٠", None),
         ("tomorrow at 2026-03-05 10:30", None),
         ("2026-02-30 10:30", None),
         ("2026-03-05 25:30", None),
@@ -269,7 +420,22 @@ def test_findings_of_anything_like_a_time_can_be_told_in_utc(name: str, written:
     ],
 )
 def test_a_local_time_is_read_as_it_was_written(written: Any, read: datetime | None):
-    assert read_local(written) == read
+    found = read_local(written)
+
+    assert found == read
+    assert (found and found.tzinfo is None) == (read and read.tzinfo is None)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "page"),
+    [
+        (b"", "text/html", True), (b"no", "Text/HTML; charset=utf-8", True), (b"<html>", None, True),
+        (b"\xef\xbb\xbf\r\n <!doctype html>", "text/plain", True), (b'{"a": "<b>"}', "application/json", False),
+        (b"", None, False), (b"Not Found", "text/plain", False), (b"\xff<", "", False),
+    ],
+)  # fmt: skip
+def test_a_page_is_told_from_an_answer(body: bytes, content_type: str | None, page: bool):
+    assert is_page(body, content_type) is page
 
 
 @pytest.mark.parametrize(

@@ -185,8 +185,24 @@ REFUSALS: Mapping[str, tuple[Reply, RefusalKind]] = {
     "the number with spaces": (error(400, "+56 9 1234 5678 is no valid number"), RefusalKind.INVALID_NUMBER),
     "bad from_number": (error(400, "from_number must be in E.164 format"), RefusalKind.HOLD),
     "both numbers": (error(400, "from_number and to_number must differ"), RefusalKind.HOLD),
-    "country": (error(400, "to_number: country not enabled"), RefusalKind.HOLD),
-    "US only": (error(400, f"{NUMBER}: only US numbers are supported as destination number"), RefusalKind.HOLD),
+    "the caller's own number": (error(400, f"{FROM} is not a valid phone number"), RefusalKind.HOLD),
+    "bad caller id": (error(400, "Caller ID is not a valid phone number"), RefusalKind.HOLD),
+    "no such agent version": (error(400, "agent version 7 does not exist"), RefusalKind.HOLD),
+    "no outbound agent": (error(400, "No outbound agent id set up for phone number"), RefusalKind.HOLD),
+    "a key in a 400": (error(400, "The API key has been revoked"), RefusalKind.HOLD),
+    "credit in a 400": (error(400, f"Not enough credits to call the destination {NUMBER}"), RefusalKind.HOLD),
+    "balance in a 400": (error(400, "Insufficient balance, add a payment method"), RefusalKind.HOLD),
+    "bad format": (error(400, "Invalid phone number format"), RefusalKind.INVALID_NUMBER),
+    "not valid": (error(400, "this is not a valid phone number"), RefusalKind.INVALID_NUMBER),
+    "phone number not valid": (error(400, "phone_number is not valid"), RefusalKind.INVALID_NUMBER),
+    "bad destination in a word": (error(400, "Unreachable destination"), RefusalKind.INVALID_NUMBER),
+    "toNumber": (error(400, "toNumber: must be a string"), RefusalKind.INVALID_NUMBER),
+    "country": (error(400, "to_number: country not enabled"), RefusalKind.REFUSED),
+    "US only": (error(400, f"{NUMBER}: only US numbers are supported as destination number"), RefusalKind.REFUSED),
+    "permission": (error(400, "No permission to call this destination"), RefusalKind.REFUSED),
+    "too many at once": (error(400, f"Concurrency limit reached, cannot call {NUMBER}"), RefusalKind.REFUSED),
+    "something else": (error(400, "request/body/metadata must be an object"), RefusalKind.REFUSED),
+    "hardly a word": (error(400, "Bad Request"), RefusalKind.REFUSED),
     "bad key": (error(401, "Invalid API Key"), RefusalKind.HOLD),
     "no credit": (error(402, "Trial has ended, please add payment method."), RefusalKind.HOLD),
     "no such agent": (error(422, "Cannot find requested asset under given api key."), RefusalKind.HOLD),
@@ -221,12 +237,18 @@ PROVES_NOTHING: Mapping[str, Reply] = {
     "409, which is not documented": error(409, "idempotency_key is in use"),
     "400 of a proxy": Reply(400, b"<html>Bad Request</html>", **HTML),
     "401 of a proxy": Reply(401, b"<html>Unauthorized</html>", **HTML),
+    "401 of a proxy without a type": Reply(401, b" \n<!doctype html>no"),
+    "401 that names a call": Reply(401, {"call_id": "call_1"}),
+    "402 in a word": Reply(402, b"pay", content_type="text/plain"),
+    "403 in a word": Reply(403, b"no", content_type="text/plain"),
+    "400 in a word": Reply(400, b"to_number", content_type="text/plain"),
+    "a key of ours that is known": error(400, "A request with this idempotency_key already exists"),
     "402 of a proxy": Reply(402, b"pay", **HTML),
     "402 that names a call": Reply(402, {"message": "no credit", "call_id": "call_1"}),
     "422 of something else": Reply(422, {"status": "error"}),
     "422 with a text that is none": Reply(422, {"status": "error", "message": 7}),
     "429 of a proxy": Reply(429, b"slow down", **HTML),
-    "429 without a word": Reply(429, {}),
+    "429 that names a call": Reply(429, {"call_id": "call_1"}),
     "400 with a list": Reply(400, [{"status": "error", "message": "to_number"}]),
     "redirect": Reply(307, None, {"Location": "/v2/create-phone-call"}),
     "201 without id": Reply(201, {"call_status": "registered"}),
@@ -258,7 +280,11 @@ def test_what_proves_nothing_is_unanswered_and_asked_once(bench: Bench, reply: R
     [
         (Reply(402, {"message": "pay"}), RefusalKind.HOLD), (Reply(401, {"error": "Unauthorized"}), RefusalKind.HOLD),
         (Reply(429, {"error": "throttled"}), RefusalKind.THROTTLED),
-        (Reply(429, b"", {"Retry-After": "7"}), RefusalKind.THROTTLED),
+        (Reply(429, b"", {"Retry-After": "7"}), RefusalKind.THROTTLED), (Reply(429, {}), RefusalKind.THROTTLED),
+        (Reply(429, b"", content_type="text/plain"), RefusalKind.THROTTLED),
+        (Reply(429, b"slow down", content_type="text/plain"), RefusalKind.THROTTLED),
+        (Reply(401, b"", content_type="text/plain"), RefusalKind.HOLD),
+        (Reply(401, b"Unauthorized", content_type="text/plain"), RefusalKind.HOLD),
     ],
     ids=str,
 )  # fmt: skip
@@ -368,8 +394,9 @@ NEVER_DIALED = {
     "credit_exhausted": RefusalKind.HOLD,
     "budget_reached": RefusalKind.HOLD,
     "scam_detected": RefusalKind.HOLD,
-    "telephony_provider_permission_denied": RefusalKind.HOLD,
+    "telephony_provider_permission_denied": RefusalKind.REFUSED,
 }
+NOBODY: Mapping[str, object] = {"duration_ms": 0, "transcript": "Agent: Hola?\n", "end_timestamp": milliseconds(NOON)}
 WORDS = [
     *(("ended", reason, outcome) for reason, outcome in ANSWERED.items()),
     *(("not_connected", reason, outcome) for reason, outcome in UNCONNECTED.items()),
@@ -397,18 +424,57 @@ def test_a_word_is_read_the_same_from_a_list_and_from_a_webhook(
 def test_a_call_that_the_account_could_not_make_is_refused(
     bench: Bench, status: str, reason: str, kind: RefusalKind
 ):
-    for report in bench.tell_both(call_status=status, disconnection_reason=reason):
+    for report in bench.tell_both(call_status=status, disconnection_reason=reason, **NOBODY):
         assert (report.phase, report.outcome, report.is_final) == (Phase.ENDED, None, True)
         assert report.refusal is not None
         assert report.refusal.kind is kind
         assert report.provider_status == reason
 
 
-@pytest.mark.parametrize("reason", NEVER_DIALED)
-def test_an_account_that_runs_dry_during_a_conversation_has_spent_the_attempt(bench: Bench, reason: str):
-    report = bench.tell(disconnection_reason=reason)
+TALKED: Mapping[str, dict[str, object]] = {
+    "ended": {},
+    "ended, not timed": {"duration_ms": None, "end_timestamp": None, "transcript": REMOVED},
+    "error, timed": {"call_status": "error", "transcript": REMOVED},
+    "error, timed by its dates": {"call_status": "error", "duration_ms": None, "transcript": REMOVED},
+    "error, written down": {
+        "call_status": "error", "duration_ms": 0, "end_timestamp": REMOVED, "start_timestamp": milliseconds(NOON),
+    },
+    "error, at too great length": {"call_status": "error", **NOBODY, "transcript": "Agent: " + "x" * 20_000},
+    "not connected, timed all the same": {"call_status": "not_connected", "transcript": REMOVED},
+    "a status nobody knows": {"call_status": "paused", "duration_ms": 2_000, "transcript": REMOVED},
+}  # fmt: skip
 
-    assert (report.outcome, report.refusal, report.known_word) == (Outcome.FAILED, None, True)
+
+@pytest.mark.parametrize("fields", TALKED.values(), ids=TALKED.keys())
+@pytest.mark.parametrize("reason", NEVER_DIALED)
+def test_an_account_that_runs_dry_during_a_conversation_has_spent_the_attempt(
+    bench: Bench, reason: str, fields: dict[str, object]
+):
+    for report in bench.tell_both(disconnection_reason=reason, **fields):
+        assert (report.outcome, report.refusal, report.known_word) == (Outcome.FAILED, None, True)
+
+
+@pytest.mark.parametrize("reason", NEVER_DIALED)
+def test_a_talk_that_was_written_down_is_one_though_retell_says_that_nobody_was_reached(bench: Bench, reason: str):
+    _, told = bench.tell_both(call_status="not_connected", disconnection_reason=reason, duration_ms=0)
+
+    assert (told.outcome, told.refusal) == (Outcome.FAILED, None)
+
+
+def test_a_list_that_cannot_say_whether_anybody_spoke_is_asked_of_the_call(tmp_path: Path):
+    with serving(tmp_path) as bench:
+        dry = ended(call_status="error", disconnection_reason="credit_exhausted", duration_ms=0, end_timestamp=REMOVED)
+        ids = {ref: bench.place(ref) for ref in ("spoke", "never")}
+        bench.vendor.overrides |= {ids["spoke"]: dry, ids["never"]: {**dry, "start_timestamp": REMOVED}}
+        bench.vendor.overrides[ids["never"]]["transcript"] = REMOVED
+        reports = bench.provider.poll([key(ref, call_id) for ref, call_id in ids.items()], NOON)
+
+    spoke, never = (reports[call_id] for call_id in ids.values())
+    assert spoke is not None
+    assert never is not None
+    assert (spoke.outcome, spoke.refusal) == (Outcome.FAILED, None)
+    assert never.refusal is not None
+    assert bench.vendor.asked["get-call"] == 1
 
 
 @pytest.mark.parametrize(
@@ -549,7 +615,7 @@ def test_an_appointment_and_a_summary_are_kept(bench: Bench):
 
 @pytest.mark.parametrize("reason", ["agent_hangup", "user_hangup", "user_requested_callback", "error_asr"])
 def test_a_wish_not_to_be_called_comes_before_everything(bench: Bench, reason: str):
-    analysis = {"in_voicemail": True, "custom_analysis_data": {"do_not_call": "yes", "callback_at": "2026-03-05 17:30"}}
+    analysis = {"custom_analysis_data": {"do_not_call": "Yes, please.", "callback_at": "2026-03-05 17:30"}}
     report = bench.tell(
         call_status="error" if reason == "error_asr" else "ended", disconnection_reason=reason, call_analysis=analysis
     )
@@ -574,10 +640,22 @@ def test_what_is_analyzed_of_a_call_that_nobody_answered_is_no_finding(bench: Be
 
 @pytest.mark.parametrize("reason", ["user_hangup", "agent_hangup", "inactivity", "user_requested_callback"])
 def test_an_analysis_that_heard_a_machine_makes_it_voicemail(bench: Bench, reason: str):
-    found = {"callback_at": "2026-03-05 17:30", "appointment_at": "2026-03-06 10:00"}
+    found = {"callback_at": "2026-03-05 17:30", "appointment_at": "2026-03-06 10:00", "do_not_call": "yes"}
     analysis = {"in_voicemail": True, "custom_analysis_data": found}
     for report in bench.tell_both(disconnection_reason=reason, call_analysis=analysis):
         assert (report.outcome, report.callback_at, report.appointment_at) == (Outcome.VOICEMAIL, None, None)
+
+
+@pytest.mark.parametrize("reason", ["voicemail_reached", "ivr_reached", "error_asr", "manual_stopped"])
+def test_a_machine_books_nothing_and_asks_for_nothing(bench: Bench, reason: str):
+    found = {"callback_at": "2026-03-05 17:30", "appointment_at": "2026-03-06 10:00", "do_not_call": "yes"}
+    analysis = {"in_voicemail": reason not in ("voicemail_reached", "ivr_reached"), "custom_analysis_data": found}
+    status = "error" if reason == "error_asr" else "ended"
+    for report in bench.tell_both(
+        call_status=status, disconnection_reason=reason, call_analysis=analysis, collected_dynamic_variables=found
+    ):
+        assert report.outcome is {**ANSWERED, **BROKEN}[reason]
+        assert (report.callback_at, report.callback_zone, report.appointment_at) == (None, None, None)
 
 
 @pytest.mark.parametrize("reason", ["user_requested_dnc", "manual_stopped"])
