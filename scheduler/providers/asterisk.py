@@ -887,7 +887,7 @@ def _turned_away(sip: int | None, status: str | None) -> Refused:
     if sip in WRONG_LOGIN:
         return Refused(RefusalKind.HOLD, f"the trunk does not take our login: {status}")
     # One number that is barred must not stop all others; where all are, the refusals in a row tell.
-    return Refused(RefusalKind.REFUSED, f"the trunk may not call this number (barred or no permission): {status}")
+    return Refused(RefusalKind.HOLD, f"the trunk may not call this number (barred or no permission): {status}")
 
 
 def _status(cause: int | None, text: Any, sip: int | None) -> str | None:

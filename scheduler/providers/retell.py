@@ -137,14 +137,14 @@ NEVER_DIALED: Mapping[str, RefusalKind] = MappingProxyType({
     "budget_reached": RefusalKind.HOLD,
     "scam_detected": RefusalKind.HOLD,
     # Also where the callee's country is not open to the account, and a few of those must not stop the others.
-    "telephony_provider_permission_denied": RefusalKind.REFUSED,
+    "telephony_provider_permission_denied": RefusalKind.HOLD,
 })
 """Words of the account's: where nobody talked, nobody's phone rang either."""
 WITHOUT_REASON = {NOT_CONNECTED: Outcome.NO_ANSWER, ERROR: Outcome.FAILED}
 SPOKEN = frozenset({Outcome.COMPLETED, Outcome.HANG_UP, Outcome.CALLBACK})
 
 START_REFUSALS: Mapping[int, RefusalKind] = MappingProxyType({
-    400: RefusalKind.REFUSED,  # unless its message says more
+    400: RefusalKind.HOLD,  # our request is wrong, unless its message says more
     401: RefusalKind.HOLD,
     402: RefusalKind.HOLD,
     422: RefusalKind.HOLD,
@@ -706,7 +706,8 @@ def _is_silent(transcript: Any) -> bool:
 
 
 def _kind_of_bad_request(message: str, number: str, from_number: str) -> RefusalKind:
-    """What a 400 blames: a list, the account, or the number that was dialed. Else it is this one request's fault.
+    """What a 400 blames: a list, the account, or the number that was dialed. Else our requests are wrong, and the
+    next one would be too.
 
     What is of the account comes first, for it may name the callee beside ("no credit to call +56..."), and a number
     that is taken for invalid is never dialed again.
@@ -718,7 +719,7 @@ def _kind_of_bad_request(message: str, number: str, from_number: str) -> Refusal
         return RefusalKind.HOLD
     if (_CALLEE.search(message) or _digits(number) in digits) and not _BARRED.search(message):
         return RefusalKind.INVALID_NUMBER
-    return RefusalKind.REFUSED
+    return RefusalKind.REFUSED if _BARRED.search(message) else RefusalKind.HOLD
 
 
 def _message(answer: Answer) -> str | None:

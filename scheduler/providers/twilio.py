@@ -128,7 +128,7 @@ BAD_REQUESTS: Mapping[int, RefusalKind] = {
     # Of this number: the facts hold the account, but a few such numbers must not stop the calls to all others.
     21215: RefusalKind.REFUSED,
     21216: RefusalKind.REFUSED,
-    21219: RefusalKind.REFUSED,
+    21219: RefusalKind.HOLD,
 }
 OTHER_REFUSALS: Mapping[int, RefusalKind] = {
     401: RefusalKind.HOLD,  # 20003

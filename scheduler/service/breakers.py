@@ -24,6 +24,8 @@ from scheduler.service.runtime import Runtime
 from scheduler.store import calls, journal
 from scheduler.store.database import Connection
 
+WELL_FOR = 30.0
+"""Seconds for which a call that was taken shows that the account as a whole may call."""
 MEASURED_OVER = 5.0
 """Seconds over which the calls a second that a provider had of us are counted."""
 INEXACT = timedelta(seconds=0.5)
@@ -49,6 +51,7 @@ class Breakers:
         self.runtime, self.owner, self.reporter = runtime, owner, reporter
         self._seen: Mapping[str, Breaker] = {}
         self._sent: dict[str, deque[float]] = {}
+        self._accepted_at: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def note_seen(self, paces: Mapping[str, calls.Pace]) -> None:
@@ -67,8 +70,15 @@ class Breakers:
         with self._lock:
             return max(1, sum(at > since for at in self._sent.get(provider, ()))) / MEASURED_OVER
 
+    def _is_well(self, provider: str) -> bool:
+        """Has it taken a call of this process lately?"""
+        return boottime() - self._accepted_at.get(provider, -WELL_FOR) < WELL_FOR
+
     def judge(self, answers: Sequence[Answered], now: datetime) -> None:
         """Write down what these answers change."""
+        for one in answers:
+            if isinstance(one.answer, Accepted):
+                self._accepted_at[one.provider] = boottime()
         telling = [one for one in answers if self._changes(one, now)]
         if not telling:
             return
@@ -98,7 +108,10 @@ class Breakers:
             case Refused(kind=RefusalKind.THROTTLED, retry_after=rest):
                 return before.throttled(now, rate=self.rate_of(one.provider), wait=rest)
             case Refused(kind=RefusalKind.HOLD, retry_after=rest):
-                return before.failed(now, at_once=True, rest=rest)
+                # Where other starts pass, it is not the account as a whole: so many in a row are needed then. That
+                # starts pass says nothing of a call that was accepted like them, and refused afterwards.
+                at_once = one.asked_at is None or not self._is_well(one.provider)
+                return before.failed(now, at_once=at_once, rest=rest)
             case Unanswered():
                 return before.failed(now)
             case Accepted() | Refused():  # turned down by itself: its row counts that, and the others go on

@@ -333,12 +333,12 @@ def test_the_cause_of_an_unanswered_call_decides(cause: int, sip: int | None, ou
     [
         (21, 401, RefusalKind.HOLD, "login"), (21, 407, RefusalKind.HOLD, "login"), (0, 407, RefusalKind.HOLD, "login"),
         (52, 401, RefusalKind.HOLD, "login"),
-        (21, 403, RefusalKind.REFUSED, "may not call this number"), (0, 403, RefusalKind.REFUSED, "may not call"),
-        (52, None, RefusalKind.REFUSED, "may not call"), (54, None, RefusalKind.REFUSED, "may not call"),
-        (54, 403, RefusalKind.REFUSED, "may not call"),
+        (21, 403, RefusalKind.HOLD, "may not call this number"), (0, 403, RefusalKind.HOLD, "may not call"),
+        (52, None, RefusalKind.HOLD, "may not call"), (54, None, RefusalKind.HOLD, "may not call"),
+        (54, 403, RefusalKind.HOLD, "may not call"),
     ],
 )  # fmt: skip
-def test_a_call_that_the_trunk_turns_away_spends_no_attempt_and_only_a_wrong_login_stops_them_all(
+def test_a_call_that_the_trunk_turns_away_spends_no_attempt_and_stops_the_others(
     cause: int, sip: int | None, kind: RefusalKind, words: str
 ):
     report = read_end(cause=cause, tech_cause=sip)

@@ -201,8 +201,8 @@ REFUSALS: Mapping[str, tuple[Reply, RefusalKind]] = {
     "US only": (error(400, f"{NUMBER}: only US numbers are supported as destination number"), RefusalKind.REFUSED),
     "permission": (error(400, "No permission to call this destination"), RefusalKind.REFUSED),
     "too many at once": (error(400, f"Concurrency limit reached, cannot call {NUMBER}"), RefusalKind.REFUSED),
-    "something else": (error(400, "request/body/metadata must be an object"), RefusalKind.REFUSED),
-    "hardly a word": (error(400, "Bad Request"), RefusalKind.REFUSED),
+    "something else": (error(400, "request/body/metadata must be an object"), RefusalKind.HOLD),
+    "hardly a word": (error(400, "Bad Request"), RefusalKind.HOLD),
     "bad key": (error(401, "Invalid API Key"), RefusalKind.HOLD),
     "no credit": (error(402, "Trial has ended, please add payment method."), RefusalKind.HOLD),
     "no such agent": (error(422, "Cannot find requested asset under given api key."), RefusalKind.HOLD),
@@ -394,7 +394,7 @@ NEVER_DIALED = {
     "credit_exhausted": RefusalKind.HOLD,
     "budget_reached": RefusalKind.HOLD,
     "scam_detected": RefusalKind.HOLD,
-    "telephony_provider_permission_denied": RefusalKind.REFUSED,
+    "telephony_provider_permission_denied": RefusalKind.HOLD,
 }
 NOBODY: Mapping[str, object] = {"duration_ms": 0, "transcript": "Agent: Hola?\n", "end_timestamp": milliseconds(NOON)}
 WORDS = [

@@ -223,7 +223,7 @@ DOCUMENTED = {
     "21216": (400, 21216, RefusalKind.REFUSED),
     "21210": (400, 21210, RefusalKind.HOLD),
     "21212": (400, 21212, RefusalKind.HOLD),
-    "21219": (400, 21219, RefusalKind.REFUSED),
+    "21219": (400, 21219, RefusalKind.HOLD),
     "21205": (400, 21205, RefusalKind.HOLD),
     "21609": (400, 21609, RefusalKind.HOLD),
     "a code split off later": (400, 29999, RefusalKind.REFUSED),

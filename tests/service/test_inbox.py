@@ -11,6 +11,7 @@ import pytest
 
 from scheduler.model import Outcome
 from scheduler.providers.base import CallReport, Phase, ProviderEvent, RefusalKind, Refused, Unanswered
+from scheduler.service import accounts
 from scheduler.store import tables
 from tests.conftest import NOON
 from tests.factories import (
@@ -18,6 +19,7 @@ from tests.factories import (
     HOUR,
     MINUTE,
     Station,
+    add_campaign,
     add_due_lead,
     attempt_of,
     attempts_of,
@@ -397,3 +399,135 @@ def over(station: Station, database, lead_id: int, outcome: str) -> None:
 
 def ended(outcome: str, **details) -> CallReport:
     return CallReport("", Phase.ENDED, outcome=Outcome(outcome), provider_status=outcome, **details)
+
+
+# --- given up, and a call after all -----------------------------------------------------------------
+
+
+def given_up(station: Station, database, clock, number: str) -> int:
+    """A lead whose start was lost, looked up, not found, and given back."""
+    lead_id = add_due_lead(database, number)
+    station.provider.answers(number, Unanswered("lost"))
+    station.dispatch()
+    station.provider.forgets(number)
+    for _ in range(3):
+        clock.advance(2 * MINUTE)
+        station.follow()
+    assert attempt_of(database, lead_id).state == "refused"
+    return lead_id
+
+
+@pytest.mark.parametrize("told", [STORY["ringing"], STORY["answered"], None], ids=["ringing", "answered", "a hint"])
+def test_a_call_that_was_given_up_is_followed_once_an_event_shows_it_and_its_lead_waits(
+    station, database, clock, told
+):
+    number = chilean()
+    lead_id = given_up(station, database, clock, number)
+    tell(station, database, lead_id, "alive", told)
+    station.turn_inbox()
+    dialed = station.dispatch().dialed
+    waits = call_of(database, lead_id)
+    station.provider.ends(number, "do_not_call")
+    clock.advance(SECOND)
+    station.follow()
+
+    assert dialed == 0
+    assert waits.scheduled_at > clock.now()
+    assert "may still be going on" in waits.reason
+    assert (attempt_of(database, lead_id).state, attempt_of(database, lead_id).outcome) == ("ended", "do_not_call")
+    assert lead_of(database, lead_id).closed_reason == "do_not_call"
+    assert len(events_of(database, "late_truth")) >= 1
+    assert broken_promises(database) == {}
+
+
+def test_a_refused_call_that_was_made_after_all_is_recorded(station, database):
+    number = chilean()
+    lead_id = live_lead(station, database, number)
+    tell(station, database, lead_id, "refused", CallReport(
+        "", Phase.ENDED, provider_status="no credit", refusal=Refused(RefusalKind.HOLD, "no credit")
+    ))
+    station.turn_inbox()
+    before = attempt_of(database, lead_id).state
+    tell(station, database, lead_id, "ended", ended("do_not_call"))
+    station.turn_inbox()
+
+    assert before == "refused"
+    assert attempt_of(database, lead_id).outcome == "do_not_call"
+    assert lead_of(database, lead_id).closed_reason == "do_not_call"
+    assert broken_promises(database) == {}
+
+
+def test_the_call_of_another_attempt_is_not_taken_for_ones_own(station, database, clock):
+    number = chilean()
+    first = live_lead(station, database, number)
+    tell(station, database, first, "end", ended("completed"))
+    station.turn_inbox()
+    taken = attempt_of(database, first).provider_call_id
+    second = add_due_lead(database, number)
+    station.provider.answers(number, Unanswered("lost"))
+    station.dispatch()
+    station.provider.find = lambda call, now: CallReport(taken, Phase.ENDED, outcome=Outcome.COMPLETED)
+    clock.advance(MINUTE)
+    station.follow()
+
+    one = attempt_of(database, second)
+    assert (one.state, lead_of(database, second).lead_status) == ("unknown", "open")
+    assert f"belongs to attempt {attempt_of(database, first).id}" in one.error
+
+
+def test_two_calls_for_one_request_in_one_batch_are_told_of(station, database):
+    number = chilean()
+    lead_id = add_due_lead(database, number)
+    station.provider.answers(number, Unanswered("lost"))
+    station.dispatch()
+    ref = attempt_of(database, lead_id).attempt_ref
+    station.hears("ringing", CallReport("X", Phase.RINGING), ref=ref, call_id="X")
+    station.hears("ended", replace(ended("busy"), call_id="Y"), ref=ref, call_id="Y")
+    station.turn_inbox()
+
+    assert attempt_of(database, lead_id).provider_call_id == "X"
+    assert len(events_of(database, "second_call")) == 1
+
+
+@pytest.mark.parametrize(
+    "first, then, final",
+    [("failed", "invalid_number", "invalid_number"), ("busy", "hang_up", "hang_up"), ("failed", "busy", "busy"),
+     ("invalid_number", "failed", "invalid_number"), ("hang_up", "busy", "hang_up"),
+     ("completed", "busy", "completed")],
+)  # fmt: skip
+def test_the_better_word_stays_whichever_came_first(station, database, first, then, final):
+    lead_id = live_lead(station, database)
+    over(station, database, lead_id, first)
+    tell(station, database, lead_id, "again", ended(then))
+    station.turn_inbox()
+
+    assert attempt_of(database, lead_id).outcome == final
+    assert lead_of(database, lead_id).call_attempts_count == 1
+    assert broken_promises(database) == {}
+
+
+def test_seconds_and_prices_that_come_late_are_charged(station, database):
+    accounts.create_account("Acme", code="acme", billing_type="minutes", balance="100", runtime=station.runtime)
+    account = find_all(database, tables.accounts)[0].id
+    campaign = add_campaign(database, account_id=account)
+    lead_id = add_due_lead(database, campaign_id=campaign)
+    station.dispatch()
+    tell(station, database, lead_id, "ended", replace(ended("completed"), is_final=False))
+    station.turn_inbox()
+    before = find_all(database, tables.accounts)[0].balance
+    tell(station, database, lead_id, "more", ended("completed", talk_seconds=300))
+    station.turn_inbox()
+    tell(station, database, lead_id, "again", ended("completed", talk_seconds=300))
+    station.turn_inbox()
+
+    assert (before, find_all(database, tables.accounts)[0].balance) == (100, 95)
+    assert broken_promises(database) == {}
+
+
+def test_a_machine_books_no_appointment(station, database):
+    lead_id = live_lead(station, database)
+    tell(station, database, lead_id, "end", ended("voicemail", appointment_at=NOON + DAY))
+    station.turn_inbox()
+
+    assert lead_of(database, lead_id).appointment_at is None
+    assert lead_of(database, lead_id).lead_status == "open"
