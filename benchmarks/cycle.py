@@ -23,7 +23,7 @@ from benchmarks.seeding import add_campaign, add_leads, count_done, open_runtime
 from benchmarks.showing import add_url_options, run_and_show
 from scheduler.events import SilentReporter
 from scheduler.model import Outcome
-from scheduler.providers.base import Accepted, CallKey, CallReport, DialRequest, Phase
+from scheduler.providers.base import Accepted, CallKey, CallReport, DialRequest, Phase, Quiet
 from scheduler.service.dispatch import Dispatcher
 from scheduler.service.runtime import Runtime
 
@@ -76,7 +76,7 @@ def run_cycles(runtime: Runtime, cycles: int, batch: int) -> float:
         dispatcher.close()
 
 
-class AtOnce:
+class AtOnce(Quiet):
     """A provider without a network: each call is accepted and over in the same answer."""
 
     name = "benchmark"

@@ -13,7 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,19 @@ from benchmarks.seeding import add_campaign, add_campaigns, add_leads, add_waiti
 from benchmarks.ticks import FAR_AHEAD, own_database
 from scheduler.events import SilentReporter
 from scheduler.model import Outcome
-from scheduler.providers.base import Accepted, CallKey, CallReport, DialRequest, Phase
+from scheduler.providers.base import (
+    Accepted,
+    CallKey,
+    CallReport,
+    DialRequest,
+    Phase,
+    ProviderEvent,
+    RefusalKind,
+    Refused,
+)
 from scheduler.service.dispatch import Dispatcher
 from scheduler.service.follow import Follower
+from scheduler.service.inbox import Inbox
 from scheduler.service.upkeep import Upkeep
 from scheduler.store.database import Database
 
@@ -106,8 +116,14 @@ def seed(database: Database, rows: int) -> None:
     )
     for statement in (ended, completed, closed):
         database.transact(lambda connection: connection.execute(text(statement), old))  # noqa: B023
+    told = (
+        "INSERT INTO provider_events (provider, event_key, kind, attempt_ref, received_at, processed_at, result)"
+        " SELECT 'benchmark', CONCAT('old:', id), 'ended', attempt_ref, :ago, :ago, 'applied' FROM call_attempts"
+        " WHERE campaign_id = :key"
+    )
+    database.transact(lambda connection: connection.execute(text(told), old))
     database.transact(lambda connection: connection.execute(
-        text("ANALYZE TABLE leads, lead_phones, call_schedule, call_attempts, campaigns")
+        text("ANALYZE TABLE leads, lead_phones, call_schedule, call_attempts, campaigns, provider_events")
     ))
 
 
@@ -147,6 +163,8 @@ def run_service(database: Database) -> None:
     database.transact(lambda connection: connection.execute(
         text("UPDATE call_attempts SET next_poll_at = '2000-01-01' WHERE state = 'live'")
     ))
+    tell(Inbox(runtime, reporter=reporter), database)
+    dispatcher.watch_vitals()
     follower.run_once()
     database.transact(lambda connection: connection.execute(
         text("UPDATE leads SET lead_status = 'closed' WHERE lead_status = 'open' ORDER BY id DESC LIMIT 20")
@@ -155,10 +173,35 @@ def run_service(database: Database) -> None:
     upkeep.run_once()
 
 
+def tell(inbox: Inbox, database: Database) -> None:
+    """Events of live calls in every kind of order, and one about a call that nobody knows."""
+    live = database.read(lambda connection: connection.execute(
+        text("SELECT attempt_ref, provider_call_id FROM call_attempts WHERE state = 'live' ORDER BY id LIMIT 20")
+    ).all())
+    for kinds in (("answered", "ended"), ("analysed", "ended"), ("refused", "ended"), ("hint",)):
+        for ref, call_id in live[:5]:
+            inbox.keep("benchmark", [
+                ProviderEvent(f"{kind}:{call_id}", kind, {}, attempt_ref=ref, call_id=call_id) for kind in kinds
+            ])
+        live = live[5:]
+    inbox.keep("benchmark", [ProviderEvent("stranger", "ended", {}, call_id="of-nobody")])
+    inbox.run_once()
+    inbox.run_once()
+    inbox.forget()
+
+
 class ByAndBy(AtOnce):
     """Calls that are live first, and over when they are asked about."""
 
     waits = False
+
+    def read_event(self, event: ProviderEvent) -> CallReport | None:
+        over = CallReport(call_id=event.call_id or "", phase=Phase.ENDED, outcome=Outcome.COMPLETED, is_final=False)
+        return {
+            "hint": None, "answered": CallReport(call_id=event.call_id or "", phase=Phase.ANSWERED), "ended": over,
+            "analysed": replace(over, outcome=Outcome.VOICEMAIL, is_final=True),
+            "refused": replace(over, outcome=None, refusal=Refused(RefusalKind.HOLD, "no credit")),
+        }[event.kind]
 
     def place(self, request: DialRequest) -> Accepted:
         return Accepted(f"call-{next(self._numbers)}")
