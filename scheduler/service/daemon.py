@@ -124,7 +124,7 @@ class Daemon:
         self._watch_providers(listens=False)
         done = {
             "upkeep": self.upkeep.run_once(),
-            "dispatch": self.dispatcher.run_once(),
+            "dispatch": self.dispatcher.run_once() if self._may_dial() else dispatch.Report(),
         }
         self.dispatcher.drain(self._longest_dial())
         done["inbox"] = self.inbox.run_once()
@@ -213,6 +213,7 @@ class Daemon:
                 f"started as {self.owner} on {database}, provider {self.runtime.default_provider}, "
                 f"{settings.dialing_places} dialing places, time zones of {tzdata_version()}",
             )
+        self._watch_clock()  # before the first take, not after it
 
     def _finish(self, ticks: BackgroundScheduler) -> int:
         self.stop()

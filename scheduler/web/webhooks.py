@@ -78,7 +78,7 @@ class Webhooks:
                 with contextlib.suppress(DatabaseUnavailable):  # the last known difference has to do
                     self._skew = skew(self.runtime.database)
                 self._measured_at = boottime()
-            return SystemClock().now() + self._skew
+            return SystemClock().now() - self._skew
 
 
 async def receive(request: Request, provider: str, tail: str = "") -> Response:
