@@ -33,9 +33,12 @@ from typing import Any, ClassVar
 
 from sqlalchemy import func, insert, select, text, update
 
+from scheduler.config import Settings
 from scheduler.errors import RingbackError
 from scheduler.model import OPEN_STATES, AttemptState, ScheduleStatus
 from scheduler.providers.network import MYSTERY, SimulatedNetwork, parse_mix
+from scheduler.service.checks import Level, run_checks
+from scheduler.service.runtime import open_runtime
 from scheduler.store.database import Database
 from scheduler.store.reports import INVARIANTS
 from scheduler.store.tables import (
@@ -328,9 +331,8 @@ def _instant(written: str) -> datetime:
 class Sampler:
     """Asks every promise ten times a second, on a connection of its own, and counts open attempts.
 
-    It also measures how long dials stay undecided: from the claim, or from when a sound daemon was there to see
-    to it, whichever is later. What a frozen process holds locked in the database can be decided by nobody else,
-    so that time does not count.
+    It also measures how long dials stay undecided after their claim, as far as a sound daemon was there to see to
+    them. What a frozen process holds locked in the database can be decided by nobody else, so it does not count.
     """
 
     EVERY = 0.1
@@ -347,7 +349,7 @@ class Sampler:
         self.most_open = 0
         self.longest_stuck = self.longest_step = 0.0
         self.stuck: dict[int, str] = {}
-        self._stands_since: dict[int, datetime] = {}
+        self._stood: dict[int, float] = {}
         self.broken: dict[str, set[str]] = defaultdict(set)
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._thread.start()
@@ -380,23 +382,21 @@ class Sampler:
         now, before = self._database.now(), self._sampled_at
         self._sampled_at = now
         step = (now - before).total_seconds() if before else self.BLIND
-        if before is None or step >= self.BLIND or not self._is_attended():
-            self._stands_since = {}
-            return
+        if step >= self.BLIND or not self._is_attended():
+            return  # nobody could see to them meanwhile
         self.longest_step = max(self.longest_step, step)
         placing = select(A.id, A.attempt_ref, A.claimed_at).where(A.state == AttemptState.PLACING)
-        stands_since = {}
+        stood = {}
         for attempt_id, ref, claimed_at in self._database.read(lambda connection: connection.execute(placing).all()):
-            # A claim that was committed late is seen late: before that there was nothing to be done about it.
-            since = self._stands_since.get(attempt_id, max(claimed_at, before))
-            stuck = (now - since).total_seconds()
-            if stuck > HELD_SECONDS and self._is_held(attempt_id):
-                since, stuck = now, 0.0
-            stands_since[attempt_id] = since
-            self.longest_stuck = max(self.longest_stuck, stuck)
-            if stuck > self.stuck_limit:
-                self.stuck[attempt_id] = f"{ref} was being placed for {stuck:.1f} s"
-        self._stands_since = stands_since
+            # One that is seen for the first time may have been committed long after its claim.
+            seconds = self._stood.get(attempt_id, 0.0) + min(step, (now - claimed_at).total_seconds())
+            if seconds > HELD_SECONDS and self._is_held(attempt_id):
+                seconds = 0.0
+            stood[attempt_id] = seconds
+            self.longest_stuck = max(self.longest_stuck, seconds)
+            if seconds > self.stuck_limit:
+                self.stuck[attempt_id] = f"{ref} was being placed for {seconds:.1f} s"
+        self._stood = stood
 
     def _is_held(self, attempt_id: int) -> bool:
         """Does somebody hold it or its scheduled call locked, or is it decided by now?"""
@@ -501,6 +501,7 @@ class House:
         self.database = Database(url, pool_size=2)
         self.daemons: list[DaemonProcess] = []
         self.kills = 0
+        self._zones: dict[int | None, str] = {}
         self._numbers = iter(range(10_000_000))
         self._set_rules(capacity, max_attempts)
         self.web_port = _free_port()
@@ -555,13 +556,15 @@ class House:
     def add_campaign_closing_in(self, seconds: float) -> int:
         """Its window opened an hour ago or more and closes so many seconds from now; it opens again tomorrow."""
         now = self.database.now()
-        # A zone in which it is about noon: midnight is then far, whenever this runs.
+        # A zone in which it is about noon: midnight is then far, whenever this runs. Its leads live there.
         east = 12 - now.hour
+        zone = f"Etc/GMT{-east:+d}" if east else "UTC"
         closing = now + timedelta(hours=east, seconds=seconds + 1)
-        return self.add_campaign(
-            f"closing-{seconds:g}", timezone=f"Etc/GMT{-east:+d}" if east else "UTC",
-            windows={"all": [["09:00", f"{closing:%H:%M:%S}"]]},
+        campaign_id = self.add_campaign(
+            f"closing-{seconds:g}", timezone=zone, windows={"all": [["09:00", f"{closing:%H:%M:%S}"]]}
         )
+        self._zones[campaign_id] = zone
+        return campaign_id
 
     def add_leads(self, count: int, *, campaign_id: int | None = None, sharing: float = 0.05) -> None:
         """Leads that are due now. A share of them has the same number as the lead before."""
@@ -574,6 +577,7 @@ class House:
                     number = f"+5692{next(self._numbers):07d}"
                 people.append({
                     "id": lead_id, "campaign_id": campaign_id, "nombre": f"Lead {lead_id}", "telefono": number,
+                    "time_zone": self._zones.get(campaign_id),
                 })
                 rows.append({
                     "lead_id": lead_id, "campaign_id": campaign_id, "scheduled_at": self.database.now(),
@@ -828,12 +832,13 @@ class House:
         return [f"lead {row[0]} counts {row[1]} calls, {row[2]} ended" for row in found]
 
     def _check(self) -> list[str]:
-        """`ringback check` must find nothing wrong."""
-        done = subprocess.run(
-            [sys.executable, "-m", "cli.main", "check"], cwd=ROOT, env=self._environment(), capture_output=True,
-            text=True,
-        )
-        return [] if done.returncode == 0 else [f"exit {done.returncode}: {done.stdout[-1500:]} {done.stderr[-1500:]}"]
+        """`ringback check` must find nothing wrong. Asked here, for a process more would cost a second each time."""
+        settings = {name.lower(): value for name, value in DAEMON_SETTINGS.items()}
+        runtime = open_runtime(Settings(database_url=self.url, provider="simulator", **settings))
+        try:
+            return [one.sentence for one in run_checks(runtime) if one.level is Level.PROBLEM]
+        finally:
+            runtime.close()
 
     def require_clean(self, *, least_calls: int = 1) -> Verdict:
         """The faults are over: come to rest, then every count must be zero."""
@@ -918,9 +923,12 @@ def _most_at_once(calls: Iterable[Call]) -> int:
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """Below those that systems give to outgoing connections: ours stays free while nobody listens there."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as one:
+            if one.connect_ex(("127.0.0.1", port)):
+                return port
 
 
 def choose_seed() -> int:

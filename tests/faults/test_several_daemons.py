@@ -17,7 +17,7 @@ DAEMONS = {"mariadb": 2, "sqlite": 3}
 
 
 def test_daemons_share_many_due_leads(engine: str, build_house: BuildHouse) -> None:
-    many = {"mariadb": 800, "sqlite": 300}[engine]
+    many = {"mariadb": 500, "sqlite": 200}[engine]
     house = build_house(capacity=40, max_attempts=2, mix="completed=85,busy=15", ring=0.1, talk=0.2, delay=(0, 0.02))
     house.add_leads(many, sharing=0)
     daemons = house.start_daemons(DAEMONS[engine], dialing_places=20)

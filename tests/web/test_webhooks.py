@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,6 +50,7 @@ class Signing(ScriptedProvider):
 
     def receive(self, hook: Hook, now: datetime) -> list[ProviderEvent]:
         self.hooks.append(hook)
+        self.judged_at = now
         if not hmac.compare_digest(hook.headers.get("x-signature", ""), sign(hook.url, hook.body)):
             raise HookRefused(401, "its signature is not ours")
         told = json.loads(hook.body)
@@ -158,6 +159,23 @@ def test_a_provider_without_keys_here_asks_the_vendor_to_send_it_again(runtime, 
     for url in serving(with_providers(runtime, {"other": provider}, "other"), reporter):
         assert send(f"{url}/webhooks/twilio", b"{}").status_code == 503
         assert send(f"{url}/webhooks/nobody", b"{}").status_code == 404
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_on_a_host_whose_clock_is_off_signatures_are_judged_by_the_databases_time(house, provider, reporter, hours):
+    class Elsewhere:
+        """The database of a host that is right: this one is hours behind or ahead of it."""
+
+        def now(self) -> datetime:
+            return house.database.now() + timedelta(hours=hours)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(house.database, name)
+
+    for url in serving(replace(house, database=Elsewhere()), reporter):
+        post(url, kind="ignored")
+
+    assert abs(provider.judged_at - SystemClock().now() - timedelta(hours=hours)) < timedelta(minutes=1)
 
 
 def test_while_the_database_is_away_the_vendor_is_asked_to_send_it_again(house, reporter):
