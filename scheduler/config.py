@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import socket
 import tomllib
 from collections.abc import Mapping
@@ -138,6 +139,24 @@ class Settings(BaseSettings):
         ]
 
 
+LARGEST_KEY = 65_536
+_SECRET_NAMES = re.compile(r"KEY|SECRET|TOKEN|PASSWORD")
+_secrets: set[str] = set()
+
+
+def _note_secret(name: str, text: str) -> str:
+    if _SECRET_NAMES.search(name) and len(text) >= 8:
+        _secrets.add(text)
+    return text
+
+
+def hide_secrets(text: str) -> str:
+    """The text without any key that this process has read: a vendor may echo what it was sent."""
+    for secret in _secrets:
+        text = text.replace(secret, "(key)")
+    return text
+
+
 class Keys:
     """Keys of vendors under the vendors' usual names (`RETELL_API_KEY`...), which have no prefix of ours.
 
@@ -157,12 +176,15 @@ class Keys:
         """What is set, without spaces around; None where it is not or is empty. Raises InvalidValue."""
         written = (self._values.get(name) or "").strip()
         if written:
-            return written
+            return _note_secret(name, written)
         path = (self._values.get(f"{name}_FILE") or "").strip()
         if not path:
             return None
         try:
-            return Path(path).read_text("utf-8").strip() or None
+            file = Path(path)
+            if not file.is_file() or file.stat().st_size > LARGEST_KEY:  # a pipe or a device would never end
+                raise OSError("no plain file of a key's size")
+            return _note_secret(name, file.read_text("utf-8").strip()) or None
         except (OSError, UnicodeDecodeError) as error:
             right = f"name a file that can be read and holds the value alone ({type(error).__name__})"
             raise InvalidValue(f"{name}_FILE", path, right) from None

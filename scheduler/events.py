@@ -162,7 +162,8 @@ class Reporter:
         self._say(at, "warning", "database_back", f"the database is back after {away_for:.1f} s; going on")
 
     def tick_failed(self, at: datetime, job: str, error: BaseException) -> None:
-        self._say(at, "error", "tick_failed", f"{job} failed and will be tried again: {type(error).__name__}: {error}")
+        why = f"{type(error).__name__}: {_first_line(error)}"
+        self._say(at, "error", "tick_failed", f"{job} failed and will be tried again: {why}")
 
     def skipped(self, job: str) -> None:
         """A tick was still running when its next one was due: counted, not logged, since it is common."""
@@ -218,6 +219,11 @@ def shorten(number: str | None) -> str:
     if len(number) <= 8:
         return number[:2] + "****"
     return number[:4] + "*" * (len(number) - 8) + number[-4:]
+
+
+def _first_line(error: BaseException) -> str:
+    """What follows is a statement or a trace, which says nothing to people."""
+    return str(error).partition("\n")[0]
 
 
 def _utc(at: datetime) -> str:

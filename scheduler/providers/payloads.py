@@ -22,6 +22,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dateutil import parser
 
+from scheduler.config import hide_secrets
+
 LARGEST_PAYLOAD = 48_000
 LONGEST_TEXT = 16_000
 LONGEST_NUMBER = 64
@@ -309,8 +311,8 @@ def _number(value: Any) -> Any:
 
 
 def _writable(text: str) -> str:
-    """Without halves of characters, which JSON can spell and no database takes."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    """Without halves of characters, which JSON can spell and no database takes, and without our own keys."""
+    return hide_secrets(text if text.isascii() else text.encode("utf-8", "replace").decode())
 
 
 def _is_secret(name: str) -> bool:

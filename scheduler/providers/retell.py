@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import random
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -343,14 +344,17 @@ class Retell:
             call_id: self._report(row, call_id, refs[call_id])
             for call_id, row in rows.items() if not _hides_speech(row)
         }
-        for call_id in doubtful[:LOOKED_UP_PER_POLL]:
+        troubles: list[ProviderError] = []
+        # Each in turn by chance: a few that can never be read must not keep the others from being asked about.
+        for call_id in random.sample(doubtful, min(len(doubtful), LOOKED_UP_PER_POLL)):
             try:
                 row = self._get(call_id)
-            except ProviderError:
-                if not reports:
-                    raise
-                break  # what was learnt counts; the rest is asked for again at the next poll
+            except ProviderError as error:
+                troubles.append(error)
+                continue
             reports[call_id] = None if row is None else self._report(row, call_id, refs[call_id])
+        if troubles and not reports:
+            raise troubles[0]
         return reports
 
     def find(self, call: CallKey, now: datetime) -> CallReport | None:

@@ -145,7 +145,7 @@ class Breaker:
         pace = self.pace * 2
         if pace > FULL_PACE:
             return Breaker(rate=self.rate, throttled_at=self.throttled_at)
-        return replace(self, faults=0, open_until=None, pace=pace)
+        return replace(self, faults=0, open_until=None, pace=pace, rest=max(FIRST_REST, self.rest / 2))
 
     def failed(self, now: datetime, *, at_once: bool = False, rest: timedelta | None = None) -> Breaker:
         """A fault: no answer, no connection. `at_once` opens without counting (bad key, throttled);

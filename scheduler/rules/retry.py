@@ -189,15 +189,16 @@ class GiveBack:
 
 
 def after_refusal(
-    why: str, wait: timedelta, now: datetime, *, refusals: int, jitter: float, counts: bool = True
+    why: str, wait: timedelta, now: datetime, *, refusals: int, jitter: float, counts: bool = True, grows: bool = False
 ) -> GiveBack:
     """When to try again after `refusals` earlier ones. `jitter` in 0..1 spreads those that come back together.
 
-    `counts`: was it this row that was turned down? Trouble of ours or of the account never holds a lead.
+    `counts`: was it this row that was turned down? Trouble of ours or of the account never holds a lead; but a row
+    that meets it each time waits longer (`grows`), so that the one call that is tried is not always the same one.
     """
     if counts and refusals + 1 >= MANY_REFUSALS:
         return GiveBack(
             now + timedelta(hours=1), f"held: refused {refusals + 1} times, last: {why}", Hold.ERROR
         )
-    longer = wait * (2 ** min(refusals, 6)) if counts else wait
+    longer = wait * (2 ** min(refusals, 6)) if counts or grows else wait
     return GiveBack(now + longer * (1 + 0.5 * jitter), f"not dialed, attempt not spent: {why}")

@@ -26,6 +26,8 @@ from scheduler.store.database import Connection
 
 WELL_FOR = 30.0
 """Seconds for which a call that was taken shows that the account as a whole may call."""
+OWN_TROUBLE_FOR = 600.0
+"""The same, where what is wrong may be the campaign's own agent or caller id."""
 MEASURED_OVER = 5.0
 """Seconds over which the calls a second that a provider had of us are counted."""
 INEXACT = timedelta(seconds=0.5)
@@ -41,6 +43,8 @@ class Answered:
     provider: str
     answer: DialAnswer
     asked_at: datetime | None = None
+    is_own: bool = False
+    """The request named an agent or a caller id of its campaign: what is wrong with that is wrong with it alone."""
     """When the request began. One from before the breaker's rest was over says nothing new of the provider."""
 
 
@@ -70,9 +74,9 @@ class Breakers:
         with self._lock:
             return max(1, sum(at > since for at in self._sent.get(provider, ()))) / MEASURED_OVER
 
-    def _is_well(self, provider: str) -> bool:
+    def _is_well(self, provider: str, lately: float = WELL_FOR) -> bool:
         """Has it taken a call of this process lately?"""
-        return boottime() - self._accepted_at.get(provider, -WELL_FOR) < WELL_FOR
+        return boottime() - self._accepted_at.get(provider, -lately) < lately
 
     def judge(self, answers: Sequence[Answered], now: datetime) -> None:
         """Write down what these answers change."""
@@ -110,6 +114,8 @@ class Breakers:
             case Refused(kind=RefusalKind.HOLD, retry_after=rest):
                 # Where other starts pass, it is not the account as a whole: so many in a row are needed then. That
                 # starts pass says nothing of a call that was accepted like them, and refused afterwards.
+                if one.is_own and self._is_well(one.provider, OWN_TROUBLE_FOR):
+                    return before
                 at_once = one.asked_at is None or not self._is_well(one.provider)
                 return before.failed(now, at_once=at_once, rest=rest)
             case Unanswered():

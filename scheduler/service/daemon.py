@@ -254,7 +254,10 @@ class Daemon:
             self.runtime.database.transact(
                 lambda connection: journal.beat(connection, self.owner, ticks=self._ticks, status="stopped", now=now)
             )
-            self.reporter.daemon(now, "stopped; nothing is left unknown")
+            open_ones = self.runtime.database.read(calls.count_open)
+            left = [f"{count} calls are {state}" for state, count in open_ones.items()]
+            said = f"{', '.join(left)}: the next daemon follows them" if left else "no call is left open"
+            self.reporter.daemon(now, f"stopped; {said}")
         except DatabaseUnavailable as error:
             self.reporter.daemon(self._host_now(), f"stopped; the table could not be told: {error}", level="warning")
 

@@ -462,7 +462,10 @@ class Dispatcher:
         self.runtime.database.transact(work)
         reach("answer.after_commit")
         judged = [
-            Answered(one.job.provider, verdict_of(one.answer), now - timedelta(seconds=here - one.asked))
+            Answered(
+                one.job.provider, verdict_of(one.answer), now - timedelta(seconds=here - one.asked),
+                is_own=bool(one.job.request.agent_id or one.job.request.from_number),
+            )
             for one in batch
         ]
         self.breakers.judge(judged, now)
@@ -1046,6 +1049,7 @@ class _Answers:
             answer.reason, wait, self.now, refusals=refusals, jitter=random.random(),
             # A slot that was missed says nothing about the row: it must not be held for that.
             counts=answer.kind is RefusalKind.REFUSED or (answer.ours and not one.job.has_slot),
+            grows=answer.kind is RefusalKind.HOLD,
         )
         self.told.note("refused", who=one.job.who, reason=answer.reason)
         return Move(one.job.schedule_id, back.at, back.reason, hold=back.hold)

@@ -187,7 +187,7 @@ def _refuse_ends(
             back = after_refusal(
                 answer.reason, wait_after(answer), now,
                 refusals=earlier.get(one.schedule_id, 0), jitter=random.random(),
-                counts=answer.kind is RefusalKind.REFUSED,
+                counts=answer.kind is RefusalKind.REFUSED, grows=answer.kind is RefusalKind.HOLD,
             )
             moves.append(Move(one.schedule_id, back.at, back.reason, hold=back.hold))
     calls.give_back(connection, moves, now)

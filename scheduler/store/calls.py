@@ -175,6 +175,14 @@ def is_any_open(connection: Connection) -> bool:
     return attempt is not None or row is not None
 
 
+def count_open(connection: Connection) -> dict[str, int]:
+    """How many attempts are in each of the open states."""
+    rows = connection.execute(
+        select(A.state, func.count()).where(A.state.in_(OPEN_STATES)).group_by(A.state).order_by(A.state)
+    )
+    return {AttemptState(state).value: count for state, count in rows}
+
+
 def read_workload(connection: Connection) -> Workload:
     """What active campaigns, and leads without one, have left to do."""
     of_active = or_(S.campaign_id.is_(None), C.status == CampaignStatus.ACTIVE)

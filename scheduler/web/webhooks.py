@@ -17,6 +17,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from scheduler.clock import SystemClock, boottime
 from scheduler.errors import DatabaseUnavailable, RingbackError
@@ -92,6 +93,8 @@ async def receive(request: Request, provider: str, tail: str = "") -> Response:
             body = await read_body(request)
     except TimeoutError:
         return problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time")
+    except ClientDisconnect:
+        return problem(HTTPStatus.BAD_REQUEST, "the body did not arrive")  # nobody reads it; nothing is logged either
     if body is None:
         return too_large()
     hook = Hook(

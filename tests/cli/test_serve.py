@@ -16,7 +16,7 @@ import pytest
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
-from tests.factories import add_campaign, attempts_of, find_all
+from tests.factories import add_campaign, find_all
 from tests.providers.fakes.retell import AGENT, FROM, KEY, Retell
 from tests.providers.fakes.vendor import VendorServer, open_vendor
 
@@ -139,6 +139,6 @@ def test_a_campaign_dials_through_its_own_provider(
     ringback.ok("leads", "import", "leads.csv", "--campaign", "batch-1")
     ringback.ok("run", "--once", **{**keys(vendor), "RINGBACK_PROVIDER": "simulator"})
 
-    one = attempts_of(database, 1)[0]
+    (one,) = find_all(database, tables.call_attempts)
     assert (one.provider, one.state) == ("retell", "live")
     assert len([call for call in vendor.vendor.exchange.entries() if call["event"] == "accepted"]) == 1

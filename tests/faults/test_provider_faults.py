@@ -26,10 +26,10 @@ def test_lost_answers_are_looked_up_and_never_repeated(engine: str, build_house:
 @on_mariadb
 def test_a_storm_of_429_and_500_costs_no_attempt_and_no_lead(build_house: BuildHouse) -> None:
     house = build_house(vendor="retell", mix="completed=1")
-    storm_with_refusals(house, leads=12)
-    house.require_clean(least_calls=12)
+    storm_with_refusals(house, leads=40)
+    house.require_clean(least_calls=40)
     assert house.spent_without_call() == []
-    assert house.count_dialed() == 12, "everybody was reached in the end"
+    assert house.count_dialed() == 40, "everybody was reached in the end"
 
 
 @on_mariadb
@@ -70,12 +70,16 @@ def count_lost(house: House) -> int:
 
 def storm_with_refusals(house: House, leads: int) -> int:
     """Throttled and failing, then out of credit, then well again. Returns the requests that were turned down."""
-    house.simulator.behave(faults="throttle=0.3,error_500=0.2")
-    house.add_leads(round(0.75 * leads), sharing=0)
     house.start_daemons(2)
-    wait_until(lambda: house.simulator.count("refused"), 30, "some are throttled", house.tell)
+    house.add_leads(leads // 2, sharing=0)
+    wait_until(lambda: house.count_dialed() >= leads // 2, 60, "they dial at full pace", house.tell)
+    # Each no longer than until it strikes: the provider is then left alone for longer every time.
+    for faults, sign in (("throttle=0.5", "refused"), ("error_500=0.7", "not_accepted")):
+        house.simulator.behave(faults=faults)
+        house.add_leads(leads // 8, sharing=0)
+        wait_until(lambda: house.simulator.count(sign), 60, f"{faults} strikes", house.tell)  # noqa: B023
     house.simulator.behave(faults="hold=1")
-    house.add_leads(leads - round(0.75 * leads), sharing=0)
+    house.add_leads(leads - leads // 2 - 2 * (leads // 8), sharing=0)
     pause(2)
     asked_while_empty = sum(one.get("fault") == "hold" for one in house.simulator.entries())
     assert asked_while_empty <= 2 * 15, "two daemons of ten places ask once, then leave it alone but for a probe"

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from scheduler.config import Keys
+from scheduler.errors import InvalidValue
 from scheduler.providers.payloads import (
     LARGEST_PAYLOAD,
     LEFT_OUT,
@@ -587,3 +591,29 @@ def test_a_duration_or_cost_that_cannot_be_is_named(payload):
 ))
 def test_looking_for_oddities_never_raises(payload):
     find_oddity(payload)
+
+
+def test_a_key_that_a_vendor_echoes_is_not_kept(tmp_path):
+    (tmp_path / "secret").write_text("key_of_ours_9d1f\n")
+    keys = Keys({"RETELL_API_KEY": "key_of_ours_00aa77", "OTHER_SECRET_FILE": str(tmp_path / "secret")})
+    keys.secret("RETELL_API_KEY")
+    keys.secret("OTHER_SECRET")
+    kept = json.dumps(scrub({"email": "api_key=key_of_ours_00aa77", "deep": [{"said": "key_of_ours_9d1f!"}]}))
+
+    assert "key_of_ours" not in kept
+    assert kept.count("(key)") == 2
+    assert read_text("it is key_of_ours_00aa77") == "it is (key)"
+
+
+@pytest.mark.parametrize("special", ["/dev/zero", "folder", "pipe", "large"])
+def test_a_key_file_that_is_no_small_plain_file_is_refused_at_once(tmp_path, special):
+    path = tmp_path / special if not special.startswith("/") else Path(special)
+    if special == "folder":
+        path.mkdir()
+    elif special == "pipe":
+        os.mkfifo(path)
+    elif special == "large":
+        path.write_bytes(b"x" * 100_000)
+
+    with pytest.raises(InvalidValue, match="SOME_KEY_FILE"):
+        Keys({"SOME_KEY_FILE": str(path)}).text("SOME_KEY")

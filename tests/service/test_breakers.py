@@ -15,6 +15,7 @@ from tests.factories import (
     MINUTE,
     ScriptedProvider,
     Station,
+    add_campaign,
     add_due_lead,
     attempts_of,
     broken_promises,
@@ -171,6 +172,42 @@ def test_a_vendor_that_does_not_tell_stops_nobody(runtime, database):
     assert len(station.said("tick_failed")) == 1
 
 
+def test_a_campaign_whose_agent_does_not_exist_stops_no_other_campaign(runtime, database, clock):
+    good = add_campaign(database, "good")
+    bad = add_campaign(database, "bad", call_settings={"agent_id": "agent_missing"})
+    set_config(database, max_concurrent_calls="1000")
+    station = Station(runtime, places=50)
+    for _ in range(40):
+        number = chilean()
+        add_due_lead(database, number, campaign_id=bad)
+        station.provider.answers(number, *[refused(RefusalKind.HOLD, "no such agent")] * 50)
+        add_due_lead(database, campaign_id=good)
+    for _ in range(30):
+        station.dispatch()
+        clock.advance(10 * SECOND)
+
+    live = [one for one in find_all(database, tables.call_attempts) if one.state == "live"]
+    assert len(live) == 40
+    assert {one.campaign_id for one in live} == {good}
+    waiting = [row for row in find_all(database, tables.call_schedule) if row.status == "pending"]
+    assert len(waiting) == 40
+    assert {row.hold for row in waiting} == {None}
+
+
+def test_a_row_that_meets_trouble_each_time_waits_longer_so_that_others_are_tried(runtime, database, clock):
+    station = Station(runtime, places=1)
+    number = chilean()
+    add_due_lead(database, number, at=clock.now() - MINUTE)
+    station.provider.answers(number, *[refused(RefusalKind.HOLD, "this one is always a hold")] * 50)
+    for _ in range(10):
+        add_due_lead(database)
+    for _ in range(60):
+        station.dispatch()
+        clock.advance(20 * SECOND)
+
+    assert len([one for one in find_all(database, tables.call_attempts) if one.state == "live"]) == 10
+
+
 def test_a_healthy_provider_writes_no_breaker(runtime, database):
     station = Station(runtime)
     for _ in range(20):
@@ -181,8 +218,6 @@ def test_a_healthy_provider_writes_no_breaker(runtime, database):
 
 
 def test_the_agent_and_the_caller_id_of_a_campaign_go_with_its_calls(runtime, database):
-    from tests.factories import add_campaign
-
     own = add_campaign(database, call_settings={"agent_id": "agent_7", "from_number": "+56221234567"})
     station = Station(runtime)
     lead_id = add_due_lead(database, campaign_id=own)

@@ -301,11 +301,13 @@ def test_the_clock_of_the_database_is_aware_and_right(database):
 
 
 @mariadb_only
-def test_sessions_read_committed_rows_in_utc(database):
-    found = database.read(lambda connection: connection.exec_driver_sql(
+def test_sessions_read_committed_rows_in_utc(database_url):
+    fresh = Database(database_url)  # other tests change sessions of the one that they share
+    found = fresh.read(lambda connection: connection.exec_driver_sql(
         "SELECT @@tx_isolation, @@session.time_zone, @@innodb_lock_wait_timeout"
     ).one())
 
+    fresh.close()
     assert tuple(found) == ("READ-COMMITTED", "+00:00", 10)
 
 

@@ -196,6 +196,16 @@ def test_a_body_that_never_comes_holds_nobody_up(url):
         assert post(url, kind="ignored").status_code == 204
 
 
+def test_a_client_that_goes_away_in_the_middle_leaves_no_trace(url, database, caplog):
+    address = url.removeprefix("http://").split(":")
+    for _ in range(5):
+        with socket.create_connection((address[0], int(address[1]))) as gone:
+            gone.sendall(b"POST /webhooks/retell HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    assert post(url, kind="ignored").status_code == 204
+
+    assert caplog.records == []
+
+
 def test_refusals_are_counted_each_time_and_said_now_and_then(house):
     lines: list[str] = []
     reporter = Reporter(lambda line: lines.append(line.text))
