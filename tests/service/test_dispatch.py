@@ -748,15 +748,16 @@ def test_calls_in_conversation_do_not_stand_in_the_way_of_a_probe(runtime, datab
     for _ in range(3):
         add_due_lead(database)
     station.dispatch_until_quiet()
-    station.provider.answers(None, refused(RefusalKind.THROTTLED, "slow down"))
-    for _ in range(2):
+    station.provider.answers(None, *[Unanswered("no answer")] * FAULTS_TO_OPEN)
+    for _ in range(FAULTS_TO_OPEN + 1):
         add_due_lead(database)
     station.dispatch_until_quiet()
+    while_open = len(station.provider.dials)
 
     clock.advance(FIRST_REST)
     station.dispatch_until_quiet()
 
-    assert len(station.provider.dials) == 5
+    assert (while_open, len(station.provider.dials)) == (3 + FAULTS_TO_OPEN, 3 + FAULTS_TO_OPEN + 1)
 
 
 def test_a_breaker_of_one_provider_leaves_the_others_alone(runtime, database):
