@@ -69,20 +69,29 @@ def count_lost(house: House) -> int:
 
 
 def storm_with_refusals(house: House, leads: int) -> int:
-    """Throttled and failing, then out of credit, then well again. Returns the requests that were turned down."""
+    """Failing, then out of credit, then well, then throttled by the provider. Returns the requests turned down.
+
+    Each lasts no longer than until it strikes, and the throttling comes last, for few: the provider is left alone
+    for longer every time, and asked slowly for a minute after it said "too fast".
+    """
     house.start_daemons(2)
-    house.add_leads(leads // 2, sharing=0)
-    wait_until(lambda: house.count_dialed() >= leads // 2, 60, "they dial at full pace", house.tell)
-    # Each no longer than until it strikes: the provider is then left alone for longer every time.
-    for faults, sign in (("throttle=0.5", "refused"), ("error_500=0.7", "not_accepted")):
-        house.simulator.behave(faults=faults)
-        house.add_leads(leads // 8, sharing=0)
-        wait_until(lambda: house.simulator.count(sign), 60, f"{faults} strikes", house.tell)  # noqa: B023
+    house.add_leads(leads - 12, sharing=0)
+    wait_until(lambda: house.count_dialed() >= leads - 12, 60, "they dial at full pace", house.tell)
+    house.simulator.behave(faults="error_500=0.7")
+    house.add_leads(4, sharing=0)
+    wait_until(lambda: house.simulator.count("not_accepted"), 60, "some fail", house.tell)
     house.simulator.behave(faults="hold=1")
-    house.add_leads(leads - leads // 2 - 2 * (leads // 8), sharing=0)
+    house.add_leads(4, sharing=0)
     pause(2)
-    asked_while_empty = sum(one.get("fault") == "hold" for one in house.simulator.entries())
+    asked_while_empty = _struck(house, "hold")
     assert asked_while_empty <= 2 * 15, "two daemons of ten places ask once, then leave it alone but for a probe"
+    house.simulator.behave(faults="throttle=0.9")
+    house.add_leads(4, sharing=0)
+    wait_until(lambda: _struck(house, "throttle"), 90, "some are throttled", house.tell)
     house.simulator.behave(faults="")
     wait_until(lambda: house.count_dialed() >= leads, 400, "everybody is dialed in the end", house.tell)
     return house.simulator.count("refused") + house.simulator.count("not_accepted")
+
+
+def _struck(house: House, fault: str) -> int:
+    return sum(one.get("fault") == fault for one in house.simulator.entries())
