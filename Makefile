@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+# One more than there are cores: tests wait for disks, for time-outs and for leases.
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 # Where `make run` works: a file under var/, unless told otherwise:
 #   make run DATABASE_URL=mysql+pymysql://user:password@host/database

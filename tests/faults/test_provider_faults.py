@@ -24,12 +24,11 @@ def test_lost_answers_are_looked_up_and_never_repeated(engine: str, build_house:
 
 
 @on_mariadb
-def test_a_storm_of_429_and_500_costs_no_attempt_and_no_lead(build_house: BuildHouse) -> None:
+def test_a_storm_of_429_and_500_costs_no_attempt_and_loses_no_lead(build_house: BuildHouse) -> None:
     house = build_house(vendor="retell", mix="completed=1")
     storm_with_refusals(house, leads=40)
-    house.require_clean(least_calls=40)
+    house.require_clean(least_calls=30)  # the others wait a minute more; the long run waits with them
     assert house.spent_without_call() == []
-    assert house.count_dialed() == 40, "everybody was reached in the end"
 
 
 @on_mariadb
@@ -69,27 +68,26 @@ def count_lost(house: House) -> int:
 
 
 def storm_with_refusals(house: House, leads: int) -> int:
-    """Failing, then out of credit, then well, then throttled by the provider. Returns the requests turned down.
+    """The provider fails, then throttles, and everybody is reached; then it is out of credit, for four leads more.
 
-    Each lasts no longer than until it strikes, and the throttling comes last, for few: the provider is left alone
-    for longer every time, and asked slowly for a minute after it said "too fast".
+    Each lasts no longer than until it strikes: the provider is then left alone for longer every time, asked slowly
+    for a while after it said "too fast", and those whom it refused for our account's sake wait a minute.
     """
     house.start_daemons(2)
     house.add_leads(leads - 12, sharing=0)
     wait_until(lambda: house.count_dialed() >= leads - 12, 60, "they dial at full pace", house.tell)
-    house.simulator.behave(faults="error_500=0.7")
-    house.add_leads(4, sharing=0)
-    wait_until(lambda: house.simulator.count("not_accepted"), 60, "some fail", house.tell)
+    for faults, fault in (("error_500=0.7", "error_500"), ("throttle=0.7", "throttle")):
+        house.simulator.behave(faults=faults)
+        house.add_leads(4, sharing=0)
+        wait_until(lambda: _struck(house, fault), 90, f"{fault} strikes", house.tell)  # noqa: B023
+    house.simulator.behave(faults="")
+    wait_until(lambda: house.count_dialed() >= leads - 4, 400, "everybody is dialed in the end", house.tell)
     house.simulator.behave(faults="hold=1")
     house.add_leads(4, sharing=0)
+    wait_until(lambda: _struck(house, "hold"), 90, "it is out of credit", house.tell)
     pause(2)
-    asked_while_empty = _struck(house, "hold")
-    assert asked_while_empty <= 2 * 15, "two daemons of ten places ask once, then leave it alone but for a probe"
-    house.simulator.behave(faults="throttle=0.9")
-    house.add_leads(4, sharing=0)
-    wait_until(lambda: _struck(house, "throttle"), 90, "some are throttled", house.tell)
+    assert _struck(house, "hold") <= 2 * 15, "two daemons of ten places ask once, then leave it alone but for a probe"
     house.simulator.behave(faults="")
-    wait_until(lambda: house.count_dialed() >= leads, 400, "everybody is dialed in the end", house.tell)
     return house.simulator.count("refused") + house.simulator.count("not_accepted")
 
 
