@@ -100,7 +100,7 @@ class Settings(BaseSettings):
 
     def safe_lease(self, configured: timedelta) -> timedelta:
         """The lease to claim with: what is configured, kept between the longest dial and the settle time."""
-        shortest = timedelta(seconds=self.dial_budget + self.request_timeout + 1) + SLACK
+        shortest = timedelta(seconds=self.dial_budget + self.request_timeout + 0.1) + SLACK
         longest = timedelta(seconds=self.settle_seconds - 1)
         return max(shortest, min(self.lease(configured), longest))
 
