@@ -26,6 +26,7 @@ import socket
 import struct
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ class HookPlan:
         return cls(url, Span(*delay), **{name: float(chance) for name, chance in chances.items()})
 
 
-class Vendor:
+class Vendor(ABC):
     """One vendor's language. Subclasses give `name`, `vendor_id`, `handle` and perhaps `hooks_of`."""
 
     name: ClassVar[str] = ""
@@ -137,13 +138,13 @@ class Vendor:
 
     # --- for subclasses --------------------------------------------------------------------------
 
+    @abstractmethod
     def vendor_id(self, token: str) -> str:
         """The vendor's id of a call, from the token that decides its fate."""
-        raise NotImplementedError
 
+    @abstractmethod
     def handle(self, request: Request) -> Reply:
         """Answer one request."""
-        raise NotImplementedError
 
     def hooks_of(self, call: Call) -> Sequence[tuple[datetime, Callable[[], Hook | None]]]:
         """When each webhook of an accepted call is due, and what builds it then (None: not any more)."""
