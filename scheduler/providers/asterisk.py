@@ -61,6 +61,7 @@ from scheduler.providers.base import (
 from scheduler.providers.causes import is_our_trunk, outcome_of_cause, outcome_of_sip
 from scheduler.providers.http_client import Answer, HttpClient, is_forbidden, name_of, read_address, unusable
 from scheduler.providers.payloads import (
+    LONG_NUMBER,
     read_decimal,
     read_instant,
     read_seconds,
@@ -100,7 +101,6 @@ EXTENSION = re.compile(r"[A-Za-z0-9_.*#+-]{1,79}")
 PRIORITY = re.compile(r"[1-9][0-9]{0,5}")
 YES_OR_NO = re.compile(r"yes|no")
 NOT_A_VARIABLE = re.compile(r"[^A-Za-z0-9_]")
-LONG_NUMBER = re.compile(r"\+?\d{6,}")
 
 HAS_NO_ENDPOINTS = frozenset({"local", "dahdi"})  # technologies whose channels belong to no ARI endpoint
 RINGING_STATES = frozenset({"Ring", "Ringing", "Pre-ring"})

@@ -58,6 +58,8 @@ from scheduler.providers.base import (
 from scheduler.providers.causes import is_our_trunk, outcome_of_cause
 from scheduler.providers.http_client import OF_THE_ACCOUNT, Answer, HttpClient, name_of, read_address, unusable
 from scheduler.providers.payloads import (
+    LONG_NUMBER,
+    LONGEST_QUOTE,
     Findings,
     read_cost,
     read_findings,
@@ -81,7 +83,6 @@ LONGEST_ID = 128
 LONGEST_REF = 36
 LONGEST_KIND = 64
 LONGEST_UNIT = 16
-LONGEST_QUOTE = 200
 
 # In the order in which they are believed: the last two may name something else than the call.
 NAMES_OF_CALL = ("call_id", "callId", "call_sid")
@@ -149,7 +150,6 @@ CALLEES = frozenset({"callee", "user", "customer", "contact", "lead", "remote"})
 SPOKE = frozenset({Outcome.COMPLETED, Outcome.CALLBACK, Outcome.DO_NOT_CALL})
 SIGNS_OF_AN_END = ("ended_at", "hangup_by", "sip_code", "cause")
 
-_DIGITS = re.compile(r"\+?\d(?:[\s().-]{0,2}\d){5,}")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -441,7 +441,7 @@ class HttpDialer:
         for secret in (self._account.token, self._account.webhook_secret):
             if secret is not None:
                 text = text.replace(secret.get_secret_value(), "(left out)")
-        return _DIGITS.sub("(number)", text)[:LONGEST_QUOTE]
+        return LONG_NUMBER.sub("(number)", text)[:LONGEST_QUOTE]
 
 
 class Answered(NamedTuple):

@@ -65,6 +65,8 @@ from scheduler.providers.base import (
 from scheduler.providers.http_client import Answer, HttpClient, name_of, read_address, unusable
 from scheduler.providers.network import shorten
 from scheduler.providers.payloads import (
+    LONG_NUMBER,
+    LONGEST_QUOTE,
     is_page,
     read_cost,
     read_decimal,
@@ -92,7 +94,6 @@ PATIENCE = 3
 """Questions without an answer after which a poll stops asking."""
 MOST_REMEMBERED = 10_000
 SHORTEST_SECRET = 16
-LONGEST_QUOTE = 200
 LONGEST_KEY = 120
 LONGEST_ID = 60  # two of them and a colon are an id that can be kept
 
@@ -158,7 +159,6 @@ _OTHER_SPELLINGS: Mapping[str, int] = {"notsuccessfull": 110, "complete": 130, "
 _PEARL_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_ID}}}")
 _KEY_PART = re.compile(r"[\x21-\x39\x3b-\x7e]+")  # visible ASCII without the colon
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
-_DIGITS = re.compile(r"\+?\d(?:[\s().-]?\d){5,}")
 _TWICE = re.compile(r"already|duplicate|(?<!not )exists")
 # Numbers and what we sent ourselves do not belong into what is kept.
 _LEFT_OUT = ("phoneNumber", "from", "to", "callData", "number")
@@ -267,7 +267,7 @@ class NLPearl:
         text = _words_of(document)
         for secret in self._token.get_secret_value().split(":"):
             text = text.replace(secret, "***")
-        text = _DIGITS.sub("***", " ".join(text.split()))[:LONGEST_QUOTE]
+        text = LONG_NUMBER.sub("***", " ".join(text.split()))[:LONGEST_QUOTE]
         return f"{said}: {text}" if text else said
 
     # --- asking ----------------------------------------------------------------------------------

@@ -31,6 +31,10 @@ LONGEST_TIME = 64
 MOST_DIGITS = 12
 MOST_DIGITS_SINCE_1970 = 19  # nanoseconds
 DECIMALS_KEPT = 12
+LONGEST_QUOTE = 200
+"""How much of a vendor's own words goes into a reason."""
+LONG_NUMBER = re.compile(r"\+?\d(?:[\s().-]*\d){5,}")
+"""What may be a phone number, however it is written: vendors repeat in their messages what they were sent."""
 LEFT_OUT = "(left out)"
 SMALL = 256
 TOO_LONG = "(too long to keep)"

@@ -56,6 +56,8 @@ from scheduler.providers.base import (
 )
 from scheduler.providers.http_client import Answer, HttpClient, name_of, read_address, unusable
 from scheduler.providers.payloads import (
+    LONG_NUMBER,
+    LONGEST_QUOTE,
     LONGEST_TEXT,
     Findings,
     is_page,
@@ -85,7 +87,6 @@ STARTED = "call_started"
 LISTED_AT_ONCE = 1000
 MOST_PAGES = 20
 LOOKED_UP_PER_POLL = 5
-LONGEST_QUOTE = 200
 LONGEST_REF = 36  # the column of `provider_events`; ours are never longer, other people's may be
 SIGNATURE_AGE = timedelta(minutes=5)
 COST_UNIT = "usd_cents"
@@ -187,7 +188,6 @@ _BARRED = re.compile(
     r"|temporar|unavailable|try again", re.IGNORECASE,
 )
 _KNOWN_KEY = re.compile(r"idempot.*(?:already|in use|used|duplicate|conflict|exists)", re.IGNORECASE | re.DOTALL)
-_DIGITS = re.compile(r"\+?\d(?:[\s().-]*\d){5,}")
 _USER_SPEAKS = re.compile(r"^\s*User:", re.MULTILINE)
 
 
@@ -331,7 +331,7 @@ class Retell:
         """The vendor's own text without keys and numbers: it echoes what it was sent."""
         for key in (self._account.api_key, *self._account.webhook_keys):
             message = message.replace(key.get_secret_value(), "(key)")
-        return _DIGITS.sub("(number)", message)[:LONGEST_QUOTE]
+        return LONG_NUMBER.sub("(number)", message)[:LONGEST_QUOTE]
 
     # --- asking ----------------------------------------------------------------------------------
 

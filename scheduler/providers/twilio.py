@@ -66,6 +66,7 @@ from scheduler.providers.base import (
 from scheduler.providers.causes import outcome_of_sip
 from scheduler.providers.http_client import Answer, HttpClient, name_of, read_address, unusable
 from scheduler.providers.payloads import (
+    LONG_NUMBER,
     read_decimal,
     read_instant,
     read_seconds,
@@ -151,7 +152,6 @@ _APPLICATION_SID = re.compile(r"AP[0-9a-fA-F]{32}")
 _CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}")
 _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
-_LONG_NUMBER = re.compile(r"\+?\d(?:[\s().-]*\d){5,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -1033,7 +1033,7 @@ def _digits(text: str) -> str:
 
 def _without_numbers(text: str) -> str:
     """A vendor's text without addresses, which hold a lead's variables, and without long runs of digits."""
-    return _LONG_NUMBER.sub("(number)", _ADDRESS.sub("(address)", text))
+    return LONG_NUMBER.sub("(number)", _ADDRESS.sub("(address)", text))
 
 
 def _bare(agent: str) -> str:
