@@ -72,6 +72,7 @@ from scheduler.rules.pacing import SEND_TOLERANCE, SLOTS_AHEAD, Breaker, Claim, 
 from scheduler.rules.policy import Policy
 from scheduler.rules.retry import Ended, Finish, after_refusal
 from scheduler.service.breakers import Answered, Breakers
+from scheduler.service.facts import FIRST_LOOK
 from scheduler.service.fault_points import reach
 from scheduler.service.history import History
 from scheduler.service.outcomes import (
@@ -104,8 +105,6 @@ SHORT_REST = 0.05
 """Seconds of rest between takes, after so many in a row found few rows: these become due one by one."""
 VITALS_LAST = 900.0
 """Seconds for which what a vendor told of its account is believed, when it does not answer any more."""
-FIRST_LOOK = timedelta(seconds=1)
-"""How soon after a call went live it is first asked about."""
 
 
 @dataclass(frozen=True, slots=True)

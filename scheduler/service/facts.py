@@ -19,7 +19,7 @@ from scheduler.store.calls import Move
 from scheduler.store.database import Connection
 
 FIRST_LOOK = timedelta(seconds=1)
-"""How soon a call that was found is asked about."""
+"""How soon after a call went live, or was found, it is first asked about."""
 
 
 @dataclass(slots=True)
