@@ -162,6 +162,30 @@ class DaemonDoing(StrEnum):
     DRAINING = "draining"
 
 
+class Scope(StrEnum):
+    """What an API key may do: look, run campaigns and leads, or everything. Each includes the one before."""
+
+    READ = "read"
+    OPERATE = "operate"
+    ADMIN = "admin"
+
+    def includes(self, other: Scope) -> bool:
+        order = list(Scope)
+        return order.index(self) >= order.index(other)
+
+
+class Role(StrEnum):
+    """What a person may do who logs in."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    @property
+    def scope(self) -> Scope:
+        return {Role.VIEWER: Scope.READ, Role.OPERATOR: Scope.OPERATE, Role.ADMIN: Scope.ADMIN}[self]
+
+
 @dataclass(frozen=True, slots=True)
 class Phone:
     lead_id: int

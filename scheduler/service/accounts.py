@@ -17,11 +17,11 @@ from decimal import Decimal
 from scheduler.errors import Conflict, InvalidValue, NotFound
 from scheduler.model import Account, BillingType, EntryKind, Happening
 from scheduler.rules.billing import LIMIT, Amount, read_amount, read_billing_type, read_terms
+from scheduler.service.acting import current_actor
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.store import accounts, calls, journal
 from scheduler.store.database import Connection, Database
 
-ACTOR = "cli"
 TERMS = ("max_concurrent_calls", "price_per_minute", "reserve_per_call", "low_balance")
 PAGE = 100_000
 PAGES = 20
@@ -63,7 +63,7 @@ def create_account(
         })
         _record(connection, "account_created", public, now, reason=name, billing_type=billing.value, balance=opening)
         if opening:
-            accounts.move(connection, account_id, EntryKind.OPENING, opening, None, ACTOR, now)
+            accounts.move(connection, account_id, EntryKind.OPENING, opening, None, current_actor(), now)
         return public
 
     return runtime.database.transact(work)
@@ -204,7 +204,7 @@ def _move(
         if abs(balance) >= LIMIT:
             raise InvalidValue("amount", f"{amount:f}", f"the balance would be {balance:f}; it must stay below {LIMIT}")
         _record(connection, event, account.code, now, reason=note, amount=amount, balance=balance)
-        accounts.move(connection, account.id, kind, amount, note, ACTOR, now)
+        accounts.move(connection, account.id, kind, amount, note, current_actor(), now)
         return accounts.read_accounts(connection, [account.id])[account.id]
 
     return runtime.database.transact(work)
@@ -244,10 +244,10 @@ def _read_name(text: str) -> str:
 
 
 def _record(
-    connection: Connection, kind: str, code: str, now: datetime, *, reason: str | None, actor: str = ACTOR,
+    connection: Connection, kind: str, code: str, now: datetime, *, reason: str | None, actor: str | None = None,
     **details: object,
 ) -> None:
     words = {name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in details.items()}
     journal.add_events(connection, [
-        Happening(kind=kind, actor=actor, reason=reason, details={"account": code, **words})
+        Happening(kind=kind, actor=actor or current_actor(), reason=reason, details={"account": code, **words})
     ], now)

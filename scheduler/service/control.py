@@ -31,6 +31,7 @@ from scheduler.model import (
 from scheduler.rules.eligibility import latest_date, number_at, phones_of, zones_of
 from scheduler.rules.hours import Windows, next_allowed, zone_info
 from scheduler.rules.policy import CallSettings, Policy, Setting, read_call_settings, read_last_date
+from scheduler.service.acting import current_actor
 from scheduler.service.outcomes import planned_row
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
@@ -40,7 +41,6 @@ from scheduler.store.calls import Move
 from scheduler.store.database import Connection
 from scheduler.store.leads import LeadFilter
 
-ACTOR = "cli"
 CHUNK = 500
 PAGE = 2000
 WITH_ALL = "paused with all"
@@ -117,7 +117,7 @@ class Edited:
 
 
 def edit_campaign(
-    key: str, plan: CampaignPlan, *, dry_run: bool = False, runtime: Runtime | None = None
+    key: str, plan: CampaignPlan, *, dry_run: bool = False, reason: str | None = None, runtime: Runtime | None = None
 ) -> Edited:
     """Change a campaign, all of it or nothing. The daemons act on it at their next tick, and upkeep moves planned
     calls into the new hours. Raises Conflict for a cancelled one, InvalidSettings for settings that cannot be used.
@@ -137,7 +137,8 @@ def edit_campaign(
         campaign, changes = look(connection, lock=True)
         if changes:
             campaigns.change_campaign(connection, campaign.id, {name: new for name, (_, new) in changes.items()})
-            _record(connection, "campaign_edited", now, campaign.id, ", ".join(changes), details={
+            what = ", ".join(changes)
+            _record(connection, "campaign_edited", now, campaign.id, f"{what}: {reason}" if reason else what, details={
                 name: {"before": _plain(old), "after": _plain(new)} for name, (old, new) in changes.items()
             })
         return campaign, changes
@@ -329,7 +330,7 @@ class Resumed:
     still_paused: tuple[str, ...]
 
 
-def resume_all(*, runtime: Runtime | None = None) -> Resumed:
+def resume_all(*, reason: str | None = None, runtime: Runtime | None = None) -> Resumed:
     """Undo `pause_all`. Campaigns that were paused by themselves stay so."""
     runtime = runtime or shared_runtime()
     now = runtime.clock.now()
@@ -346,7 +347,7 @@ def resume_all(*, runtime: Runtime | None = None) -> Resumed:
         )
         settings.write_config(connection, "paused", "no", now)
         resumed = tuple(code for _, code in together)
-        _record(connection, "all_resumed", now, None, None, details={"campaigns": resumed})
+        _record(connection, "all_resumed", now, None, reason, details={"campaigns": resumed})
         return Resumed(resumed, tuple(code for _, code, _ in paused if code not in resumed))
 
     return runtime.database.transact(work)
@@ -405,7 +406,7 @@ def cancel_campaign(
     why = f"campaign {campaign.code} is cancelled: {reason}"
     for done, chunk in _chunks(ids):
         runtime.database.transact(lambda connection: close_open_leads(
-            connection, chunk, "campaign_cancelled", why, now, actor=ACTOR  # noqa: B023
+            connection, chunk, "campaign_cancelled", why, now, actor=current_actor()  # noqa: B023
         ))
         if on_progress:
             on_progress(done, len(ids))
@@ -433,8 +434,8 @@ def _hang_up_all(
             calls.poll_soon(connection, [attempt_id], now)
         journal.add_events(connection, [
             Happening(
-                kind="call_hung_up", actor=ACTOR, lead_id=one.lead_id, attempt_id=one.id, campaign_id=campaign.id,
-                reason=f"campaign {campaign.code} is cancelled",
+                kind="call_hung_up", actor=current_actor(), lead_id=one.lead_id, attempt_id=one.id,
+                campaign_id=campaign.id, reason=f"campaign {campaign.code} is cancelled",
             )
             for one in ended.values()
         ], now)
@@ -612,8 +613,8 @@ def _change_leads(
             changed = change(connection, people, now, why_not)
             journal.add_events(connection, [
                 Happening(
-                    kind=kind, actor=ACTOR, lead_id=one, campaign_id=people[one].campaign_id, reason=reason,
-                    details={"was": people[one].closed_reason or people[one].status.value},
+                    kind=kind, actor=current_actor(), lead_id=one, campaign_id=people[one].campaign_id,
+                    reason=calls.cut(reason), details={"was": people[one].closed_reason or people[one].status.value},
                 )
                 for one in changed
             ], now)
@@ -665,7 +666,7 @@ def release_call(schedule_id: int, *, runtime: Runtime | None = None) -> str:
             calls.expire_lease(connection, schedule_id, now)
             what = "the next daemon looks up whether its call was made"
         journal.add_events(connection, [Happening(
-            kind="call_released", actor=ACTOR, lead_id=row.lead_id, schedule_id=schedule_id,
+            kind="call_released", actor=current_actor(), lead_id=row.lead_id, schedule_id=schedule_id,
             attempt_id=attempt.id if attempt else None,
             reason=f"lease of {row.lease_owner or 'nobody'} ended by hand",
         )], now)
@@ -677,7 +678,10 @@ def release_call(schedule_id: int, *, runtime: Runtime | None = None) -> str:
 # --- daemons --------------------------------------------------------------------------------------
 
 
-def steer_daemon(key: str, wanted: DaemonWish, *, silent_after: timedelta, runtime: Runtime | None = None) -> str:
+def steer_daemon(
+    key: str, wanted: DaemonWish, *, silent_after: timedelta, reason: str | None = None,
+    runtime: Runtime | None = None,
+) -> str:
     """Ask a running daemon to pause, run or drain; it obeys at its next tick. Returns its owner name.
 
     `key` is its id, its owner, or the beginning of that. Raises Conflict for one that is not there any more.
@@ -703,7 +707,7 @@ def steer_daemon(key: str, wanted: DaemonWish, *, silent_after: timedelta, runti
         if one.wanted is DaemonWish.DRAIN and wanted is not DaemonWish.DRAIN:
             raise Conflict(f"daemon {one.id} ({one.owner}) is draining and will end; start another one")
         journal.set_wanted(connection, one.id, wanted)
-        _record(connection, f"daemon_{wanted}", now, None, one.owner)
+        _record(connection, f"daemon_{wanted}", now, None, f"{one.owner}: {reason}" if reason else one.owner)
         return one.owner
 
     return runtime.database.transact(work)
@@ -724,5 +728,5 @@ def _record(
     details: Mapping[str, Any] | None = None,
 ) -> None:
     journal.add_events(connection, [Happening(
-        kind=kind, actor=ACTOR, campaign_id=campaign_id, reason=reason, details=details or {},
+        kind=kind, actor=current_actor(), campaign_id=campaign_id, reason=calls.cut(reason), details=details or {},
     )], now)

@@ -30,6 +30,7 @@ from scheduler.rules.phone_cells import NumberReader
 from scheduler.rules.policy import Policy, read_last_date
 from scheduler.rules.rows import DUPLICATES, NewLead, Reject, RowJudge, Settled, Verdict
 from scheduler.rules.verdicts import RowVerdict, describe_rows
+from scheduler.service.acting import current_actor
 from scheduler.service.csv_files import CsvFile
 from scheduler.service.import_files import open_rejects, open_verdicts
 from scheduler.service.rulebook import RuleBook
@@ -89,7 +90,6 @@ def import_leads(
     rejects_path: Path | None = None,
     verdicts_path: Path | None = None,
     dry_run: bool = False,
-    actor: str = "cli",
     on_progress: Progress | None = None,
     runtime: Runtime,
 ) -> ImportReport:
@@ -121,7 +121,7 @@ def import_leads(
     with (
         open_rejects(path, rejects_path, columns, is_wanted=not dry_run or rejects_path is not None) as rejects,
         open_verdicts(path, verdicts_path, rejects_path) as verdicts,
-        _open_writer(runtime, target, path, skip_known=skip_known, dry_run=dry_run, actor=actor) as writer,
+        _open_writer(runtime, target, path, skip_known=skip_known, dry_run=dry_run) as writer,
     ):
         try:
             for outcome in _overlap(writer, _judge(source.read_batches(), judge)):
@@ -301,12 +301,12 @@ def _read_policy(runtime: Runtime, target: Campaign | None) -> Policy:
 
 @contextlib.contextmanager
 def _open_writer(
-    runtime: Runtime, target: Campaign | None, path: Path, *, skip_known: bool, dry_run: bool, actor: str
+    runtime: Runtime, target: Campaign | None, path: Path, *, skip_known: bool, dry_run: bool
 ) -> Iterator[_Writer]:
     """A writer whose import says that it failed, should it not come to its end."""
     writer = _Writer(runtime, target, skip_known=skip_known, dry_run=dry_run)
     if not dry_run:
-        writer.start(path, actor)
+        writer.start(path)
     try:
         yield writer
     except BaseException as error:
@@ -320,17 +320,18 @@ class _Writer:
     def __init__(self, runtime: Runtime, target: Campaign | None, *, skip_known: bool, dry_run: bool) -> None:
         self._database, self._clock, self._target = runtime.database, runtime.clock, target
         self._skip_known, self._dry_run = skip_known, dry_run
-        self._now = runtime.clock.now()
+        self._now, self._actor = runtime.clock.now(), current_actor()
         self._seen: dict[int, int] = {}
         self.has_reactivated = False
         self.import_id: int | None = None
 
-    def start(self, path: Path, actor: str) -> None:
+    def start(self, path: Path) -> None:
         campaign_id = self._target.id if self._target else None
         sha256 = _fingerprint(path)
         self.import_id = self._database.transact(
             lambda connection: store.start_import(
-                connection, campaign_id=campaign_id, file_name=path.name, sha256=sha256, actor=actor, now=self._now
+                connection, campaign_id=campaign_id, file_name=path.name, sha256=sha256, actor=self._actor,
+                now=self._now,
             )
         )
 
@@ -407,7 +408,7 @@ class UndoReport:
     stay: int
 
 
-def undo_import(import_id: int, *, dry_run: bool = False, actor: str = "cli", runtime: Runtime) -> UndoReport:
+def undo_import(import_id: int, *, dry_run: bool = False, runtime: Runtime) -> UndoReport:
     """Delete the leads of an import that were never called, with their numbers and plans, so that they can be
     imported again. Those that were called, or are being called now, stay.
 
@@ -431,7 +432,7 @@ def undo_import(import_id: int, *, dry_run: bool = False, actor: str = "cli", ru
         if free == 0:
             break
     database.transact(lambda connection: journal.add_events(connection, [Happening(
-        kind="import_undone", actor=actor, campaign_id=found.campaign_id,
+        kind="import_undone", actor=current_actor(), campaign_id=found.campaign_id,
         reason=f"import {import_id} of {found.file_name}: {taken_back} leads taken back, {total} stay",
         details={"import_id": import_id, "taken_back": taken_back, "stay": total},
     )], now))

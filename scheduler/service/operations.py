@@ -22,6 +22,7 @@ from scheduler.rules.phones import may_be_dialed, to_e164
 from scheduler.rules.policy import Policy, read_config, read_config_value
 from scheduler.rules.retry import Ended, Reschedule
 from scheduler.rules.zones import normal_region
+from scheduler.service.acting import current_actor
 from scheduler.service.control import create_campaign, past_last_date
 from scheduler.service.outcomes import (
     End,
@@ -39,9 +40,6 @@ from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.service.upkeep import first_call
 from scheduler.store import calls, campaigns, journal, leads, settings
 from scheduler.store.database import Connection
-
-ACTOR = "cli"
-
 
 # --- leads --------------------------------------------------------------------------------------
 
@@ -104,6 +102,7 @@ def add_lead(
         )
         lead = _get_lead(connection, lead_id)
         _plan(connection, lead, _instant(connection, lead, at, now), "added", now)
+        _record(connection, "lead_added", now, lead_id=lead_id, campaign_id=lead.campaign_id)
         return lead_id
 
     return runtime.database.transact(work)
@@ -191,7 +190,9 @@ def suspend_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | 
 # --- plans --------------------------------------------------------------------------------------
 
 
-def schedule_call(lead_id: int, *, at: datetime | None = None, runtime: Runtime | None = None) -> int:
+def schedule_call(
+    lead_id: int, *, at: datetime | None = None, reason: str | None = None, runtime: Runtime | None = None
+) -> int:
     """Plan a call now or at `at` (an instant, or a naive wall time where the lead is). Returns the row's id.
 
     What was planned before is cancelled: a lead has one next step. The attempt keeps its number.
@@ -210,7 +211,14 @@ def schedule_call(lead_id: int, *, at: datetime | None = None, runtime: Runtime 
         if row is not None:
             calls.cancel_rows(connection, {row.id: "planned anew by hand"}, now)
         number = last.attempt_number + (0 if row or last.last_outcome is None else 1) if last else 1
-        return _plan(connection, lead, _instant(connection, lead, at, now), "planned by hand", now, number)
+        planned_for = _instant(connection, lead, at, now)
+        schedule_id = _plan(connection, lead, planned_for, "planned by hand", now, number)
+        why = f"for {planned_for:%Y-%m-%d %H:%M:%S} UTC" + (f": {reason}" if reason else "")
+        _record(
+            connection, "call_planned", now, lead_id=lead_id, campaign_id=lead.campaign_id, schedule_id=schedule_id,
+            reason=why,
+        )
+        return schedule_id
 
     return runtime.database.transact(work)
 
@@ -254,7 +262,7 @@ def reschedule_failed_call(lead_id: int, outcome: str, *, runtime: Runtime | Non
         lead = mark_number(connection, lead, ended.phone_position, kind, source="another system", now=now)
         policy, history = read_deciding(connection, lead, now)
         step = next_step(ended, lead, policy, now, read_barred_of(connection, lead, now), history)
-        carry_out(connection, lead, step, now, policy, ACTOR)
+        carry_out(connection, lead, step, now, policy, current_actor())
         return isinstance(step, Reschedule)
 
     return runtime.database.transact(work)
@@ -272,12 +280,12 @@ def record_call(
     Raises Conflict while a call of ours to the lead is open: that one has an end of its own.
     """
     return process_call_result(
-        lead_id, outcome, callback_at=callback_at, callback_zone=callback_zone, runtime=runtime, actor=ACTOR,
-        may_end_live=False,
+        lead_id, outcome, callback_at=callback_at, callback_zone=callback_zone, runtime=runtime,
+        actor=current_actor(), may_end_live=False,
     )
 
 
-def hang_up_call(attempt_id: int, *, runtime: Runtime | None = None) -> str:
+def hang_up_call(attempt_id: int, *, reason: str | None = None, runtime: Runtime | None = None) -> str:
     """Ask the provider to end a live call; its report ends the attempt. Returns what happened, as a sentence."""
     runtime = runtime or shared_runtime()
     attempt = runtime.database.read(lambda connection: calls.find_attempt(connection, attempt_id))
@@ -292,7 +300,10 @@ def hang_up_call(attempt_id: int, *, runtime: Runtime | None = None) -> str:
     now = runtime.clock.now()
 
     def work(connection: Connection) -> None:
-        _record(connection, "call_hung_up", now, lead_id=attempt.lead_id, attempt_id=attempt_id)
+        _record(
+            connection, "call_hung_up", now, lead_id=attempt.lead_id, campaign_id=attempt.campaign_id,
+            attempt_id=attempt_id, reason=reason,
+        )
         calls.poll_soon(connection, [attempt_id], now)
 
     runtime.database.transact(work)
@@ -320,7 +331,9 @@ def resolve_call(attempt_id: int, outcome: str, *, runtime: Runtime | None = Non
             call_id=attempt.provider_call_id or "", phase=Phase.ENDED, outcome=kind, provider_status="resolved by hand",
             ended_at=now,
         )
-        applied = apply_ends(connection, [End(attempt_id, report)], now=now, rulebook=RuleBook(), actor=ACTOR)
+        applied = apply_ends(
+            connection, [End(attempt_id, report)], now=now, rulebook=RuleBook(), actor=current_actor()
+        )
         _record(connection, "call_resolved", now, lead_id=attempt.lead_id, attempt_id=attempt_id, reason=kind.value)
         return next((str(details["follows"]) for what, details in applied.notes if what == "ended"), "recorded")
 
@@ -330,7 +343,7 @@ def resolve_call(attempt_id: int, outcome: str, *, runtime: Runtime | None = Non
 # --- settings -----------------------------------------------------------------------------------
 
 
-def set_config(key: str, value: str, *, runtime: Runtime | None = None) -> None:
+def set_config(key: str, value: str, *, reason: str | None = None, runtime: Runtime | None = None) -> None:
     """Change one row of `scheduler_config`. Raises InvalidValue for a value that could not be used."""
     runtime = runtime or shared_runtime()
     read_config_value(key, value)
@@ -347,7 +360,8 @@ def set_config(key: str, value: str, *, runtime: Runtime | None = None) -> None:
         if problem is not None:  # fine by itself, but not beside the other rows
             raise InvalidValue(key, value, problem.partition("; ")[2] or problem)
         settings.write_config(connection, key, value, now)
-        _record(connection, "config_set", now, reason=f"{key}: {rows.get(key)!r} -> {value!r}")
+        why = f"; {reason}" if reason else ""
+        _record(connection, "config_set", now, reason=f"{key}: {rows.get(key)!r} -> {value!r}{why}")
 
     runtime.database.transact(work)
 
@@ -462,10 +476,11 @@ def _cancel_pending(connection: Connection, lead_id: int, reason: str, now: date
 
 def _record(
     connection: Connection, kind: str, now: datetime, *, lead_id: int | None = None, campaign_id: int | None = None,
-    attempt_id: int | None = None, reason: str | None = None,
+    attempt_id: int | None = None, schedule_id: int | None = None, reason: str | None = None,
 ) -> None:
     journal.add_events(connection, [Happening(
-        kind=kind, actor=ACTOR, lead_id=lead_id, campaign_id=campaign_id, attempt_id=attempt_id, reason=reason,
+        kind=kind, actor=current_actor(), lead_id=lead_id, campaign_id=campaign_id, attempt_id=attempt_id,
+        schedule_id=schedule_id, reason=calls.cut(reason),
     )], now)
 
 

@@ -55,7 +55,9 @@ from scheduler.model import (
     LeadStatus,
     Outcome,
     PhoneStatus,
+    Role,
     ScheduleStatus,
+    Scope,
 )
 
 metadata = MetaData(
@@ -326,6 +328,8 @@ leads = Table(
     # The most urgent leads of a campaign, and all of them.
     Index("ix_leads_priority", "campaign_id", "priority"),
     Index("ix_leads_import", "import_id"),
+    # The leads of a campaign page by page, newest first.
+    Index("ix_leads_campaign", "campaign_id"),
     sqlite_autoincrement=True,  # ids are never used again: history points at them
 )
 
@@ -452,6 +456,9 @@ events = Table(
     Column("rule_version", String(64)),
     Index("ix_events_at", "at"),
     Index("ix_events_lead", "lead_id"),
+    # The audit page by page: of one campaign, and what people did among what the machine noted.
+    Index("ix_events_campaign", "campaign_id"),
+    Index("ix_events_kind", "kind"),
 )
 
 provider_events = Table(
@@ -489,6 +496,7 @@ daemons = Table(
     _created("last_seen_at"),
     Column("wanted", _words(DaemonWish, "daemon_wanted"), nullable=False, server_default="run"),
     Column("doing", _words(DaemonDoing, "daemon_doing"), nullable=False, server_default="working"),
+    Column("vitals", JSON(none_as_null=True), comment="what it measured of itself, for /metrics"),
     UniqueConstraint("owner"),
 )
 
@@ -518,4 +526,113 @@ rule_versions = Table(
     _instant("replanned_at"),
     Index("ix_rule_versions_campaign", "campaign_id", "id"),
     Index("ix_rule_versions_fingerprint", "fingerprint"),
+)
+
+# --- counters ------------------------------------------------------------------------------------
+#
+# Triggers of `leads`, `call_schedule` and `call_attempts` add a row to `campaign_changes` for each change that
+# counts, whoever makes it, a person's SQL too. These rows never change: they are folded into the totals and
+# then deleted, in one transaction. Totals plus what is not folded yet is exact at every instant.
+
+COUNTED = ("leads", "open", "suspended", "called", "reached", "unreached", "unpaid", "dials", "answered", "completed",
+           "talk_seconds")
+"""Whole numbers that are counted for each campaign (0: leads without one). `cost` is counted beside them."""
+COUNTED_BY_HOUR = ("leads", "dials", "answered", "completed")
+
+
+def _counters(names: tuple[str, ...]) -> list[Column[Any]]:
+    return [Column(name, BIG, nullable=False, server_default=text("0")) for name in names]
+
+
+campaign_changes = Table(
+    "campaign_changes",
+    metadata,
+    _id(),
+    Column("campaign_id", BIG, nullable=False),
+    Column("hour_at", UTCDateTime, nullable=True),
+    *_counters(COUNTED),
+    Column("cost", MONEY, nullable=False, server_default=text("0")),
+    Index("ix_campaign_changes_campaign", "campaign_id"),
+)
+
+campaign_totals = Table(
+    "campaign_totals",
+    metadata,
+    Column("campaign_id", BIG, primary_key=True, autoincrement=False),
+    *_counters(COUNTED),
+    Column("cost", MONEY, nullable=False, server_default=text("0")),
+)
+
+campaign_hours = Table(
+    "campaign_hours",
+    metadata,
+    Column("hour_at", UTCDateTime, primary_key=True, nullable=False, server_default=PresentInstant()),
+    Column("campaign_id", BIG, primary_key=True, autoincrement=False),
+    *_counters(COUNTED_BY_HOUR),
+    Index("ix_campaign_hours_campaign", "campaign_id", "hour_at"),
+)
+
+# --- who may ask ---------------------------------------------------------------------------------
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    Column("name", String(64), nullable=False),
+    Column("prefix", String(16), nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("scope", _words(Scope, "key_scope"), nullable=False, server_default="read"),
+    Column("account_id", BIG),
+    _created(),
+    _instant("expires_at"),
+    _instant("revoked_at"),
+    _instant("last_used_at"),
+    UniqueConstraint("prefix"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    Column("name", String(64), nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    Column("role", _words(Role, "user_role"), nullable=False, server_default="viewer"),
+    _created(),
+    _instant("last_login_at"),
+    UniqueConstraint("name"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),
+    Column("token_sha256", String(64), nullable=False),
+    Column("user_id", BIG, nullable=False),
+    _created(),
+    _instant("last_seen_at"),
+    Column("expires_at", UTCDateTime, nullable=False, server_default=PresentInstant()),
+    UniqueConstraint("token_sha256"),
+    Index("ix_sessions_user", "user_id"),
+)
+
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("who", String(128), primary_key=True, comment="a user's name, or where the request came from"),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    _created("last_at"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _id(),
+    Column("caller", String(96), nullable=False),
+    Column("idempotency_key", String(191), nullable=False),
+    Column("request_sha256", String(64), nullable=False),
+    Column("answer_status", SmallInteger),
+    Column("answer", Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")),
+    _created(),
+    UniqueConstraint("caller", "idempotency_key"),
+    Index("ix_idempotency_keys_created", "created_at"),
 )

@@ -31,7 +31,8 @@ class WebServer:
             raise InvalidValue("address", f"{host}:{port}", right) from None
         self.host, self.port = host, int(self._socket.getsockname()[1])
         config = uvicorn.Config(
-            create_app(runtime, reporter=reporter), log_config=None, access_log=False, server_header=False,
+            create_app(runtime, reporter=reporter, host=host, port=self.port),
+            log_config=None, access_log=False, server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=STOP_SECONDS, lifespan="on",
         )
         self._server = uvicorn.Server(config)

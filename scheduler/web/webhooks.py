@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -27,6 +26,7 @@ from scheduler.providers.registry import KNOWN_PROVIDERS
 from scheduler.service.inbox import InboxWriter
 from scheduler.service.runtime import Runtime
 from scheduler.store.database import skew
+from scheduler.web.problems import problem
 
 LARGEST_BODY = 5 * 2**20
 LONGEST_READ_SECONDS = 10.0
@@ -46,7 +46,7 @@ class Webhooks:
     def router() -> APIRouter:
         router = APIRouter()
         for path in ("/webhooks/{provider}", "/webhooks/{provider}/{tail:path}"):
-            router.add_api_route(path, receive, methods=["POST"])
+            router.add_api_route(path, receive, methods=["POST"], include_in_schema=False)
         return router
 
     def take(self, provider_name: str, hook: Hook) -> Response:
@@ -124,11 +124,3 @@ def called_url(request: Request, public_url: str | None) -> str:
 
 def too_large() -> Response:
     return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a webhook has at most {LARGEST_BODY // 2**20} MiB")
-
-
-def problem(status: HTTPStatus, sentence: str) -> Response:
-    """Problem details (RFC 9457)."""
-    return JSONResponse(
-        {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": sentence},
-        status_code=status, media_type="application/problem+json",
-    )

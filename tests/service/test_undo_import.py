@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from scheduler.errors import Conflict, DatabaseUnavailable, NotFound
 from scheduler.service import imports as service
+from scheduler.service.acting import acting_as
 from scheduler.service.imports import ImportReport, undo_import
 from scheduler.service.runtime import Runtime
 from scheduler.store import imports as store
@@ -38,9 +39,10 @@ from tests.factories import (
 def test_an_import_is_written_down_with_its_file_its_counts_and_its_leads(runtime: Runtime, tmp_path: Path) -> None:
     campaign_id = add_campaign(runtime.database, "renewals")
     path = write(tmp_path, "telefono", number(1), number(1), "12", number(2))
-    report = run(runtime, path, campaign="renewals", actor="ana")
+    with acting_as("user:ana"):
+        report = run(runtime, path, campaign="renewals")
     row = find(runtime.database, tables.imports, id=report.import_id)
-    assert (row.campaign_id, row.file_name, row.status, row.actor) == (campaign_id, "leads.csv", "done", "ana")
+    assert (row.campaign_id, row.file_name, row.status, row.actor) == (campaign_id, "leads.csv", "done", "user:ana")
     assert (row.rows_read, row.added, row.duplicates, row.rejected) == (4, 2, 1, 1)
     assert row.file_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert row.created_at == row.finished_at == NOON
