@@ -33,6 +33,19 @@ GRANT INSERT, UPDATE ON ringback.do_not_call TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.daemons TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.provider_events TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.provider_pace TO 'ringback'@'%';
+-- What the triggers counted is folded into totals. The triggers write with the rights of the user that made them,
+-- ringback_owner: without that user no lead and no call can be written, so lock it when it is not needed (ALTER USER
+-- ... ACCOUNT LOCK) and never drop it. Where the server writes a binary log, it may make triggers only with
+-- log_bin_trust_function_creators = 1.
+GRANT INSERT, DELETE ON ringback.campaign_changes TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.campaign_totals TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.campaign_hours TO 'ringback'@'%';
+-- Who may ask, and the answers that are kept for a repeated request.
+GRANT INSERT, UPDATE, DELETE ON ringback.api_keys TO 'ringback'@'%';
+GRANT INSERT, UPDATE, DELETE ON ringback.users TO 'ringback'@'%';
+GRANT INSERT, UPDATE, DELETE ON ringback.sessions TO 'ringback'@'%';
+GRANT INSERT, UPDATE, DELETE ON ringback.login_failures TO 'ringback'@'%';
+GRANT INSERT, UPDATE, DELETE ON ringback.idempotency_keys TO 'ringback'@'%';
 -- History: added to. An attempt is completed by what is learnt of it; events and entries never change.
 GRANT INSERT, UPDATE ON ringback.call_attempts TO 'ringback'@'%';
 GRANT INSERT ON ringback.events TO 'ringback'@'%';

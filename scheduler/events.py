@@ -2,20 +2,23 @@
 
 Code says what happened; this file says how it sounds. Phone numbers are shortened here, so that none
 reaches a log whole; metrics carry no lead and no number in their labels. A `Line` is one happening as
-people see it on the terminal.
+people see it on the terminal. What is counted here is one process's own; `service/vitals.py` makes of it what
+the others are told.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,14 @@ class Line:
 
 
 Listener = Callable[[Line], None]
+LATE_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+"""Seconds by which a dial was late: below each of these, and anything above the last."""
+TURN_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Seconds that a tick took."""
+_NUMBER = re.compile(r"\+?\d{7,}")
 SAY_AGAIN = timedelta(seconds=30)
 """How often the same complaint about somebody else is worth a line."""
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each counter, which nobody reads
 
 
 class Reporter:
@@ -57,17 +66,36 @@ class Reporter:
                                  registry=self.registry)
         self._said: dict[tuple[str, int], datetime] = {}
         self._alert = Gauge("ringback_alert", "1 while such an alert is raised", ["code"], registry=self.registry)
+        self.dials = Counter("ringback_dials", "Dials by provider and what came of them", ["provider", "outcome"],
+                             registry=self.registry)
+        self.postponed = Counter("ringback_postponed", "Due calls that were put off, by reason", ["reason"],
+                                 registry=self.registry)
+        self.late = Histogram("ringback_dial_lateness_seconds", "From when a call was due to its start request",
+                              buckets=LATE_BUCKETS, registry=self.registry)
+        self.turns = Histogram("ringback_tick_duration_seconds", "How long ticks took", ["job"], buckets=TURN_BUCKETS,
+                               registry=self.registry)
+        self.daemon_owner: str | None = None
+        """Whose measures these are, where a daemon tells them in its heartbeat; None: nobody else tells them."""
+        self.problems: int | None = None
+        self.raised: tuple[str, ...] | None = None
+        """How many settings were refused and which alerts are raised; None: nobody has looked yet."""
 
     # --- calls -----------------------------------------------------------------------------------
 
     def dialing(self, at: datetime, *, who: str, number: str, attempt: int) -> None:
         self._say(at, "info", "dialing", f"dialing {who} {shorten(number)}, attempt {attempt}")
 
-    def ended(self, at: datetime, *, who: str, number: str, outcome: str, follows: str) -> None:
+    def placed(self, late: timedelta) -> None:
+        """A start request has left this house, so long after its call was due."""
+        self.late.observe(max(0.0, late.total_seconds()))
+
+    def ended(self, at: datetime, *, who: str, number: str, provider: str, outcome: str, follows: str) -> None:
         self._outcomes.labels(outcome).inc()
+        self.dials.labels(provider, outcome).inc()
         self._say(at, "info", "ended", f"{who} {shorten(number)}: {outcome}; {follows}")
 
-    def moved(self, at: datetime, *, who: str, reason: str, until: datetime) -> None:
+    def moved(self, at: datetime, *, who: str, reason: str, until: datetime, cause: str) -> None:
+        self.postponed.labels(cause).inc()
         self._say(at, "info", "moved", f"{who} waits until {_utc(until)}: {reason}")
 
     def held(self, at: datetime, *, who: str, reason: str) -> None:
@@ -78,6 +106,14 @@ class Reporter:
 
     def dropped(self, at: datetime, *, lead_id: int, reason: str) -> None:
         self._say(at, "info", "dropped", f"the planned call of lead {lead_id} is cancelled: {reason}")
+
+    def unpaid(self, at: datetime, *, calls: int) -> None:
+        """So many due calls keep their places until somebody pays: counted alone, the row says why."""
+        self.postponed.labels("balance").inc(calls)
+
+    def not_made(self, at: datetime, *, provider: str, outcome: str) -> None:
+        """A dial that came to no call that we know of: refused, not_sent or unknown. Each is said by its own word."""
+        self.dials.labels(provider, outcome).inc()
 
     def refused(self, at: datetime, *, who: str, reason: str) -> None:
         self._say(at, "warning", "refused", f"{who} was not dialed, the attempt is not spent: {reason}")
@@ -134,6 +170,7 @@ class Reporter:
         )
 
     def settings_problems(self, count: int) -> None:
+        self.problems = count
         self._settings_problems.set(count)
 
     def rules_changed(self, at: datetime, *, where: str, rows: int) -> None:
@@ -147,6 +184,7 @@ class Reporter:
 
     def alerts(self, raised: Mapping[str, bool]) -> None:
         """Which alerts are raised, by code: all of them, so that those that are over go back to 0."""
+        self.raised = tuple(code for code, is_raised in raised.items() if is_raised)
         for code, is_raised in raised.items():
             self._alert.labels(code).set(1 if is_raised else 0)
 
@@ -165,12 +203,26 @@ class Reporter:
         why = f"{type(error).__name__}: {_first_line(error)}"
         self._say(at, "error", "tick_failed", f"{job} failed and will be tried again: {why}")
 
+    def request_failed(self, at: datetime, *, what: str, error: BaseException) -> None:
+        """A mistake of ours; whoever asked was told no more than that. `what` is the address without its values."""
+        where = traceback.extract_tb(error.__traceback__)
+        ours = (f"{one.filename}:{one.lineno}" for one in reversed(where) if "site-packages" not in one.filename)
+        place = next(ours, "")
+        why = _NUMBER.sub(lambda found: shorten(found[0]), f"{type(error).__name__}: {_first_line(error)}")
+        self._say(at, "error", "request_failed", f"{what} failed, which is a bug: {why} ({place})")
+        self._log.debug("".join(traceback.format_exception(error)), kind="request_failed")
+
     def skipped(self, job: str) -> None:
         """A tick was still running when its next one was due: counted, not logged, since it is common."""
         self._skipped.labels(job).inc()
 
-    def ticked(self, job: str, at: datetime) -> None:
+    def ticked(self, job: str, at: datetime, seconds: float) -> None:
         self._last_tick.labels(job).set(at.timestamp())
+        self.turns.labels(job).observe(seconds)
+
+    def skips(self) -> dict[str, int]:
+        """Skipped ticks by job, since this process began."""
+        return {job: int(count) for (job,), count in read_counter(self._skipped).items()}
 
     def breaker(self, at: datetime, *, provider: str, is_open: bool, reason: str) -> None:
         self._breaker.labels(provider).set(1 if is_open else 0)
@@ -185,6 +237,14 @@ class Reporter:
                 getattr(self._log, level)(text, kind=kind)
         except Exception:  # between a commit and its dial nothing may fail for want of somebody to tell
             self._unsaid.inc()
+
+
+def read_counter(counter: Counter) -> dict[tuple[str, ...], float]:
+    """What stands in a counter, by the values of its labels."""
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in counter.collect() for sample in family.samples if sample.name.endswith("_total")
+    }
 
 
 class SilentReporter(Reporter):

@@ -28,7 +28,7 @@ def upgrade() -> None:
         "campaign_changes",
         sa.Column("id", BIG, autoincrement=True, nullable=False),
         sa.Column("campaign_id", BIG, nullable=False),
-        sa.Column("hour_at", tables.UTCDateTime(), nullable=True),
+        sa.Column("quarter", BIG, nullable=True, comment="of an hour since 1970, where it belongs to an hour"),
         *_counters(COUNTED),
         _cost(),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaign_changes")),
@@ -45,10 +45,10 @@ def upgrade() -> None:
         "campaign_hours",
         sa.Column("hour_at", tables.UTCDateTime(), server_default=tables.PresentInstant(), nullable=False),
         sa.Column("campaign_id", BIG, autoincrement=False, nullable=False),
-        *_counters(BY_HOUR),
+        *_counters((*BY_HOUR, "leads_from_15", "leads_from_30", "leads_from_45")),
         sa.PrimaryKeyConstraint("hour_at", "campaign_id", name=op.f("pk_campaign_hours")),
     )
-    op.create_index("ix_campaign_hours_campaign", "campaign_hours", ["campaign_id", "hour_at"])
+    op.create_index("ix_campaign_hours_campaign", "campaign_hours", ["campaign_id", "hour_at", "leads"])
 
 
 def downgrade() -> None:
@@ -61,4 +61,4 @@ def _counters(names: tuple[str, ...]) -> list[sa.Column]:
 
 
 def _cost() -> sa.Column:
-    return sa.Column("cost", sa.Numeric(14, 4), server_default=sa.text("0"), nullable=False)
+    return sa.Column("cost", sa.Numeric(20, 4), server_default=sa.text("0"), nullable=False)

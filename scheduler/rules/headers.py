@@ -70,7 +70,7 @@ class Columns:
         """Where the value stands that an agent knows by this name: a variable, or a field of the lead."""
         if name in self.variable_names:
             return self.variables[self.variable_names.index(name)]
-        meaning = _MEANINGS.get(_plain(name))
+        meaning = _MEANINGS.get(plain(name))
         return getattr(self, meaning) if meaning and meaning != "phone" else None
 
 
@@ -97,7 +97,7 @@ def read_map(options: Sequence[str]) -> tuple[Mapped, ...]:
     found: dict[str, Mapped] = {}
     for option in options:
         field, equals, header = (part.strip() for part in option.partition("="))
-        if not equals or not field or not _plain(header):
+        if not equals or not field or not plain(header):
             raise InvalidValue("map", option, 'write FIELD=HEADER, such as phone="Celular" or variable:debt="Monto"')
         meaning = _mapped_meaning(field)
         if meaning is None:
@@ -105,9 +105,9 @@ def read_map(options: Sequence[str]) -> tuple[Mapped, ...]:
         if meaning in found:
             raise InvalidValue("map", option, f"{field} is mapped to {found[meaning].header} already")
         found[meaning] = Mapped(header, meaning)
-    headers = [_plain(one.header) for one in found.values()]
+    headers = [plain(one.header) for one in found.values()]
     for one in found.values():
-        if headers.count(_plain(one.header)) > 1:
+        if headers.count(plain(one.header)) > 1:
             raise InvalidValue("map", one.header, "this column is mapped twice; one column is one field")
     return tuple(found.values())
 
@@ -115,7 +115,7 @@ def read_map(options: Sequence[str]) -> tuple[Mapped, ...]:
 def _mapped_meaning(field: str) -> str | None:
     if field.startswith(_VARIABLE):
         return field if field[len(_VARIABLE) :].strip() else None
-    return field if field in _NAMES and field != "phone" else _meaning(_plain(field))
+    return field if field in _NAMES and field != "phone" else _meaning(plain(field))
 
 
 def read_header(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> Columns:
@@ -127,7 +127,7 @@ def read_header(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> Colum
     mapped |= _find_dressed(headers[skipped:], mapped)
     found: dict[str, int] = {}
     for at in range(skipped, len(headers)):
-        name = _plain(headers[at])
+        name = plain(headers[at])
         if not name:
             raise InvalidValue("header", ", ".join(headers), f"column {at + 1} has no name; name it or remove it")
         meaning = mapped.get(name) or _recognise(headers[at], name, mapped, wishes)
@@ -137,7 +137,7 @@ def read_header(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> Colum
         found[_key(meaning)] = at
         if meaning.startswith(_VARIABLE):
             mapped[name] = meaning
-    names = {at: mapped[_plain(headers[at])] for key, at in found.items() if key.startswith(_VARIABLE)}
+    names = {at: mapped[plain(headers[at])] for key, at in found.items() if key.startswith(_VARIABLE)}
     variables = tuple(sorted(names))
     if "phone1" not in found:
         raise InvalidValue("header", ", ".join(headers), _no_phone(headers, found, variables))
@@ -153,13 +153,13 @@ def read_header(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> Colum
 
 def is_name(cell: str) -> bool:
     """Is there anything in this cell of a header that can name a column?"""
-    return bool(_plain(cell))
+    return bool(plain(cell))
 
 
 def names_a_phone(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> bool:
     """Does this row look like a header? So the real one is found below titles."""
-    names = {_plain(cell) for cell in cells if cell}
-    said = {_plain(one.header) for one in wishes.mapped if one.meaning.startswith("phone")}
+    names = {plain(cell) for cell in cells if cell}
+    said = {plain(one.header) for one in wishes.mapped if one.meaning.startswith("phone")}
     return bool(names & said) or any(
         _PHONE_COLUMN.fullmatch(name) or _DRESSED_PHONE.fullmatch(name) for name in names
     )
@@ -167,11 +167,11 @@ def names_a_phone(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> boo
 
 def _find_mapped(headers: Sequence[str], wishes: HeaderWishes) -> dict[str, str]:
     """The meaning of each mapped column, by its plain name."""
-    there = {_plain(header) for header in headers}
+    there = {plain(header) for header in headers}
     for one in wishes.mapped:
-        if _plain(one.header) not in there:
+        if plain(one.header) not in there:
             raise InvalidValue("map", one.header, f"there is no such column; the columns are {', '.join(headers)}")
-    return {_plain(one.header): one.meaning for one in wishes.mapped}
+    return {plain(one.header): one.meaning for one in wishes.mapped}
 
 
 def _recognise(header: str, name: str, mapped: Mapping[str, str], wishes: HeaderWishes) -> str:
@@ -179,17 +179,17 @@ def _recognise(header: str, name: str, mapped: Mapping[str, str], wishes: Header
     meaning = _meaning(name)
     if meaning is not None and meaning not in mapped.values():
         return meaning
-    needed = next((one for one in wishes.required if _plain(one) == name), None)
+    needed = next((one for one in wishes.required if plain(one) == name), None)
     return f"{_VARIABLE}{needed or header}"
 
 
 def _key(meaning: str) -> str:
     """Two columns with one key are alike."""
-    return f"{_VARIABLE}{_plain(meaning[len(_VARIABLE) :])}" if meaning.startswith(_VARIABLE) else meaning
+    return f"{_VARIABLE}{plain(meaning[len(_VARIABLE) :])}" if meaning.startswith(_VARIABLE) else meaning
 
 
-def _plain(header: str) -> str:
-    """Without accents, case, spaces and underscores: "Fecha Límite" and "fecha_limite" are one name."""
+def plain(header: str) -> str:
+    """A header without accents, case, spaces and underscores: "Fecha Límite" and "fecha_limite" are one name."""
     letters = unicodedata.normalize("NFKD", header.casefold())
     return "".join(letter for letter in letters if letter.isalnum() and not unicodedata.combining(letter))
 
@@ -202,7 +202,7 @@ def _meaning(name: str) -> str | None:
 
 def _find_dressed(headers: Sequence[str], mapped: Mapping[str, str]) -> dict[str, str]:
     """Phones with other words around them, by their plain names: looked for only where no column is plainly one."""
-    names = [_plain(header) for header in headers]
+    names = [plain(header) for header in headers]
     if any(_PHONE_COLUMN.fullmatch(name) for name in names) or any(one.startswith("phone") for one in mapped.values()):
         return {}
     return {name: f"phone{phone[1] or 1}" for name in names if (phone := _DRESSED_PHONE.fullmatch(name)) is not None}
@@ -229,6 +229,6 @@ def _no_phone(headers: Sequence[str], found: Mapping[str, int], variables: Seque
     if further := [meaning for meaning in found if meaning.startswith("phone")]:
         return f"{right}; found number {further[0][-1]} but no first one"
     names = _NAMES["phone"].split()
-    plain = [_plain(headers[at]) for at in variables]
-    near = [name for name in plain if difflib.get_close_matches(name, names, n=1, cutoff=0.7)]
+    found_names = [plain(headers[at]) for at in variables]
+    near = [name for name in found_names if difflib.get_close_matches(name, names, n=1, cutoff=0.7)]
     return f"{right}; is {near[0]} meant?" if near else right

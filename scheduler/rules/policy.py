@@ -420,6 +420,8 @@ def read_call_settings(document: Any, where: str = "call_settings") -> CallSetti
             document = json.loads(document, object_pairs_hook=_without_twins)
         except ValueError as error:
             raise InvalidSettings(where, [f"it is not JSON: {error}"]) from None
+        except RecursionError:
+            raise InvalidSettings(where, ["it is not JSON: it is nested too deeply"]) from None
         if document is None:
             return CallSettings()
     if not isinstance(document, dict):

@@ -54,9 +54,14 @@ class Verdict(StrEnum):
     DUPLICATE_IN_FILE = "duplicate_in_file"
     DUPLICATE_IN_CAMPAIGN = "duplicate_in_campaign"
     DUPLICATE_IN_INSTALLATION = "duplicate_in_installation"
+    MERGED = "merged"
+    """It went into the lead of another row of the same person (`people`)."""
 
 
-DUPLICATES = {Verdict.DUPLICATE_IN_FILE, Verdict.DUPLICATE_IN_CAMPAIGN, Verdict.DUPLICATE_IN_INSTALLATION}
+DUPLICATES = {
+    Verdict.DUPLICATE_IN_FILE, Verdict.DUPLICATE_IN_CAMPAIGN, Verdict.DUPLICATE_IN_INSTALLATION, Verdict.MERGED,
+}
+"""Rows that make no lead because their person or number is there already."""
 
 
 class Reject(NamedTuple):
@@ -119,7 +124,7 @@ class RowJudge:
     """Judges the rows of one file. Zones give a time without offset its meaning (`programar`).
 
     `required` are variables without which a lead is of no use to the campaign's agent, `call_until` the last
-    date to call for rows that name none.
+    date to call for rows that name none. `added_variables` are the same for every lead.
     """
 
     def __init__(
@@ -132,6 +137,7 @@ class RowJudge:
         allowed_countries: tuple[str, ...] = (),
         required: Sequence[str] = (),
         call_until: date | None = None,
+        added_variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.columns = columns
         self._numbers = NumberReader(default_country)
@@ -139,7 +145,7 @@ class RowJudge:
         self._campaign_zones, self._default_zone = campaign_zones, default_zone
         self._required = [(name, columns.find(name)) for name in required]
         self._variables = list(zip(columns.variable_names, columns.variables, strict=True))
-        self._call_until = call_until
+        self._call_until, self._added_variables = call_until, added_variables
         first = len(REJECT_COLUMNS) if columns.is_rejects_file else 0
         self._others = [at for at in range(first, len(columns.headers)) if at not in columns.phones]
 
@@ -183,7 +189,7 @@ class RowJudge:
             priority=self._read(texts, columns.priority, _read_priority) or 0,
             call_until=self._read(texts, columns.call_until, _read_date) or self._call_until,
             call_at=call_at,
-            variables={name: texts[at] for name, at in self._variables},
+            variables={**{name: texts[at] for name, at in self._variables}, **self._added_variables},
             cells=cells,
             left_out=left_out,
         )

@@ -36,7 +36,7 @@ from scheduler.service.follow import GRACE
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.store import alerts as store
-from scheduler.store import calls, campaigns
+from scheduler.store import campaigns
 from scheduler.store.database import Connection
 
 LOOK_EVERY = timedelta(seconds=30)
@@ -79,21 +79,21 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
     rules = rulebook.read(connection, in_use.values())
     thresholds = Thresholds.of(rules.config)
     paused = {one.id for one in in_use.values() if one.status is CampaignStatus.PAUSED}
-    due = store.count_due(connection, in_use.keys() - paused, now)
+    waiting = store.read_waiting(connection, in_use.keys() - paused, paused, now, now - thresholds.due)
+    due = waiting.due
     ended = []
     if thresholds.success_below > 0:
         ended = store.count_ended(connection, in_use.keys(), now - SUCCESS_OVER)
+    live, in_flight = store.list_open(connection)
     return Facts(
         now=now,
         thresholds=thresholds,
         is_paused=rules.policy(None).is_paused,
-        in_flight=calls.count_in_flight(connection).total,
+        in_flight=in_flight,
         due=[Due(_name(one.campaign_id, in_use), one.calls, one.oldest) for one in due],
-        paused=[
-            Paused(in_use[one].code, since) for one, since in store.list_oldest_due(connection, paused, now).items()
-        ],
-        held=_read_held(connection, in_use, now - thresholds.due),
-        live=_read_live(connection, in_use, rules, rulebook),
+        paused=[Paused(in_use[one].code, since) for one, since in waiting.resting.items()],
+        held=_read_held(connection, in_use, waiting.held),
+        live=_read_live(connection, in_use, live, rules, rulebook),
         ended=[Ended(_name(one.campaign_id, in_use), one.calls, one.completed) for one in ended],
         refused=[RefusedSetting(one.where, one.sentence, one.kept) for one in rules.problems],
         breakers=_read_breakers(connection, now),
@@ -105,8 +105,9 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
     )
 
 
-def _read_held(connection: Connection, in_use: Mapping[int, Campaign], wished_before: datetime) -> list[HeldCalls]:
-    rows = store.count_held(connection, wished_before)
+def _read_held(
+    connection: Connection, in_use: Mapping[int, Campaign], rows: Sequence[store.HeldRow]
+) -> list[HeldCalls]:
     chosen = {row.campaign_id for row in rows if row.hold in PEOPLES_HOLDS}
     going_on = store.list_going_on(connection, chosen)
     return [
@@ -116,9 +117,9 @@ def _read_held(connection: Connection, in_use: Mapping[int, Campaign], wished_be
 
 
 def _read_live(
-    connection: Connection, in_use: Mapping[int, Campaign], rules: Rules, rulebook: RuleBook
+    connection: Connection, in_use: Mapping[int, Campaign], rows: Sequence[store.LiveRow], rules: Rules,
+    rulebook: RuleBook,
 ) -> list[LiveCall]:
-    rows = store.list_live(connection)
     stopped = {row.campaign_id for row in rows if row.campaign_id is not None} - in_use.keys()
     known = dict(in_use)
     if stopped:  # calls outlive the campaign that was cancelled or completed meanwhile

@@ -42,6 +42,8 @@ from scheduler.store.database import Connection
 from scheduler.store.leads import LeadFilter
 
 CHUNK = 500
+LONGEST_DESCRIPTION = 10_000
+"""Its column holds 65,535 bytes, and a character has up to four."""
 PAGE = 2000
 WITH_ALL = "paused with all"
 """How the reason of a campaign begins that was paused together with everything."""
@@ -77,7 +79,8 @@ def create_campaign(
     name: str, *, code: str | None = None, description: str | None = None, priority: int = 0,
     provider: str | None = None, call_settings: str | Mapping[str, Any] | None = None, account: str | None = None,
     group: str | None = None, deadline: date | None = None, deadline_days: int | None = None,
-    set_values: Mapping[str, Any] | None = None, paused: bool = False, runtime: Runtime | None = None,
+    set_values: Mapping[str, Any] | None = None, paused: bool = False, paused_reason: str = "created paused",
+    runtime: Runtime | None = None,
 ) -> str:
     """Create a campaign, active unless `paused`. Returns its code.
 
@@ -98,7 +101,7 @@ def create_campaign(
             raise Conflict(f"there is a campaign {public} already")
         values = _values(connection, plan, None, runtime, now)
         if paused:
-            values |= {"status": CampaignStatus.PAUSED, "status_reason": "created paused"}
+            values |= {"status": CampaignStatus.PAUSED, "status_reason": paused_reason}
         campaign_id = campaigns.insert_campaign(connection, {**values, "code": public, "created_at": now})
         _record(connection, "campaign_created", now, campaign_id, name)
         return public
@@ -117,10 +120,13 @@ class Edited:
 
 
 def edit_campaign(
-    key: str, plan: CampaignPlan, *, dry_run: bool = False, reason: str | None = None, runtime: Runtime | None = None
+    key: str, plan: CampaignPlan, *, dry_run: bool = False, reason: str | None = None,
+    only_if: Callable[[Connection], None] | None = None, runtime: Runtime | None = None,
 ) -> Edited:
     """Change a campaign, all of it or nothing. The daemons act on it at their next tick, and upkeep moves planned
     calls into the new hours. Raises Conflict for a cancelled one, InvalidSettings for settings that cannot be used.
+
+    `only_if` is asked while the campaign is locked, and raises when it is not the one that was meant any more.
     """
     runtime = runtime or shared_runtime()
     now = runtime.clock.now()
@@ -129,6 +135,8 @@ def edit_campaign(
         campaign = _get_campaign(connection, key, lock=lock)
         if campaign.status is CampaignStatus.CANCELLED:
             raise Conflict(f"campaign {campaign.code} is cancelled for good; create a new one")
+        if only_if is not None:
+            only_if(connection)
         values = _values(connection, plan, campaign, runtime, now)
         before = campaigns.read_values(connection, campaign.id, list(values))
         return campaign, {name: (before[name], value) for name, value in values.items() if before[name] != value}
@@ -166,6 +174,9 @@ def _values(
             raise InvalidValue("name", plan.name[:40], "a campaign needs a name of 1 to 255 characters")
         values["name"] = plan.name.strip()
     if plan.description is not None:
+        if len(plan.description) > LONGEST_DESCRIPTION:
+            right = f"write at most {LONGEST_DESCRIPTION} characters"
+            raise InvalidValue("description", plan.description[:40], right)
         values["description"] = plan.description
     if plan.priority is not None:
         if not -(2**31) <= plan.priority < 2**31:
@@ -666,7 +677,8 @@ def release_call(schedule_id: int, *, runtime: Runtime | None = None) -> str:
             calls.expire_lease(connection, schedule_id, now)
             what = "the next daemon looks up whether its call was made"
         journal.add_events(connection, [Happening(
-            kind="call_released", actor=current_actor(), lead_id=row.lead_id, schedule_id=schedule_id,
+            kind="call_released", actor=current_actor(), lead_id=row.lead_id, campaign_id=row.campaign_id,
+            schedule_id=schedule_id,
             attempt_id=attempt.id if attempt else None,
             reason=f"lease of {row.lease_owner or 'nobody'} ended by hand",
         )], now)

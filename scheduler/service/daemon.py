@@ -41,8 +41,10 @@ from scheduler.service import dispatch, follow, upkeep
 from scheduler.service.alerts import AlertWatch
 from scheduler.service.dispatch import find_hindrance
 from scheduler.service.inbox import Inbox
+from scheduler.service.notify import Notifier
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
+from scheduler.service.vitals import Pulse, measure
 from scheduler.store import accounts, calls, campaigns, journal, schema
 from scheduler.store.database import Connection, skew
 
@@ -70,12 +72,16 @@ class Daemon:
     """One scheduler process. Several on one MySQL share the work; none of them is special."""
 
     def __init__(
-        self, runtime: Runtime, *, on_event: EventListener | None = None, reporter: Reporter | None = None
+        self, runtime: Runtime, *, on_event: EventListener | None = None, reporter: Reporter | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self.runtime = runtime
         self.reporter = reporter or Reporter(on_event)
+        self._notifier = notifier or Notifier()
+        self.pulse = Pulse()
         # A birth certificate: never a configured name, so that a restarted process is another owner.
         self.owner = f"{runtime.settings.host or socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"[:96]
+        self.reporter.daemon_owner = self.owner
         rulebook = RuleBook()
         self.dispatcher = dispatch.Dispatcher(runtime, owner=self.owner, rulebook=rulebook, reporter=self.reporter)
         breakers = self.dispatcher.breakers
@@ -111,6 +117,7 @@ class Daemon:
             if self.runtime.settings.metrics_port is not None:
                 start_http_server(self.runtime.settings.metrics_port, "127.0.0.1", self.reporter.registry)
             ticks = self._start_ticks()
+            self._notifier.ready(f"calling as {self.owner}")
             try:
                 self._wait(until_idle, idle_after)
             finally:
@@ -179,6 +186,7 @@ class Daemon:
                 tries += 1
                 wait = min(LONGEST_WAIT, 0.5 * 2**tries) * random.uniform(0.8, 1.0)
                 self.reporter.database_away(self._host_now(), error, wait)
+                self._notifier.waiting("waiting for the database")
                 self._stop.wait(wait)
         return False
 
@@ -217,6 +225,7 @@ class Daemon:
 
     def _finish(self, ticks: BackgroundScheduler) -> int:
         self.stop()
+        self._notifier.stopping("dials in flight are finishing")
         in_flight = self._places_in_use()
         if in_flight:
             self.reporter.daemon(self._host_now(), f"stopping: nothing new is taken, {in_flight} dials are finishing")
@@ -252,7 +261,9 @@ class Daemon:
         try:
             now = self.runtime.clock.now()
             self.runtime.database.transact(
-                lambda connection: journal.beat(connection, self.owner, ticks=self._ticks, status="stopped", now=now)
+                lambda connection: journal.beat(
+                    connection, self.owner, ticks=self._ticks, status="stopped", now=now, vitals=self._measure(now)
+                )
             )
             open_ones = self.runtime.database.read(calls.count_open)
             left = [f"{count} calls are {state}" for state, count in open_ones.items()]
@@ -284,6 +295,7 @@ class Daemon:
             ("vitals", VITALS_INTERVAL, self._watch_providers),
             ("upkeep", settings.upkeep_interval, self._keep_up),
         ):
+            self.pulse.expect(name, interval)
             ticks.add_job(
                 self._guarded(name, work), IntervalTrigger(seconds=interval, timezone=UTC), id=name,
                 next_run_time=datetime.now(UTC),
@@ -365,14 +377,23 @@ class Daemon:
         """A tick that never raises: what goes wrong is said, and the next tick tries again."""
 
         def tick() -> None:
+            try:
+                turn()
+            finally:
+                self.pulse.came_round(name)
+
+        def turn() -> None:
             if self._stop.is_set() and name != "follow":
                 return
             if self._is_away() and not self._is_back():
                 return
+            began = boottime()
             try:
                 work()
                 self._worked()
-                self.reporter.ticked(name, self._host_now())
+                took = boottime() - began
+                self.pulse.came_round(name, took=took)
+                self.reporter.ticked(name, self._host_now(), took)
             except DatabaseUnavailable as error:
                 self._went_away(error)
             except SchemaMismatch as error:
@@ -387,7 +408,9 @@ class Daemon:
         """Write the heartbeat; notice a database that is older than what this process did."""
         now, ticks = self.runtime.clock.now(), self._ticks + 1
         before = self.runtime.database.transact(
-            lambda connection: journal.beat(connection, self.owner, ticks=ticks, status="running", now=now)
+            lambda connection: journal.beat(
+                connection, self.owner, ticks=ticks, status="running", now=now, vitals=self._measure(now)
+            )
         )
         self._ticks = ticks  # only what was committed counts: a beat may fail in an outage
         if before is None:  # somebody deleted our row: nothing is lost with it, so it is written again
@@ -401,6 +424,15 @@ class Daemon:
             )
         if self._held_back is not None:
             self.reporter.daemon(now, self._held_back, level="error")
+
+    def _measure(self, now: datetime) -> dict[str, Any]:
+        return measure(self.reporter, self.pulse, now)
+
+    def _tell_alive(self) -> None:
+        """To the watchdog of the service manager, as long as every job comes round."""
+        patience = self._notifier.watchdog
+        if patience is not None and not self.pulse.list_hung(patience):
+            self._notifier.alive()
 
     def _watch_clock(self) -> None:
         """This host's clock decides nothing, but one that is far off says that something is wrong here."""
@@ -464,11 +496,12 @@ class Daemon:
     def _wait(self, until_idle: bool, idle_after: timedelta) -> None:
         # In slices: a signal that was taken by another thread is handled only when this one wakes.
         while not until_idle and not self._stop.wait(0.5):
-            continue
+            self._tell_alive()
         # The first turn of everything comes before the first question whether all is done.
         self._stop.wait(self.runtime.settings.dispatch_interval + 0.2)
         reminded_at = float("-inf")
         while until_idle and not self._stop.is_set():
+            self._tell_alive()
             try:
                 idle = self.is_idle(idle_after) if not self._places_in_use() else None
             except DatabaseUnavailable as error:

@@ -91,6 +91,7 @@ from scheduler.service.outcomes import (
 )
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
+from scheduler.service.vitals import cause_of
 from scheduler.store import accounts, calls, campaigns, journal, leads
 from scheduler.store.calls import Intent, Move
 from scheduler.store.database import Connection
@@ -123,6 +124,7 @@ class DialJob:
     send_after: float
     """The same clock: a provider that takes only so many calls a second has a slot for this one."""
     dial_before: datetime
+    due_at: datetime
     who: str
     has_slot: bool = False
 
@@ -469,8 +471,21 @@ class Dispatcher:
         ]
         self.breakers.judge(judged, now)
         told.tell(self.reporter, now)
+        self._count(batch, now, here)
         self._hang_up_late([one for one in batch if one.was_frozen or one in given_up], now)
         self._own_up(given_up, now)
+
+    def _count(self, batch: Sequence[Dialed], now: datetime, here: float) -> None:
+        for one in batch:
+            answer, provider = usable(one.answer), one.job.provider
+            is_sent = not (isinstance(answer, Refused) and answer.kind is RefusalKind.NEVER_SENT)
+            if is_sent:
+                asked_at = now - timedelta(seconds=here - one.asked)
+                self.reporter.placed(asked_at - one.job.due_at)
+            if isinstance(answer, Unanswered):
+                self.reporter.not_made(now, provider=provider, outcome="unknown")
+            elif isinstance(answer, Refused):
+                self.reporter.not_made(now, provider=provider, outcome="refused" if is_sent else "not_sent")
 
     def _hang_up_late(self, late: Sequence[Dialed], now: datetime) -> None:
         for one in late:
@@ -711,7 +726,7 @@ class _Take:
                 self.report.moved += 1
                 if at - self.now > RECHECK_LINE:  # a look again in a minute is no step of the lead
                     self._keep("moved", row, lead, policy, reason, until=at.isoformat())
-                self.told.note("moved", who=spoken(lead), reason=reason, until=at)
+                self.told.note("moved", who=spoken(lead), reason=reason, until=at, cause=cause_of(reason))
             case Held(hold, at, reason):
                 self.moves.append(Move(row.id, at, f"held: {reason}", row.wanted_at or row.scheduled_at, hold))
                 self.report.held += 1
@@ -766,6 +781,7 @@ class _Take:
         calls.set_campaign(connection, self.readdressed, now)
         for reason, waiting in self.unpaid.items():
             calls.set_reason(connection, waiting, reason, now)
+            self.told.note("unpaid", calls=len(waiting))
         deciding = {lead.campaign_id for _, lead, *_ in self.chosen} | {one.campaign_id for one in self.happenings}
         dispatcher.rulebook.record(connection, rules, deciding, now)
         if not self.chosen:
@@ -815,7 +831,7 @@ class _Take:
                 attempt_number=row.attempt_number, token=token, provider=provider,
                 send_before=self.started + dispatcher._budget.total_seconds(),
                 send_after=self.started + ((slot - now).total_seconds() if slot else 0), has_slot=slot is not None,
-                dial_before=dial_before, who=spoken(lead),
+                dial_before=dial_before, due_at=row.scheduled_at, who=spoken(lead),
                 request=DialRequest(
                     attempt_ref=intent.attempt_ref, number=intent.phone, ring_timeout=policy.ring_timeout,
                     max_duration=policy.max_call_duration,

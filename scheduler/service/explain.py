@@ -14,7 +14,7 @@ from typing import Any
 
 from scheduler.clock import to_utc
 from scheduler.errors import NotFound
-from scheduler.model import Account, Campaign, Lead, ScheduledCall, ScheduleStatus
+from scheduler.model import Lead, ScheduledCall, ScheduleStatus
 from scheduler.rules.eligibility import Case, Verdict, Yes, phones_of, zones_of
 from scheduler.rules.explain import Answer, explain, find_first_yes
 from scheduler.rules.hours import wall_to_utc, zone_info
@@ -23,7 +23,7 @@ from scheduler.service.history import History
 from scheduler.service.outcomes import read_barred_of
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
-from scheduler.store import accounts, calls, campaigns, leads, reports
+from scheduler.store import calls, reports, timeline
 from scheduler.store.database import Connection
 
 
@@ -53,14 +53,20 @@ def explain_lead(lead_id: int, *, at: datetime | None = None, runtime: Runtime |
     """
     runtime = runtime or shared_runtime()
     now = runtime.clock.now()
-    budget = timedelta(seconds=runtime.settings.dial_budget)
 
     def read(connection: Connection) -> tuple[Case, bool, Sequence[Mapping[str, Any]]]:
-        case, is_planned = read_case(connection, runtime, lead_id, now, budget)
+        case, is_planned = read_case(connection, runtime, lead_id, now)
         return case, is_planned, reports.list_steps(connection, lead_id, limit=20)
 
     case, is_planned, steps = runtime.database.read(read)
-    asked_at = _instant(case, at) if at is not None else now
+    return explain_case(case, at=at, is_planned=is_planned, steps=steps)
+
+
+def explain_case(
+    case: Case, *, is_planned: bool, at: datetime | None = None, steps: Sequence[Mapping[str, Any]] = ()
+) -> Explanation:
+    """What `read_case` has read, explained for the instant that it was read at or for another one."""
+    asked_at = _instant(case, at) if at is not None else case.now
     case = replace(case, now=asked_at)
     answers = explain(case)
     refusal = next((one for one in answers if not one.is_yes), None)
@@ -69,7 +75,7 @@ def explain_lead(lead_id: int, *, at: datetime | None = None, runtime: Runtime |
     if not is_planned and isinstance(verdict, Yes):
         first_yes_at = None
     return Explanation(
-        lead_id=lead_id,
+        lead_id=case.known_lead.id,
         at=asked_at,
         planned=_planned(case.call, asked_at) if is_planned else None,
         answers=answers,
@@ -82,32 +88,27 @@ def explain_lead(lead_id: int, *, at: datetime | None = None, runtime: Runtime |
     )
 
 
-def read_case(
-    connection: Connection, runtime: Runtime, lead_id: int, now: datetime, budget: timedelta
-) -> tuple[Case, bool]:
+def read_case(connection: Connection, runtime: Runtime, lead_id: int, now: datetime) -> tuple[Case, bool]:
     """What the daemon would judge for this lead now, and whether a call is planned. Raises NotFound."""
-    lead = leads.find_lead(connection, lead_id)
-    if lead is None:
+    subject = timeline.read_subject(connection, lead_id)
+    if subject is None:
         raise NotFound("lead", lead_id)
-    campaign_id = lead.campaign_id or 0
-    campaign = campaigns.read_campaigns(connection, [campaign_id]).get(campaign_id)
+    lead, campaign, account, row = subject.lead, subject.campaign, subject.account, subject.open_call
     rules = RuleBook().read(connection, [campaign] if campaign else [])
     policy = rules.policy(lead.campaign_id)
-    row = next(iter(calls.list_open_calls(connection, [lead_id])), None)
     engaged = calls.read_engaged(
         connection, {phone.number for phone in phones_of(lead)}, {lead.id}, [row.id] if row else []
     )
-    account = _account_of(connection, campaign)
     return Case(
         now=now,
-        call=row or _imagined(connection, lead, now),
+        call=row or _imagined(lead, subject.call, now),
         lead=lead,
         campaign=campaign,
         policy=policy,
         barred=read_barred_of(connection, lead, now),
         engaged=engaged.numbers,
         is_engaged=lead_id in engaged.leads or (row is not None and row.id in engaged.rows),
-        dial_budget=budget,
+        dial_budget=timedelta(seconds=runtime.settings.dial_budget),
         history=History.read(connection, now, [lead], rules.policies).of(lead, policy),
         funds=funds_of(account, policy),
         obstacle=find_obstacle(runtime, campaign, rules, account)
@@ -115,15 +116,8 @@ def read_case(
     ), row is not None
 
 
-def _account_of(connection: Connection, campaign: Campaign | None) -> Account | None:
-    if campaign is None or campaign.account_id is None:
-        return None
-    return accounts.read_accounts(connection, {campaign.account_id}).get(campaign.account_id)
-
-
-def _imagined(connection: Connection, lead: Lead, now: datetime) -> ScheduledCall:
+def _imagined(lead: Lead, last: ScheduledCall | None, now: datetime) -> ScheduledCall:
     """The call that would follow, where none is planned."""
-    last = calls.find_last_call(connection, lead.id)
     number = last.attempt_number + (last.last_outcome is not None) if last else 1
     return ScheduledCall(
         id=0, lead_id=lead.id, campaign_id=lead.campaign_id, scheduled_at=now, attempt_number=number,

@@ -18,14 +18,16 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from scheduler.errors import Conflict, InvalidValue, NotFound, RingbackError
-from scheduler.model import Campaign, Happening, ImportStatus
+from scheduler.errors import Conflict, InvalidSettings, InvalidValue, NotFound, RingbackError
+from scheduler.model import Campaign, CampaignStatus, Happening, ImportStatus
 from scheduler.rules.headers import REJECT_COLUMNS, Columns, HeaderWishes, read_map
 from scheduler.rules.hours import zone_info
+from scheduler.rules.people import People
 from scheduler.rules.phone_cells import NumberReader
 from scheduler.rules.policy import Policy, read_last_date
 from scheduler.rules.rows import DUPLICATES, NewLead, Reject, RowJudge, Settled, Verdict
@@ -42,10 +44,14 @@ from scheduler.store import journal
 from scheduler.store.campaigns import find_campaign
 from scheduler.store.database import Connection
 
-__all__ = ["CHUNK", "ImportReport", "UndoReport", "import_leads", "undo_import"]
+__all__ = ["CHUNK", "ImportReport", "Manner", "UndoReport", "import_leads", "undo_import"]
 
 MOST_TRIES = 10
 FIRST_REJECTS = 10
+MOST_GATHERED = 100_000
+"""Rows of a file whose people are gathered: all of them are in memory at once then."""
+MOST_KEPT, MOST_KEPT_TEXT = 5_000, 1_000_000
+"""Rejects that are kept in the table, and characters of them; the others are counted."""
 
 Progress = Callable[[int, int], None]
 
@@ -75,6 +81,33 @@ class ImportReport:
     verdicts_path: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How an import is to be done that does not come from the command line.
+
+    `file_name` is what the file is called towards people, in place of its path. `per_person`: rows of the same
+    person become one lead (`rules.people`). `variables` go to every lead. `deadline_for_all`: the last date counts
+    for rows that name another one too, which is kept as a variable. `account_id`: only numbers that campaigns of
+    this account have are known elsewhere. `keeps_rejects`: in the table, not beside the file. `on_start` is told the
+    id of the import as soon as it has one. `is_new`: a dry run is for a campaign that is not there yet, with these
+    `new_settings`; with `only_looks` it ends soon after its first usable row.
+    """
+
+    file_name: str | None = None
+    per_person: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    deadline_for_all: bool = False
+    account_id: int | None = None
+    keeps_rejects: bool = False
+    on_start: Callable[[int], None] | None = None
+    is_new: bool = False
+    new_settings: Mapping[str, Any] | None = None
+    only_looks: bool = False
+
+
+AT_THE_COMMAND_LINE = Manner()
+
+
 def import_leads(
     path: Path | str,
     *,
@@ -91,6 +124,7 @@ def import_leads(
     verdicts_path: Path | None = None,
     dry_run: bool = False,
     on_progress: Progress | None = None,
+    manner: Manner = AT_THE_COMMAND_LINE,
     runtime: Runtime,
 ) -> ImportReport:
     """Add the leads of a CSV or .xlsx file, to a campaign (its code or id) or to none.
@@ -103,31 +137,42 @@ def import_leads(
     chunks; the same file again adds the rest.
     """
     path = Path(path)
+    name = manner.file_name or path.name
     NumberReader(default_country)  # refuse a wrong country before a large file is read
     mapped = read_map(column_map)
-    source = _open_source(path, encoding=encoding, delimiter=delimiter, sheet=sheet)
+    with _calling_it(path, manner):
+        source = _open_source(path, encoding=encoding, delimiter=delimiter, sheet=sheet)
     target = _find_target(runtime, campaign)
-    policy = _read_policy(runtime, target)
+    policy = _read_policy(runtime, target or (_imagine(manner.new_settings) if manner.is_new else None))
     today = runtime.clock.now().astimezone(zone_info(policy.default_zone)).date()
     call_until = read_last_date(deadline, deadline_days, today)
     required = tuple(policy.settings.required_variables or ())
-    columns = source.inspect(HeaderWishes(mapped, required))
+    with _calling_it(path, manner):
+        columns = source.inspect(HeaderWishes(mapped, required))
+    if manner.deadline_for_all and call_until is not None:
+        columns = _without_dates(columns)
     judge = RowJudge(
         columns, default_country=default_country, campaign_zones=policy.zones, default_zone=policy.default_zone,
         allowed_countries=policy.allowed_countries.value, required=required, call_until=call_until,
+        added_variables=manner.variables,
     )
+    judged = _judge(source.read_batches(), judge)
+    if manner.per_person:
+        judged = _gather(judged, People(columns), name)
     is_described = dry_run or verdicts_path is not None
-    tally = _Tally()
+    tally = _Tally(kept=_Kept(columns) if manner.keeps_rejects else None)
+    is_wanted = rejects_path is not None or not (dry_run or manner.keeps_rejects)
     with (
-        open_rejects(path, rejects_path, columns, is_wanted=not dry_run or rejects_path is not None) as rejects,
+        _calling_it(path, manner),
+        open_rejects(path, rejects_path, columns, is_wanted=is_wanted) as rejects,
         open_verdicts(path, verdicts_path, rejects_path) as verdicts,
-        _open_writer(runtime, target, path, skip_known=skip_known, dry_run=dry_run) as writer,
+        _open_writer(runtime, target, path, manner, size=source.size, skip_known=skip_known, dry_run=dry_run) as writer,
     ):
         try:
-            for outcome in _overlap(writer, _judge(source.read_batches(), judge)):
+            for outcome in _overlap(writer, judged):
                 tally.count(outcome)
                 if rejects is not None:
-                    rejects.write(outcome.rejects)
+                    rejects.write(outcome.faults)
                 if is_described:
                     described = describe_rows(
                         outcome.settled.added, outcome.rejects, outcome.settled.known,
@@ -138,13 +183,15 @@ def import_leads(
                         verdicts.write(described)
                 if on_progress:
                     on_progress(outcome.done, source.size)
+                if manner.only_looks and tally.added:
+                    break
         except RingbackError as error:
             _tell_how_far(error, tally, dry_run=dry_run)
             raise
         writer.finish(tally)
     if on_progress:
         on_progress(source.size, source.size)
-    warnings = _warnings(columns, target, writer, source, tally, dry_run=dry_run)
+    warnings = _warnings(columns, target, writer, source, tally, manner, dry_run=dry_run)
     return tally.report(
         warnings, import_id=writer.import_id, verdicts_path=verdicts_path,
         rejects_path=rejects.published_path if rejects else None,
@@ -168,6 +215,11 @@ class _Outcome:
     rejects: list[Reject]
     done: int
 
+    @property
+    def faults(self) -> list[Reject]:
+        """What people can mend. A row that went into the lead of another one is none."""
+        return [one for one in self.rejects if one.verdict is not Verdict.MERGED]
+
 
 def _judge(batches: Iterator[Batch], judge: RowJudge) -> Iterator[_Chunk]:
     for batch in batches:
@@ -177,6 +229,43 @@ def _judge(batches: Iterator[Batch], judge: RowJudge) -> Iterator[_Chunk]:
             [one for one in verdicts if isinstance(one, Reject)],
             batch.done,
         )
+
+
+def _gather(chunks: Iterator[_Chunk], people: People, name: str) -> Iterator[_Chunk]:
+    """The rows of a whole file as leads, one for each person. Nothing is written before it was read to its end."""
+    count = done = 0
+    for chunk in chunks:
+        count, done = count + len(chunk.rows) + len(chunk.rejects), chunk.done
+        if count > MOST_GATHERED:
+            right = f"a file whose people are gathered has at most {MOST_GATHERED:,} rows; split it by person"
+            raise InvalidValue("file", name, right)
+        people.add(sorted([*chunk.rows, *chunk.rejects], key=lambda one: one.line))
+    made, rejects = people.leads()
+    for start in range(0, max(len(made), len(rejects)), CHUNK):
+        yield _Chunk(made[start : start + CHUNK], rejects[start : start + CHUNK], done)
+
+
+def _without_dates(columns: Columns) -> Columns:
+    """The column of last dates is told to the agent, and decides nothing."""
+    at = columns.call_until
+    if at is None:
+        return columns
+    names = (*columns.variable_names, columns.headers[at])
+    return replace(columns, call_until=None, variables=(*columns.variables, at), variable_names=names)
+
+
+@contextlib.contextmanager
+def _calling_it(path: Path, manner: Manner) -> Iterator[None]:
+    """Speak of a file by the name that people gave it: where it lies for us is nobody's business."""
+    try:
+        yield
+    except InvalidValue as error:
+        if manner.file_name is None or isinstance(error, InvalidSettings) or str(path.parent) not in str(error):
+            raise
+        raise InvalidValue(
+            error.field, str(error.value).replace(str(path), manner.file_name).replace(path.name, manner.file_name),
+            error.right.replace(str(path), manner.file_name).replace(path.name, manner.file_name),
+        ) from None
 
 
 def _overlap(writer: _Writer, chunks: Iterator[_Chunk]) -> Iterator[_Outcome]:
@@ -199,11 +288,14 @@ class _Tally:
     kinds: Counter[str] = field(default_factory=Counter)
     countries: Counter[str] = field(default_factory=Counter)
     zones: Counter[str] = field(default_factory=Counter)
+    kept: _Kept | None = None
 
     def count(self, outcome: _Outcome) -> None:
         self.verdicts += _count_verdicts(outcome.settled.added, outcome.rejects)
         self.known += len(outcome.settled.known)
-        self.first += outcome.rejects[: FIRST_REJECTS - len(self.first)]
+        self.first += outcome.faults[: FIRST_REJECTS - len(self.first)]
+        if self.kept is not None:
+            self.kept.add(outcome.faults)
 
     def describe(self, rows: Sequence[RowVerdict]) -> None:
         """Kinds of line and so on of the good rows, by their first numbers."""
@@ -219,7 +311,8 @@ class _Tally:
     def details(self) -> dict[str, object]:
         """What is kept of an import beside its counts."""
         first = [{**dict(zip(REJECT_COLUMNS, one, strict=False)), "verdict": one.verdict.value} for one in self.first]
-        return {"verdicts": _words(self.verdicts), "known_elsewhere": self.known, "first_rejects": first}
+        kept = {store.KEPT: self.kept.document()} if self.kept is not None and self.kept.rows else {}
+        return {"verdicts": _words(self.verdicts), "known_elsewhere": self.known, "first_rejects": first, **kept}
 
     def report(
         self, warnings: tuple[str, ...], *, import_id: int | None, rejects_path: Path | None, verdicts_path: Path | None
@@ -231,6 +324,29 @@ class _Tally:
             kinds=_words(self.kinds), countries=_words(self.countries), zones=_words(self.zones),
             verdicts_path=verdicts_path,
         )
+
+
+class _Kept:
+    """The first rejects as lines of a file that can be mended and imported again, for the table."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._skipped = len(REJECT_COLUMNS) if columns.is_rejects_file else 0
+        self._header = (*REJECT_COLUMNS, *columns.headers[self._skipped :])
+        self._length = self._left_out = 0
+        self.rows: list[list[str]] = []
+
+    def add(self, rejects: Sequence[Reject]) -> None:
+        for one in rejects:
+            cells = [str(one.line), one.field, one.value, one.reason, *one.cells[self._skipped :]]
+            length = sum(map(len, cells))
+            if len(self.rows) == MOST_KEPT or self._length + length > MOST_KEPT_TEXT:
+                self._left_out += 1
+                continue
+            self._length += length
+            self.rows.append([cell.encode(errors="replace").decode() for cell in cells])
+
+    def document(self) -> dict[str, object]:
+        return {"header": self._header, "rows": self.rows, "left_out": self._left_out}
 
 
 def _count_verdicts(added: Sequence[NewLead], rejects: Sequence[Reject]) -> Counter[Verdict]:
@@ -257,14 +373,16 @@ def _tell_how_far(error: RingbackError, tally: _Tally, *, dry_run: bool) -> None
 
 
 def _warnings(
-    columns: Columns, target: Campaign | None, writer: _Writer, source: Source, tally: _Tally, *, dry_run: bool
+    columns: Columns, target: Campaign | None, writer: _Writer, source: Source, tally: _Tally, manner: Manner, *,
+    dry_run: bool,
 ) -> tuple[str, ...]:
     found = list(source.notes)
     if columns.variable_names:
         found.append(f"kept as variables for the voice agent: {', '.join(columns.variable_names)}")
     if tally.known:
         was = "would be added" if dry_run else "were added"
-        found.append(f"{tally.known} rows {was} whose number other campaigns have too; --skip-known leaves them out")
+        option = "--skip-known" if manner.file_name is None else "skip_known"
+        found.append(f"{tally.known} rows {was} whose number other campaigns have too; {option} leaves them out")
     if target is not None and writer.has_reactivated:
         was = "would be" if dry_run else "is"
         found.append(f"campaign {target.code} was completed and {was} active again")
@@ -294,6 +412,13 @@ def _find_target(runtime: Runtime, key: str | None) -> Campaign | None:
     return found
 
 
+def _imagine(settings: Mapping[str, Any] | None) -> Campaign:
+    """A campaign with these settings that nobody made yet."""
+    return Campaign(
+        id=0, code="", name="", status=CampaignStatus.PAUSED, priority=0, provider=None, settings=settings
+    )
+
+
 def _read_policy(runtime: Runtime, target: Campaign | None) -> Policy:
     rules = runtime.database.read(lambda connection: RuleBook().read(connection, [target] if target else []))
     return rules.policy(target.id if target else None)
@@ -301,10 +426,10 @@ def _read_policy(runtime: Runtime, target: Campaign | None) -> Policy:
 
 @contextlib.contextmanager
 def _open_writer(
-    runtime: Runtime, target: Campaign | None, path: Path, *, skip_known: bool, dry_run: bool
+    runtime: Runtime, target: Campaign | None, path: Path, manner: Manner, *, size: int, skip_known: bool, dry_run: bool
 ) -> Iterator[_Writer]:
     """A writer whose import says that it failed, should it not come to its end."""
-    writer = _Writer(runtime, target, skip_known=skip_known, dry_run=dry_run)
+    writer = _Writer(runtime, target, manner, size=size, skip_known=skip_known, dry_run=dry_run)
     if not dry_run:
         writer.start(path)
     try:
@@ -317,7 +442,10 @@ def _open_writer(
 class _Writer:
     """Settles chunks against the table and writes them, one transaction each, in the order of the file."""
 
-    def __init__(self, runtime: Runtime, target: Campaign | None, *, skip_known: bool, dry_run: bool) -> None:
+    def __init__(
+        self, runtime: Runtime, target: Campaign | None, manner: Manner, *, size: int, skip_known: bool, dry_run: bool
+    ) -> None:
+        self._manner, self._size = manner, size
         self._database, self._clock, self._target = runtime.database, runtime.clock, target
         self._skip_known, self._dry_run = skip_known, dry_run
         self._now, self._actor = runtime.clock.now(), current_actor()
@@ -327,13 +455,14 @@ class _Writer:
 
     def start(self, path: Path) -> None:
         campaign_id = self._target.id if self._target else None
-        sha256 = _fingerprint(path)
+        sha256, name = _fingerprint(path), self._manner.file_name or path.name
         self.import_id = self._database.transact(
             lambda connection: store.start_import(
-                connection, campaign_id=campaign_id, file_name=path.name, sha256=sha256, actor=self._actor,
-                now=self._now,
+                connection, campaign_id=campaign_id, file_name=name, sha256=sha256, actor=self._actor, now=self._now,
             )
         )
+        if self._manner.on_start is not None:
+            self._manner.on_start(self.import_id)
 
     def finish(self, tally: _Tally) -> None:
         self._end(ImportStatus.DONE, tally.details())
@@ -347,7 +476,18 @@ class _Writer:
         if (import_id := self.import_id) is None:
             return
         now = self._clock.now()
-        self._database.transact(lambda connection: store.finish_import(connection, import_id, status, details, now))
+
+        def write(connection: Connection) -> None:
+            store.finish_import(connection, import_id, status, details, now)
+            ended = store.find_import(connection, import_id)
+            if ended is not None and (ended.added or status is ImportStatus.DONE):
+                journal.add_events(connection, [Happening(
+                    kind="imported", actor=self._actor, campaign_id=ended.campaign_id,
+                    reason=f"import {import_id} of {ended.file_name}: {ended.added} leads added",
+                    details={"import_id": import_id, "added": ended.added, "status": status.value},
+                )], now)
+
+        self._database.transact(write)
 
     def write(self, chunk: _Chunk) -> _Outcome:
         settled = self._settle_and_store(chunk)
@@ -359,26 +499,33 @@ class _Writer:
         if self.import_id is None:
             return self._database.read(
                 lambda connection: store.settle_rows(
-                    connection, self._target, chunk.rows, self._seen, self._now, skip_known=self._skip_known
+                    connection, self._target, chunk.rows, self._seen, self._now, skip_known=self._skip_known,
+                    account_id=self._manner.account_id, is_new=self._manner.is_new,
                 )
             )
+        # A dead import says when it was last alive: its row is the only thing that outlives its process.
+        progress = {"done": chunk.done, "size": self._size, "alive_at": self._clock.now().isoformat()}
         for _ in range(MOST_TRIES):
             try:
-                settled, has_reactivated = self._database.transact(lambda connection: self._store(connection, chunk))
+                settled, has_reactivated = self._database.transact(
+                    lambda connection: self._store(connection, chunk, progress)
+                )
             except store.Overtaken:
                 continue
             self.has_reactivated |= has_reactivated
             return settled
         raise Conflict("other imports bring the same numbers at the same time; wait until they are done")
 
-    def _store(self, connection: Connection, chunk: _Chunk) -> tuple[Settled, bool]:
+    def _store(
+        self, connection: Connection, chunk: _Chunk, progress: Mapping[str, object]
+    ) -> tuple[Settled, bool]:
         assert self.import_id is not None
         settled, has_reactivated = store.add_rows(
             connection, self._target, chunk.rows, self._seen, self._now, import_id=self.import_id,
-            skip_known=self._skip_known,
+            skip_known=self._skip_known, account_id=self._manner.account_id,
         )
         counts = _sum_up(_count_verdicts(settled.added, _in_order(chunk, settled)))
-        store.count_rows(connection, self.import_id, **counts)
+        store.count_rows(connection, self.import_id, **counts, progress=progress)
         return settled, has_reactivated
 
 

@@ -14,7 +14,17 @@ from typing import Any
 
 from scheduler.clock import to_utc
 from scheduler.errors import Conflict, InvalidValue, NotFound, ProviderError
-from scheduler.model import AttemptState, Campaign, CampaignStatus, Happening, Lead, LeadStatus, Outcome, ScheduleStatus
+from scheduler.model import (
+    AttemptState,
+    Campaign,
+    CampaignStatus,
+    Happening,
+    Hold,
+    Lead,
+    LeadStatus,
+    Outcome,
+    ScheduleStatus,
+)
 from scheduler.providers.base import CallReport, Phase
 from scheduler.rules.eligibility import missing_variables, zones_of
 from scheduler.rules.hours import wall_to_utc, zone_info
@@ -120,7 +130,7 @@ def close_lead(lead_id: int, *, reason: str = "by_hand", runtime: Runtime | None
             raise Conflict(f"lead {lead_id} is closed already ({lead.closed_reason or 'by hand'})")
         leads.close_leads(connection, {lead_id: word}, now)
         _cancel_pending(connection, lead_id, f"the lead was closed: {word}", now)
-        _record(connection, "lead_closed", now, lead_id=lead_id, reason=word)
+        _record(connection, "lead_closed", now, lead_id=lead_id, campaign_id=lead.campaign_id, reason=word)
 
     runtime.database.transact(work)
 
@@ -162,7 +172,8 @@ def reopen_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | N
             calls.move_pending(
                 connection, [calls.Move(row.id, row.wanted_at or row.scheduled_at, "reopened by hand")], now
             )
-        _record(connection, "lead_reopened", now, lead_id=lead_id, reason=reason or f"was {lead.status}")
+        why = reason or f"was {lead.status}"
+        _record(connection, "lead_reopened", now, lead_id=lead_id, campaign_id=lead.campaign_id, reason=why)
         was = f"closed ({lead.closed_reason or 'by hand'})" if lead.status is LeadStatus.CLOSED else lead.status.value
         follows = "a new first round begins" if row is None else "it goes on with what was planned"
         return f"lead {lead_id} is open again; it was {was}, and {follows}"
@@ -182,7 +193,14 @@ def suspend_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | 
         leads.set_lead_status(
             connection, lead_id, LeadStatus.SUSPENDED, reason=None, closed_at=None, now=now, leaving=[LeadStatus.OPEN]
         )
-        _record(connection, "lead_suspended", now, lead_id=lead_id, reason=reason)
+        # The row says why it waits, as after a bulk: one that waited for money does not any more.
+        rows = calls.list_open_calls(connection, [lead_id], lock=True)
+        calls.move_pending(connection, [
+            calls.Move(row.id, row.scheduled_at, "held: the lead is suspended", row.wanted_at or row.scheduled_at,
+                       Hold.SUSPENDED)
+            for row in rows if row.status is ScheduleStatus.PENDING
+        ], now)
+        _record(connection, "lead_suspended", now, lead_id=lead_id, campaign_id=lead.campaign_id, reason=reason)
 
     runtime.database.transact(work)
 
@@ -229,10 +247,12 @@ def cancel_scheduled_calls_for_lead(lead_id: int, reason: str, *, runtime: Runti
     now = runtime.clock.now()
 
     def work(connection: Connection) -> int:
-        _get_lead(connection, lead_id)
+        lead = _get_lead(connection, lead_id)
         cancelled = _cancel_pending(connection, lead_id, reason, now)
         if cancelled:
-            _record(connection, "schedule_cancelled", now, lead_id=lead_id, reason=reason)
+            _record(
+                connection, "schedule_cancelled", now, lead_id=lead_id, campaign_id=lead.campaign_id, reason=reason
+            )
         return cancelled
 
     return runtime.database.transact(work)
@@ -273,7 +293,7 @@ def reschedule_failed_call(lead_id: int, outcome: str, *, runtime: Runtime | Non
 
 def record_call(
     lead_id: int, outcome: str, *, callback_at: datetime | None = None, callback_zone: str | None = None,
-    runtime: Runtime | None = None,
+    reason: str | None = None, runtime: Runtime | None = None,
 ) -> str:
     """Record a call that was made by hand. Returns what follows. See `outcomes.process_call_result`.
 
@@ -281,7 +301,7 @@ def record_call(
     """
     return process_call_result(
         lead_id, outcome, callback_at=callback_at, callback_zone=callback_zone, runtime=runtime,
-        actor=current_actor(), may_end_live=False,
+        actor=current_actor(), may_end_live=False, reason=reason,
     )
 
 
@@ -312,7 +332,9 @@ def hang_up_call(attempt_id: int, *, reason: str | None = None, runtime: Runtime
     return f"{attempt.provider} has no such call any more; the daemon records its end at its next look"
 
 
-def resolve_call(attempt_id: int, outcome: str, *, runtime: Runtime | None = None) -> str:
+def resolve_call(
+    attempt_id: int, outcome: str, *, reason: str | None = None, runtime: Runtime | None = None
+) -> str:
     """End a live or unknown attempt by hand, when a person knows what became of it. Returns what follows."""
     runtime = runtime or shared_runtime()
     kind = read_outcome(outcome)
@@ -334,7 +356,10 @@ def resolve_call(attempt_id: int, outcome: str, *, runtime: Runtime | None = Non
         applied = apply_ends(
             connection, [End(attempt_id, report)], now=now, rulebook=RuleBook(), actor=current_actor()
         )
-        _record(connection, "call_resolved", now, lead_id=attempt.lead_id, attempt_id=attempt_id, reason=kind.value)
+        _record(
+            connection, "call_resolved", now, lead_id=attempt.lead_id, campaign_id=attempt.campaign_id,
+            attempt_id=attempt_id, reason=f"{kind}: {reason}" if reason else kind.value,
+        )
         return next((str(details["follows"]) for what, details in applied.notes if what == "ended"), "recorded")
 
     return runtime.database.transact(work)
@@ -345,23 +370,32 @@ def resolve_call(attempt_id: int, outcome: str, *, runtime: Runtime | None = Non
 
 def set_config(key: str, value: str, *, reason: str | None = None, runtime: Runtime | None = None) -> None:
     """Change one row of `scheduler_config`. Raises InvalidValue for a value that could not be used."""
+    set_config_rows({key: value}, reason=reason, runtime=runtime)
+
+
+def set_config_rows(
+    values: Mapping[str, str], *, reason: str | None = None, runtime: Runtime | None = None
+) -> None:
+    """Change rows of `scheduler_config`, all of them or none. Raises InvalidValue for what could not be used."""
     runtime = runtime or shared_runtime()
-    read_config_value(key, value)
+    for key, value in values.items():
+        read_config_value(key, value)
     now = runtime.clock.now()
 
     def work(connection: Connection) -> None:
         rows = settings.read_config_rows(connection)
-        config = read_config({**rows, key: value})
-        if key == "lease_seconds":
-            unsafe = runtime.settings.problems(timedelta(seconds=config.get(key, 60)))
+        config = read_config({**rows, **values})
+        if "lease_seconds" in values:
+            unsafe = runtime.settings.problems(timedelta(seconds=config.get("lease_seconds", 60)))
             if unsafe:
-                raise InvalidValue(key, value, "; ".join(unsafe))
-        problem = config.problems.get(key)
-        if problem is not None:  # fine by itself, but not beside the other rows
-            raise InvalidValue(key, value, problem.partition("; ")[2] or problem)
-        settings.write_config(connection, key, value, now)
-        why = f"; {reason}" if reason else ""
-        _record(connection, "config_set", now, reason=f"{key}: {rows.get(key)!r} -> {value!r}{why}")
+                raise InvalidValue("lease_seconds", values["lease_seconds"], "; ".join(unsafe))
+        for key, value in values.items():
+            problem = config.problems.get(key)
+            if problem is not None:  # fine by itself, but not beside the other rows
+                raise InvalidValue(key, value, problem.partition("; ")[2] or problem)
+            settings.write_config(connection, key, value, now)
+            why = f"; {reason}" if reason else ""
+            _record(connection, "config_set", now, reason=f"{key}: {rows.get(key)!r} -> {value!r}{why}")
 
     runtime.database.transact(work)
 

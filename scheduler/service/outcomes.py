@@ -183,6 +183,7 @@ def _refuse_ends(
         applied.changed += 1
         applied.refusals.append(Answered(one.provider, answer))
         applied.note("refused", who=f"lead {one.lead_id}", reason=answer.reason)
+        applied.note("not_made", provider=one.provider, outcome="refused")
         if one.schedule_id is not None and one.row_status is ScheduleStatus.IN_PROGRESS:
             back = after_refusal(
                 answer.reason, wait_after(answer), now,
@@ -277,7 +278,10 @@ class _Batch:
             kind=kind, actor=self.actor, lead_id=lead.id, campaign_id=lead.campaign_id, attempt_id=attempt.id,
             schedule_id=attempt.schedule_id, reason=f"{outcome}; {follows}", rule_version=str(policy.fingerprint),
         ))
-        self.applied.note("ended", who=spoken(lead), number=attempt.phone, outcome=outcome.value, follows=follows)
+        self.applied.note(
+            "ended", who=spoken(lead), number=attempt.phone, provider=attempt.provider, outcome=outcome.value,
+            follows=follows,
+        )
 
     def write(self) -> None:
         connection, now = self.connection, self.now
@@ -671,7 +675,7 @@ def read_outcome(text: str) -> Outcome:
 def process_call_result(
     lead_id: int, result: str, provider_payload: Mapping[str, Any] | None = None, *,
     callback_at: datetime | None = None, callback_zone: str | None = None, runtime: Runtime | None = None,
-    actor: str = "api", may_end_live: bool = True,
+    actor: str = "api", may_end_live: bool = True, reason: str | None = None,
 ) -> str:
     """Apply the result of a call to this lead: of the one that is open, or of one made by hand.
 
@@ -709,12 +713,14 @@ def process_call_result(
                 rulebook=rulebook, actor=actor,
             )
             return next((str(details["follows"]) for what, details in applied.notes if what == "ended"), "recorded")
-        return _record_by_hand(connection, lead_id, report, now, actor)
+        return _record_by_hand(connection, lead_id, report, now, actor, reason)
 
     return runtime.database.transact(work)
 
 
-def _record_by_hand(connection: Connection, lead_id: int, report: CallReport, now: datetime, actor: str) -> str:
+def _record_by_hand(
+    connection: Connection, lead_id: int, report: CallReport, now: datetime, actor: str, reason: str | None
+) -> str:
     outcome = report.outcome or Outcome.FAILED
     lead = leads.find_lead(connection, lead_id, lock=True)
     if lead is None:
@@ -734,8 +740,9 @@ def _record_by_hand(connection: Connection, lead_id: int, report: CallReport, no
     if row is not None:
         calls.cancel_rows(connection, {row.id: f"a call made by hand was recorded: {outcome}"}, now)
     journal.add_events(connection, [Happening(
-        kind="call_recorded", actor=actor, lead_id=lead.id, attempt_id=attempt_id,
-        schedule_id=row.id if row else None, reason=f"made by hand: {outcome}",
+        kind="call_recorded", actor=actor, lead_id=lead.id, campaign_id=lead.campaign_id, attempt_id=attempt_id,
+        schedule_id=row.id if row else None,
+        reason=calls.cut(f"made by hand: {outcome}" + (f": {reason}" if reason else "")),
     )], now)
     leads.record_calls(connection, {lead.id: CALL_STATUS_AFTER[outcome]}, now)
     lead = mark_number(connection, lead, position, outcome, source=f"recorded by {actor}", now=now)

@@ -46,6 +46,11 @@ class RuleBook:
         self._recorded: set[tuple[int | None, str]] = set()
         self._policies: dict[int | None, Policy] = {}
 
+    @property
+    def config(self) -> Config:
+        """`scheduler_config` as it was read last; empty before the first reading."""
+        return self._config
+
     def read(self, connection: Connection, campaigns: Iterable[Campaign] = ()) -> Rules:
         """The rules as the tables have them in this transaction, for these campaigns and for no campaign."""
         rows = store.read_config_rows(connection)

@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Select, String, func, or_, sel
 
 from scheduler.model import Account, BillingType, EntryKind
 from scheduler.store.calls import cut
-from scheduler.store.database import insert_row, insert_rows
+from scheduler.store.database import insert_new, insert_rows
 from scheduler.store.tables import account_entries, accounts
 
 E, K = account_entries.c, accounts.c
@@ -59,17 +59,17 @@ def read_accounts(connection: Connection, ids: Collection[int]) -> dict[int, Acc
     if not ids:
         return {}
     rows = connection.execute(select(*COLUMNS).where(K.id.in_(sorted(ids))))
-    return {row[0]: _account(row) for row in rows}
+    return {row[0]: to_account(row) for row in rows}
 
 
-def list_all(connection: Connection) -> list[Account]:
-    return [_account(row) for row in connection.execute(select(*COLUMNS).order_by(K.id))]
+def list_all(connection: Connection, *only: ColumnElement[bool]) -> list[Account]:
+    return [to_account(row) for row in connection.execute(select(*COLUMNS).where(*only).order_by(K.id))]
 
 
 def find_account(connection: Connection, key: str | int) -> Account | None:
     """By code, or by id."""
     row = connection.execute(_by_key(key)).first()
-    return _account(row) if row else None
+    return to_account(row) if row else None
 
 
 def lock_account(connection: Connection, key: str | int) -> Account | None:
@@ -78,12 +78,14 @@ def lock_account(connection: Connection, key: str | int) -> Account | None:
     if found is None:
         return None
     row = connection.execute(select(*COLUMNS).where(K.id == found.id).with_for_update()).first()
-    return _account(row) if row else None
+    return to_account(row) if row else None
 
 
 def insert_account(connection: Connection, values: Mapping[str, Any]) -> int:
-    """Write an account with nothing on it; what it begins with is its first entry."""
-    return insert_row(connection, accounts, values)
+    """Write an account with nothing on it; what it begins with is its first entry. Raises Conflict for a code that
+    is taken.
+    """
+    return insert_new(connection, accounts, values, "an account")
 
 
 def change_account(connection: Connection, account_id: int, values: Mapping[str, Any]) -> None:
@@ -241,6 +243,6 @@ def _by_key(key: str | int) -> Select[Any]:
     return select(*COLUMNS).where(of).order_by((K.code == text).desc()).limit(1)
 
 
-def _account(row: Any) -> Account:
+def to_account(row: Any) -> Account:
     (account_id, code, name, status, billing, *figures) = row
     return Account(account_id, code, name, status, BillingType(billing), *figures)

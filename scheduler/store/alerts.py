@@ -11,9 +11,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    type_coerce,
+    union_all,
+)
 
 from scheduler.model import (
+    OPEN_STATES,
     Account,
     AttemptState,
     BillingType,
@@ -24,7 +37,7 @@ from scheduler.model import (
     Outcome,
     ScheduleStatus,
 )
-from scheduler.store.accounts import read_accounts
+from scheduler.store.accounts import list_all
 from scheduler.store.calls import CAMPAIGN_COLUMNS, to_campaign, word
 from scheduler.store.database import ids_in
 from scheduler.store.tables import accounts, call_attempts, call_schedule, campaigns, daemons, events
@@ -90,23 +103,28 @@ def list_in_use(connection: Connection) -> list[Campaign]:
     return [to_campaign(row) for row in connection.execute(select(*CAMPAIGN_COLUMNS).where(in_use).order_by(C.id))]
 
 
-def count_due(connection: Connection, campaign_ids: Collection[int], now: datetime) -> list[DueRow]:
-    """Due calls of these campaigns and of none, each from its part of the index of due rows."""
-    rows = connection.execute(
-        select(S.campaign_id, func.count(), func.min(S.scheduled_at))
-        .where(S.status == ScheduleStatus.PENDING, S.scheduled_at <= now, _of(S.campaign_id, campaign_ids))
-        .group_by(S.campaign_id)
-        .order_by(S.campaign_id)
-    )
-    return [DueRow(*row) for row in rows]
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Calls that are due in campaigns that are called, since when the first is due in those that rest, held ones."""
+
+    due: list[DueRow]
+    resting: dict[int, datetime]
+    held: list[HeldRow]
 
 
-def list_oldest_due(connection: Connection, campaign_ids: Collection[int], now: datetime) -> dict[int, datetime]:
-    """Since when the first call of each of these campaigns is due: one seek each, and no row more, because a
-    campaign that rests may have millions.
+def read_waiting(
+    connection: Connection, called: Collection[int], resting: Collection[int], now: datetime, wished_before: datetime
+) -> Waiting:
+    """In one statement: due calls of the campaigns that are `called` and of none, each from its part of the index of
+    due rows; since when the first call of each `resting` one is due, by one seek and no row more, because a campaign
+    that rests may have millions; and pending calls that wait for people, wished before then.
     """
-    if not campaign_ids:
-        return {}
+    no_hold = type_coerce(null(), String)
+    due = (
+        select(literal("due"), S.campaign_id, no_hold.label("hold"), func.count(), func.min(S.scheduled_at))
+        .where(S.status == ScheduleStatus.PENDING, S.scheduled_at <= now, _of(S.campaign_id, called))
+        .group_by(S.campaign_id)
+    )
     oldest = (
         select(S.scheduled_at)
         .where(S.status == ScheduleStatus.PENDING, S.campaign_id == C.id, S.scheduled_at <= now)
@@ -114,20 +132,24 @@ def list_oldest_due(connection: Connection, campaign_ids: Collection[int], now: 
         .limit(1)
         .scalar_subquery()
     )
-    rows = connection.execute(select(C.id, oldest).where(ids_in(C.id, campaign_ids)).order_by(C.id))
-    return {campaign_id: at for campaign_id, at in rows if at is not None}
-
-
-def count_held(connection: Connection, wished_before: datetime) -> list[HeldRow]:
-    """Pending calls that wait for people, wished before then."""
+    rest = select(literal("resting"), C.id, no_hold, literal_column("0"), oldest).where(ids_in(C.id, resting))
     wished_at = func.coalesce(S.wanted_at, S.scheduled_at)
-    rows = connection.execute(
-        select(S.campaign_id, word(S.hold), func.count(), func.min(wished_at))
+    held = (
+        select(literal("held"), S.campaign_id, word(S.hold), func.count(), func.min(wished_at))
         .where(S.hold.is_not(None), S.status == ScheduleStatus.PENDING, wished_at < wished_before)
         .group_by(S.campaign_id, S.hold)
-        .order_by(S.campaign_id, S.hold)
     )
-    return [HeldRow(row[0], Hold(row[1]), *row[2:]) for row in rows]
+    found = Waiting([], {}, [])
+    for what, campaign_id, hold, calls, at in connection.execute(union_all(due, *((rest,) if resting else ()), held)):
+        if what == "due":
+            found.due.append(DueRow(campaign_id, calls, at))
+        elif what == "held":
+            found.held.append(HeldRow(campaign_id, Hold(hold), calls, at))
+        elif at is not None:
+            found.resting[campaign_id] = at
+    found.due.sort(key=lambda one: one.campaign_id or 0)
+    found.held.sort(key=lambda one: (one.campaign_id or 0, one.hold))
+    return Waiting(found.due, dict(sorted(found.resting.items())), found.held)
 
 
 def list_going_on(connection: Connection, campaign_ids: Collection[int | None]) -> set[int | None]:
@@ -143,14 +165,14 @@ def list_going_on(connection: Connection, campaign_ids: Collection[int | None]) 
     return found
 
 
-def list_live(connection: Connection) -> list[LiveRow]:
+def list_open(connection: Connection) -> tuple[list[LiveRow], int]:
+    """Calls that are live with when they began, and how many calls are open at all."""
     begun_at = func.coalesce(A.placed_at, A.claimed_at)
     rows = connection.execute(
-        select(A.id, A.campaign_id, begun_at)
-        .where(A.state == AttemptState.LIVE, begun_at.is_not(None))
-        .order_by(A.id)
-    )
-    return [LiveRow(*row) for row in rows]
+        select(A.id, A.campaign_id, begun_at, word(A.state)).where(A.state.in_(OPEN_STATES)).order_by(A.id)
+    ).all()
+    live = [LiveRow(*row[:3]) for row in rows if row[3] == AttemptState.LIVE and row[2] is not None]
+    return live, len(rows)
 
 
 def count_ended(connection: Connection, campaign_ids: Collection[int], since: datetime) -> list[EndedRow]:
@@ -167,7 +189,7 @@ def count_ended(connection: Connection, campaign_ids: Collection[int], since: da
 
 def list_breaker_news(connection: Connection, since: datetime) -> list[BreakerRow]:
     """What the daemons said of their breakers since then, oldest first."""
-    newest = connection.execute(select(func.max(E.id))).scalar() or 0
+    newest = select(func.coalesce(func.max(E.id), 0)).scalar_subquery()
     rows = connection.execute(
         select(E.kind, E.actor, E.details, E.reason)
         .where(E.id > newest - NEWEST_EVENTS, E.at >= since, E.kind.in_(("breaker_open", "breaker_closed")))
@@ -180,11 +202,7 @@ def list_breaker_news(connection: Connection, since: datetime) -> list[BreakerRo
 
 def list_payers(connection: Connection) -> list[Account]:
     """Accounts in use whose balance pays for calls."""
-    ids = connection.execute(
-        select(K.id).where(K.status == "active", K.billing_type != BillingType.UNLIMITED).order_by(K.id)
-    )
-    found = read_accounts(connection, list(ids.scalars()))
-    return [found[one] for one in sorted(found)]
+    return list_all(connection, K.status == "active", K.billing_type != BillingType.UNLIMITED)
 
 
 def list_signs(connection: Connection) -> list[SignRow]:

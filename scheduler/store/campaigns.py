@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Text, and_, or_, select, type_coerce, update
 
 from scheduler.model import OPEN_STATES, UNREADABLE, Campaign, CampaignStatus, LeadStatus, ScheduleStatus
 from scheduler.store.calls import CAMPAIGN_COLUMNS, cut, to_campaign
-from scheduler.store.database import insert_row
+from scheduler.store.database import insert_new
 from scheduler.store.tables import call_attempts, call_schedule, campaigns, leads
 
 A, C, L, S = call_attempts.c, campaigns.c, leads.c, call_schedule.c
@@ -128,7 +128,8 @@ def find_campaign(connection: Connection, key: str | int) -> Campaign | None:
 
 
 def insert_campaign(connection: Connection, values: Mapping[str, Any]) -> int:
-    return insert_row(connection, campaigns, values)
+    """Raises Conflict for a code that is taken."""
+    return insert_new(connection, campaigns, values, "a campaign")
 
 
 def start_campaigns(connection: Connection, ids: Collection[int], now: datetime) -> int:

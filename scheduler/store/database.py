@@ -36,13 +36,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL
 
-from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue, RingbackError
+from scheduler.errors import Conflict, Contended, DatabaseUnavailable, InvalidValue, RingbackError
 
 T = TypeVar("T")
 
 __all__ = ["CommitUnclear", "Connection", "Database", "DatabaseClock", "Raw", "change_rows", "ids_in", "insert_row"]
 
 LOST_RACE = {1213, 1205, 1020, 3572}  # deadlock, lock wait, changed since read (MariaDB), NOWAIT
+DUPLICATE = 1062
 CONNECTION_LOST = {2006, 2013, 2055, 4031}
 MAX_TRIES = 12
 CHUNK = 500
@@ -64,6 +65,10 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(self.url, pool_size) if self.is_sqlite else _mysql_engine(self.url, pool_size)
         self._reader = self.engine.execution_options(ringback_readonly=True)
+        # On SQLite every transaction sees one snapshot.
+        self._snapshots = self._reader if self.is_sqlite else self._reader.execution_options(
+            isolation_level="REPEATABLE READ"
+        )
 
     def __str__(self) -> str:
         return self.url.render_as_string(hide_password=True)
@@ -79,6 +84,10 @@ class Database:
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that only reads. Raises DatabaseUnavailable."""
         return self._run(self._reader, work, MAX_TRIES)
+
+    def read_snapshot(self, work: Callable[[Connection], T]) -> T:
+        """As `read`, where all statements of `work` see what was committed when the first began."""
+        return self._run(self._snapshots, work, MAX_TRIES)
 
     def now(self) -> datetime:
         """The present instant by the database's clock (by this host's, for SQLite: it is the same host)."""
@@ -218,6 +227,16 @@ def insert_row(connection: Connection, table: Table, values: Mapping[str, Any]) 
     key = connection.execute(table.insert().values(**values)).inserted_primary_key
     assert key is not None, f"{table.name} has an id of its own"
     return int(key[0])
+
+
+def insert_new(connection: Connection, table: Table, values: Mapping[str, Any], what: str) -> int:
+    """`insert_row` for a row whose `code` is its own. Raises Conflict where somebody was faster by a moment."""
+    try:
+        return insert_row(connection, table, values)
+    except exc.IntegrityError as error:
+        if _code(error.orig or error) == DUPLICATE or "UNIQUE" in str(error.orig):
+            raise Conflict(f"there is {what} {values['code']} already") from None
+        raise
 
 
 def insert_or_ignore(table: Table) -> Insert:

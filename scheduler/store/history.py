@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, and_, or_, select, union_all
 
 from scheduler.model import OPEN_STATES, AttemptState
 from scheduler.rules.caps import ANY, PastCall, group_key
@@ -32,15 +32,15 @@ def read_past_calls(
     since: datetime,
 ) -> dict[int, PastCall]:
     """Calls since then to these leads, to these numbers for whomever, or about these debts; by attempt."""
-    found: dict[int, PastCall] = {}
-    for of in (
-        ids_in(A.lead_id, lead_ids) if lead_ids else None,
-        A.telefono.in_(sorted(numbers)) if numbers else None,
-        A.debt.in_(sorted(debts)) if debts else None,
-    ):
-        if of is not None:
-            found.update(_read(connection, _calls().where(of, _since(since))))
-    return found
+    # A branch for each index: as one condition with OR they would be looked for one by one.
+    asked = [
+        _calls().where(of, _since(since)) for of in (
+            ids_in(A.lead_id, lead_ids) if lead_ids else None,
+            A.telefono.in_(sorted(numbers)) if numbers else None,
+            A.debt.in_(sorted(debts)) if debts else None,
+        ) if of is not None
+    ]
+    return _read(connection, union_all(*asked)) if asked else {}
 
 
 def read_campaign_calls(
@@ -69,7 +69,7 @@ def _since(since: datetime) -> ColumnElement[bool]:
     return or_(A.claimed_at >= since, and_(A.claimed_at.is_(None), A.ended_at >= since))
 
 
-def _read(connection: Connection, query: Select[Any]) -> dict[int, PastCall]:
+def _read(connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> dict[int, PastCall]:
     return {row[0]: _past_call(*row[1:]) for row in connection.execute(query)}
 
 

@@ -32,11 +32,16 @@ from scheduler.store.calls import word
 from scheduler.store.database import BY_ID, ids_in, insert_row, raw
 from scheduler.store.leads import read_barred
 from scheduler.store.tables import call_attempts, call_schedule, campaigns, imports, lead_phones, leads
+from scheduler.store.totals import count_imported, counting_import
 
 A, C, L, M, P, S = call_attempts.c, campaigns.c, leads.c, imports.c, lead_phones.c, call_schedule.c
 
 IMPORTED = "imported"
 """The reason of a first call, for people."""
+
+
+_NOBODY = 0
+"""The id of no campaign and of no lead."""
 
 
 class Overtaken(Exception):
@@ -45,22 +50,23 @@ class Overtaken(Exception):
 
 def settle_rows(
     connection: Connection, campaign: Campaign | None, rows: Sequence[NewLead], seen: Mapping[int, int], now: datetime,
-    *, skip_known: bool = False,
+    *, skip_known: bool = False, account_id: int | None = None, is_new: bool = False,
 ) -> Settled:
     """Judge rows against the tables: duplicates and barred numbers. Writes nothing.
 
     `seen` are the numbers of earlier rows of the file; with `skip_known`, numbers that other campaigns have are
-    duplicates too. Raises Conflict or NotFound when the campaign takes
-    no leads any more: somebody may cancel it while a large file is being imported.
+    duplicates too: campaigns of `account_id` alone, if there is one. `is_new`: the campaign is not there yet, so
+    nobody holds a number in it. Raises Conflict or NotFound when the campaign takes no leads any more: somebody may
+    cancel it while a large file is being imported.
     """
-    campaign_id = campaign.id if campaign else None
+    campaign_id = campaign.id if campaign else _NOBODY if is_new else None
     if campaign:
         found = connection.execute(select(C.status).where(C.id == campaign.id)).scalar()
         if found is None:
             raise NotFound("campaign", campaign.code)
         check_takes_leads(CampaignStatus(found), campaign.code)
     numbers = {one.number for row in rows for one in row.numbers}
-    held, elsewhere = find_holders(connection, campaign_id, numbers)
+    held, elsewhere = find_holders(connection, campaign_id, numbers, account_id=account_id)
     return settle(
         rows, seen=seen, held=held, barred=read_barred(connection, numbers, now), elsewhere=elsewhere,
         skip_known=skip_known,
@@ -69,13 +75,13 @@ def settle_rows(
 
 def add_rows(
     connection: Connection, campaign: Campaign | None, rows: Sequence[NewLead], seen: Mapping[int, int], now: datetime,
-    *, import_id: int, skip_known: bool = False,
+    *, import_id: int, skip_known: bool = False, account_id: int | None = None,
 ) -> tuple[Settled, bool]:
     """Settle rows and add the good ones. Also says whether a completed campaign goes on because of them.
 
     Raises Overtaken, and what `settle_rows` raises.
     """
-    settled = settle_rows(connection, campaign, rows, seen, now, skip_known=skip_known)
+    settled = settle_rows(connection, campaign, rows, seen, now, skip_known=skip_known, account_id=account_id)
     insert_leads(connection, campaign.id if campaign else None, settled.added, now, import_id)
     return settled, bool(campaign and settled.added and _reactivate(connection, campaign.id))
 
@@ -87,11 +93,16 @@ def check_takes_leads(status: CampaignStatus, code: str) -> None:
 
 
 def find_holders(
-    connection: Connection, campaign_id: int | None, numbers: Collection[str]
+    connection: Connection, campaign_id: int | None, numbers: Collection[str], *, account_id: int | None = None
 ) -> tuple[dict[str, int], dict[str, Holder]]:
-    """Who has these numbers: leads of this campaign (of none, for None) by number, and leads of others."""
+    """Who has these numbers: leads of this campaign (of none, for None) by number, and leads of others (of this
+    account alone, if one is given: what others have is none of its business).
+    """
     if not numbers:
         return {}, {}
+    own = None
+    if account_id is not None:
+        own = set(connection.execute(select(C.id).where(C.account_id == account_id)).scalars())
     in_phones = _select_among(
         connection, numbers,
         "SELECT p.telefono, p.lead_id, l.campaign_id FROM lead_phones p JOIN leads l ON l.id = p.lead_id "
@@ -106,7 +117,7 @@ def find_holders(
     for number, lead_id, campaign in (*in_phones, *by_hand):
         if campaign == campaign_id:
             held[number] = lead_id
-        else:
+        elif own is None or campaign in own:
             elsewhere[number] = Holder(lead_id, campaign)
     return held, elsewhere
 
@@ -120,23 +131,25 @@ def insert_leads(
     """
     if not rows:
         return
-    _insert(
-        connection, leads,
-        ("campaign_id", "nombre", "apellidos", "telefono", "email", "time_zone", "region", "priority", "variables",
-         "fecha_limite", "import_id"),
-        [
-            (
-                campaign_id, row.first_name, row.last_name, row.numbers[0].number, row.email, row.time_zone,
-                row.region, row.priority, json.dumps(row.variables, ensure_ascii=False) if row.variables else None,
-                row.call_until.isoformat() if row.call_until else None, import_id,
-            )
-            for row in rows
-        ],
-    )
+    with counting_import(connection, import_id):
+        _insert(
+            connection, leads,
+            ("campaign_id", "nombre", "apellidos", "telefono", "email", "time_zone", "region", "priority", "variables",
+             "fecha_limite", "import_id"),
+            [
+                (
+                    campaign_id, row.first_name, row.last_name, row.numbers[0].number, row.email, row.time_zone,
+                    row.region, row.priority, json.dumps(row.variables, ensure_ascii=False) if row.variables else None,
+                    row.call_until.isoformat() if row.call_until else None, import_id,
+                )
+                for row in rows
+            ],
+        )
     found = _list_ids(connection, campaign_id, [row.numbers[0].number for row in rows])
     if len(found) != len(rows):
         raise Overtaken
     ids = dict(found)
+    count_imported(connection, ids.values())
     _insert_made(
         connection, lead_phones, ("lead_id", "position", "telefono"),
         [
@@ -264,12 +277,17 @@ def start_import(
     })
 
 
-def count_rows(connection: Connection, import_id: int, *, added: int, duplicates: int, rejected: int) -> None:
-    """Add to the counts of a running import. Raises Conflict for one that was taken back meanwhile."""
+def count_rows(
+    connection: Connection, import_id: int, *, added: int, duplicates: int, rejected: int, progress: Mapping[str, Any]
+) -> None:
+    """Add to the counts of a running import, and keep how far it is in its details until it ends.
+
+    Raises Conflict for one that was taken back meanwhile.
+    """
     changed = connection.execute(
         update(imports).where(M.id == import_id, M.status != ImportStatus.UNDONE).values(
             rows_read=M.rows_read + added + duplicates + rejected, added=M.added + added,
-            duplicates=M.duplicates + duplicates, rejected=M.rejected + rejected,
+            duplicates=M.duplicates + duplicates, rejected=M.rejected + rejected, details=dict(progress),
         )
     )
     if changed.rowcount == 0:
@@ -305,25 +323,64 @@ def find_import(connection: Connection, import_id: int) -> Import | None:
     return Import(*row[:3], ImportStatus(row.status), *row[4:]) if row else None
 
 
-def list_imports(connection: Connection, *, campaign_id: int | None, limit: int) -> list[dict[str, Any]]:
-    """Newest first; of one campaign, or all."""
+def list_imports(
+    connection: Connection, *, campaign_id: int | None, account_id: int | None = None, before: int | None = None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Newest first; of one campaign, of the campaigns of an account, or all."""
     query = _summaries().order_by(M.id.desc()).limit(limit)
-    rows = connection.execute(query if campaign_id is None else query.where(M.campaign_id == campaign_id))
-    return [dict(row) for row in rows.mappings()]
+    if campaign_id is not None:
+        query = query.where(M.campaign_id == campaign_id)
+    if account_id is not None:
+        query = query.where(C.account_id == account_id)
+    if before is not None:
+        query = query.where(M.id < before)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def describe_import(connection: Connection, import_id: int) -> dict[str, Any] | None:
-    """An import with its details, and what has become of its leads."""
+    """An import with its details, and what has become of its leads. Kept rejects are counted, not shown."""
     row = connection.execute(_summaries().add_columns(M.details).where(M.id == import_id)).mappings().first()
     if row is None:
         return None
     of = L.import_id == import_id
+    details = _document(row["details"])
+    kept = details.pop(KEPT, None)
+    if kept:
+        details["rejects_kept"] = len(kept["rows"])
+        details["rejects_left_out"] = kept["left_out"]
     return {
         **row,
+        "details": details,
         "leads": _count_by(connection, func.coalesce(word(L.lead_status), "open"), of),
         "calls": _count_by(connection, func.coalesce(word(L.call_status), "no_selected"), of),
         "called": connection.execute(select(func.count()).select_from(leads).where(of, ~_is_untouched())).scalar_one(),
     }
+
+
+KEPT = "rejects"
+"""Where `details` has the rejects of an import that came without a file system of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRejects:
+    """`rows` begin with line, field, value and reason, then the row as it was; `left_out` more were not kept."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left_out: int
+
+
+def find_rejects(connection: Connection, import_id: int) -> KeptRejects | None:
+    """None when none were kept."""
+    kept = _document(connection.execute(select(M.details).where(M.id == import_id)).scalar()).get(KEPT)
+    return KeptRejects(kept["header"], kept["rows"], kept["left_out"]) if kept else None
+
+
+def _document(details: Any) -> dict[str, Any]:
+    """`details` as it was written; some drivers give JSON as text."""
+    found = json.loads(details) if isinstance(details, str) else details
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _summaries() -> Any:

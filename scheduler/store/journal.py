@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, Text, delete, insert, or_, select, type_coerce, update
 
 from scheduler.model import DaemonDoing, DaemonWish, Happening
-from scheduler.store.calls import cut
+from scheduler.store.calls import cut, word
 from scheduler.store.database import insert_rows
 from scheduler.store.tables import daemons, events
 
@@ -37,17 +37,59 @@ def add_daemon(
     ))
 
 
-def beat(connection: Connection, owner: str, *, ticks: int, status: str, now: datetime) -> int | None:
+def beat(
+    connection: Connection, owner: str, *, ticks: int, status: str, now: datetime,
+    vitals: Mapping[str, Any] | None = None,
+) -> int | None:
     """Write the heartbeat. Returns the tick count that the table held before, None if the row is gone.
+
+    `vitals` is what the daemon measured of itself, in the shape of `service/vitals.py`; None leaves what is there.
 
     A count lower than the one written last means that the database is older than what we did: a restore,
     or a failover to a lagging copy.
     """
     before = connection.execute(select(N.ticks).where(N.owner == owner).with_for_update()).scalar()
     connection.execute(
-        update(daemons).where(N.owner == owner).values(ticks=ticks, status=status, last_seen_at=now)
+        update(daemons).where(N.owner == owner).values(
+            ticks=ticks, status=status, last_seen_at=now, **({} if vitals is None else {"vitals": dict(vitals)})
+        )
     )
     return before
+
+
+@dataclass(frozen=True, slots=True)
+class VitalsRow:
+    """A daemon and what it wrote of itself: text, because a person may have changed it to what is no JSON."""
+
+    id: int
+    owner: str
+    host: str
+    provider: str | None
+    version: str | None
+    status: str
+    doing: DaemonDoing
+    last_seen_at: datetime
+    vitals: str | None
+
+
+def list_vitals(connection: Connection, seen_since: datetime, limit: int) -> list[VitalsRow]:
+    """Daemons heard of since then, newest first; those that stopped meanwhile too."""
+    rows = connection.execute(
+        select(
+            N.id, N.owner, N.host, N.provider, N.version, N.status, word(N.doing), N.last_seen_at,
+            type_coerce(N.vitals, Text).label("vitals"),
+        )
+        .where(N.last_seen_at >= seen_since)
+        .order_by(N.id.desc())
+        .limit(limit)
+    )
+    return [
+        VitalsRow(
+            row.id, row.owner, row.host, row.provider, row.version, str(row.status), DaemonDoing(row.doing),
+            row.last_seen_at, row.vitals,
+        )
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)

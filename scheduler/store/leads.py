@@ -62,7 +62,7 @@ def read_leads(
     columns = DECIDING_COLUMNS if deciding else LEAD_COLUMNS
     query = select(*columns).with_hint(leads, BY_ID, "mysql").where(ids_in(L.id, set(ids))).order_by(L.id)
     rows = connection.execute(query.with_for_update() if lock else query)
-    return {row[0]: _lead(row) for row in rows}
+    return {row[0]: to_lead(row) for row in rows}
 
 
 def find_lead(connection: Connection, lead_id: int, *, lock: bool = False) -> Lead | None:
@@ -302,10 +302,10 @@ class LeadFilter:
 
 def list_matching(connection: Connection, wanted: LeadFilter) -> list[int]:
     """The ids of the leads that match, in order."""
-    return list(connection.execute(select(L.id).where(*_conditions(connection, wanted)).order_by(L.id)).scalars())
+    return list(connection.execute(select(L.id).where(*conditions(connection, wanted)).order_by(L.id)).scalars())
 
 
-def _conditions(connection: Connection, wanted: LeadFilter) -> list[ColumnElement[bool]]:
+def conditions(connection: Connection, wanted: LeadFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.ids:
         found.append(ids_in(L.id, wanted.ids))
@@ -387,7 +387,7 @@ def clear_closed_at(connection: Connection, ids: Sequence[int]) -> int:
     )
 
 
-def _lead(row: Any) -> Lead:
+def to_lead(row: Any) -> Lead:
     (
         lead_id, campaign_id, first_name, phone, status, closed_reason, manual, call_status, time_zone, region,
         call_until, phones, *rest,

@@ -67,7 +67,7 @@ def list_leads(
     limit: int,
 ) -> list[ReportRow]:
     """Leads, newest first."""
-    query = _lead_query()
+    query = lead_query()
     if status is not None:
         query = query.where(_lead_status_is(status))
     if campaign_id is not None:
@@ -83,7 +83,7 @@ def find_lead(connection: Connection, lead_id: int, *, limit: int) -> ReportRow 
     """One lead with its phones, its plan, its attempts (newest first) and what happened to it."""
     found = _rows(
         connection,
-        _lead_query(
+        lead_query(
             L.email, L.time_zone, L.region, L.priority, L.fecha_limite, L.appointment_at,
             type_coerce(L.variables, Text).label("variables"), L.created_at, L.updated_at,
         ).where(L.id == lead_id),
@@ -124,11 +124,7 @@ def list_schedule(
 
     Otherwise open rows by when they are due, and the rest newest first.
     """
-    query = select(
-        S.id, S.lead_id, S.campaign_id, S.scheduled_at, S.attempt_number, S.phone_position, S.status,
-        L.nombre, L.apellidos, L.telefono, S.promise, S.hold, S.last_outcome, S.reason, S.wanted_at,
-        S.lease_owner, S.lease_expires_at,
-    ).outerjoin_from(call_schedule, leads, L.id == S.lead_id)  # fmt: skip
+    query = schedule_query()
     if due_at is not None:
         is_due = and_(S.status == ScheduleStatus.PENDING, S.scheduled_at <= due_at)
         query = query.where(is_due, L.id.is_not(None), IS_CALLABLE)
@@ -154,11 +150,7 @@ def list_attempts(
     limit: int,
 ) -> list[ReportRow]:
     """Attempts, newest first."""
-    query = select(
-        A.id, A.lead_id, A.schedule_id, A.campaign_id, A.attempt_number, A.telefono, A.provider, A.state, A.outcome,
-        A.provider_status, A.provider_call_id, A.attempt_ref, A.claimed_at, A.placed_at, A.answered_at, A.ended_at,
-        A.talk_seconds, A.cost, A.cost_unit, A.summary, A.appointment_at, A.error,
-    )  # fmt: skip
+    query = attempt_query()
     if state is not None:
         query = query.where(A.state == state)
     if is_open:
@@ -172,7 +164,7 @@ def list_attempts(
 
 def list_campaigns(connection: Connection, *, status: str | None = None, limit: int) -> list[ReportRow]:
     """Campaigns, newest first."""
-    query = _campaign_query()
+    query = campaign_query()
     if status is not None:
         query = query.where(C.status == status)
     return _rows(connection, query.order_by(C.id.desc()).limit(limit))
@@ -182,7 +174,7 @@ def find_campaign(connection: Connection, campaign_id: int) -> ReportRow | None:
     """One campaign with its settings as they are written, its leads and its rows by status."""
     found = _rows(
         connection,
-        _campaign_query(C.description, type_coerce(C.call_settings, Text).label("call_settings"), C.account_id).where(
+        campaign_query(C.description, type_coerce(C.call_settings, Text).label("call_settings"), C.account_id).where(
             C.id == campaign_id
         ),
     )
@@ -202,13 +194,13 @@ def read_campaigns(connection: Connection) -> tuple[Campaign, ...]:
 
 def list_accounts(connection: Connection, *, status: str | None = None, limit: int) -> list[ReportRow]:
     """Accounts, newest first, each with what is set aside for its open calls."""
-    query = _account_query().order_by(K.id.desc()).limit(limit)
+    query = account_query().order_by(K.id.desc()).limit(limit)
     return _rows(connection, query if status is None else query.where(K.status == status))
 
 
 def find_account(connection: Connection, account_id: int, *, limit: int) -> ReportRow | None:
     """One account with what its calls cost so far, its campaigns and its entries, newest first."""
-    found = _rows(connection, _account_query().where(K.id == account_id))
+    found = _rows(connection, account_query().where(K.id == account_id))
     if not found:
         return None
     spent = select(-func.sum(N.amount)).where(N.account_id == account_id, N.kind == EntryKind.CHARGE)
@@ -615,7 +607,7 @@ def read_server(connection: Connection) -> Server:
 # --- rows ---------------------------------------------------------------------------------------
 
 
-def _lead_query(*more: ColumnElement[Any]) -> Select[Any]:
+def lead_query(*more: ColumnElement[Any]) -> Select[Any]:
     return select(
         L.id, L.campaign_id, L.nombre, L.apellidos, L.telefono, LEAD_STATUS.label("lead_status"), L.closed_reason,
         IS_MANUAL.label("manual_management"), func.coalesce(L.call_status, "no_selected").label("call_status"),
@@ -624,19 +616,35 @@ def _lead_query(*more: ColumnElement[Any]) -> Select[Any]:
     ).outerjoin_from(leads, call_schedule, S.open_lead_id == L.id)  # fmt: skip
 
 
+def schedule_query(*more: ColumnElement[Any]) -> Select[Any]:
+    return select(
+        S.id, S.lead_id, S.campaign_id, S.scheduled_at, S.attempt_number, S.phone_position, S.status,
+        L.nombre, L.apellidos, L.telefono, S.promise, S.hold, S.last_outcome, S.reason, S.wanted_at,
+        S.lease_owner, S.lease_expires_at, *more,
+    ).outerjoin_from(call_schedule, leads, L.id == S.lead_id)  # fmt: skip
+
+
+def attempt_query(*more: ColumnElement[Any]) -> Select[Any]:
+    return select(
+        A.id, A.lead_id, A.schedule_id, A.campaign_id, A.attempt_number, A.telefono, A.provider, A.state, A.outcome,
+        A.provider_status, A.provider_call_id, A.attempt_ref, A.claimed_at, A.placed_at, A.answered_at, A.ended_at,
+        A.talk_seconds, A.cost, A.cost_unit, A.summary, A.appointment_at, A.error, *more,
+    )  # fmt: skip
+
+
 def _lead_status_is(status: str) -> ColumnElement[bool]:
     is_it = L.lead_status == status
     return or_(is_it, L.lead_status.is_(None)) if status == LeadStatus.OPEN else is_it
 
 
-def _campaign_query(*more: ColumnElement[Any]) -> Select[Any]:
+def campaign_query(*more: ColumnElement[Any]) -> Select[Any]:
     return select(
         C.id, C.code, C.name, C.status, C.status_reason, C.priority, C.provider, C.dial_mode, C.started_at,
         C.completed_at, C.created_at, C.fecha_limite, C.group_name, *more,
     )  # fmt: skip
 
 
-def _account_query() -> Select[Any]:
+def account_query() -> Select[Any]:
     aside = (
         select(A.account_id, func.sum(A.reserved).label("total"))
         .where(A.state.in_(OPEN_STATES), A.account_id.is_not(None))

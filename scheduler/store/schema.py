@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LOCK_WAIT_SECONDS = 50
 ALREADY_THERE = {1050, 1060, 1061}  # table, column, key
+NO_TRIGGERS = {1142, 1227, 1370, 1419}
+"""How servers refuse CREATE TRIGGER: no such privilege, or a binary log and no trust in who makes functions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,13 @@ def _upgrade(connection: Connection, database: Database) -> SchemaState:
     try:
         command.upgrade(alembic_config(connection), "head")
     except (exc.OperationalError, exc.ProgrammingError) as error:
+        if _is_no_trigger(error):
+            raise RingbackError(
+                f"{database}: this user may not make triggers ({_message(error)}). Give it the right with GRANT "
+                f"TRIGGER ON {database.url.database}.* TO it; where the server writes a binary log, also SET GLOBAL "
+                "log_bin_trust_function_creators = 1, and in the server's configuration. Then run `ringback db "
+                "upgrade` again: it goes on where it stopped"
+            ) from None
         if not _is_already_there(error):
             raise
         raise SchemaMismatch(
@@ -176,6 +185,11 @@ def _upgrade(connection: Connection, database: Database) -> SchemaState:
             "empty, drop it and run `ringback db upgrade` again"
         ) from None
     return before
+
+
+def _is_no_trigger(error: exc.DBAPIError) -> bool:
+    words = error.orig.args if error.orig else ()
+    return bool(words) and words[0] in NO_TRIGGERS and "TRIGGER" in str(error.statement).upper()
 
 
 def _is_already_there(error: exc.DBAPIError) -> bool:

@@ -538,6 +538,10 @@ COUNTED = ("leads", "open", "suspended", "called", "reached", "unreached", "unpa
            "talk_seconds")
 """Whole numbers that are counted for each campaign (0: leads without one). `cost` is counted beside them."""
 COUNTED_BY_HOUR = ("leads", "dials", "answered", "completed")
+LEADS_FROM = ("leads_from_15", "leads_from_30", "leads_from_45")
+"""Of the leads of an hour those that were created at this minute or later: a day may begin there."""
+TOTAL_COST = TypedMoney(20, 4)
+"""The sum of millions of costs, and of one that somebody mistyped: a total that overflows could not be folded."""
 
 
 def _counters(names: tuple[str, ...]) -> list[Column[Any]]:
@@ -549,9 +553,9 @@ campaign_changes = Table(
     metadata,
     _id(),
     Column("campaign_id", BIG, nullable=False),
-    Column("hour_at", UTCDateTime, nullable=True),
+    Column("quarter", BIG, comment="of an hour since 1970, where it belongs to an hour"),
     *_counters(COUNTED),
-    Column("cost", MONEY, nullable=False, server_default=text("0")),
+    Column("cost", TOTAL_COST, nullable=False, server_default=text("0")),
     Index("ix_campaign_changes_campaign", "campaign_id"),
 )
 
@@ -560,7 +564,7 @@ campaign_totals = Table(
     metadata,
     Column("campaign_id", BIG, primary_key=True, autoincrement=False),
     *_counters(COUNTED),
-    Column("cost", MONEY, nullable=False, server_default=text("0")),
+    Column("cost", TOTAL_COST, nullable=False, server_default=text("0")),
 )
 
 campaign_hours = Table(
@@ -568,8 +572,9 @@ campaign_hours = Table(
     metadata,
     Column("hour_at", UTCDateTime, primary_key=True, nullable=False, server_default=PresentInstant()),
     Column("campaign_id", BIG, primary_key=True, autoincrement=False),
-    *_counters(COUNTED_BY_HOUR),
-    Index("ix_campaign_hours_campaign", "campaign_id", "hour_at"),
+    *_counters((*COUNTED_BY_HOUR, *LEADS_FROM)),
+    # With the leads in it: of an account they are added up over all its campaigns, every few seconds.
+    Index("ix_campaign_hours_campaign", "campaign_id", "hour_at", "leads"),
 )
 
 # --- who may ask ---------------------------------------------------------------------------------
