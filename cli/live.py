@@ -66,8 +66,9 @@ class LiveVoice(Voice):
 
     def draw(self) -> RenderableType:
         """The whole picture."""
+        where = f"dashboard at {self.page}; " if self.page else ""
         return Group(
-            Rule("ringback: Ctrl-C stops it politely", align="left"),
+            Rule(f"ringback: {where}Ctrl-C stops it politely", align="left"),
             self._draw_figures(),
             Rule(),
             *self._draw_last(),

@@ -23,6 +23,8 @@ COMMANDS = {
     "db": "cli.db:db",
     "run": "cli.run:run",
     "serve": "cli.serve:serve",
+    "keys": "cli.keys:keys",
+    "users": "cli.users:users",
     "config": "cli.config:config",
     "check": "cli.check:check",
     "leads": "cli.leads:leads",

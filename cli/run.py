@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import Program, output
-from cli.serve import HOST, PORT, open_server
+from cli.serve import HOST, PORT, open_server, tell_where
 
 if TYPE_CHECKING:
     from scheduler.events import Line
@@ -34,7 +34,7 @@ LEVELS = ("debug", "info", "warning", "error")
     help="What soon means for --until-idle: a call due within these seconds is waited for.",
 )
 @click.option("--plain", is_flag=True, help="Lines instead of the live view, on a terminal too.")
-@click.option("--with-web", is_flag=True, help="Take in webhooks too, as `ringback serve` does.")
+@click.option("--with-web", is_flag=True, help="Serve the dashboard, the REST API and webhooks too.")
 @click.option("--host", default=HOST, show_default=True, help="Where to listen, for --with-web.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="For --with-web.")
 @click.pass_context
@@ -65,6 +65,8 @@ def run(
         voice = _choose_voice(runtime, plain=plain or once)
         daemon = Daemon(runtime, on_event=voice.hear if voice else None)
         web = open_server(runtime, host, port, daemon.reporter) if with_web else None
+        if voice is not None and web is not None:
+            voice.page = web.page
         with voice.heard(daemon) if voice else contextlib.nullcontext(), _serving(web):
             if once:
                 daemon.run_once()
@@ -80,7 +82,7 @@ def _serving(web: WebServer | None) -> Iterator[None]:
         yield
         return
     web.start()
-    output.tell(f"listening at {web.url}")
+    tell_where(web)
     try:
         yield
     finally:
@@ -95,6 +97,8 @@ class Voice:
         self._daemon: Daemon | None = None
         self._failure: OSError | None = None
         self._lock = threading.Lock()
+        self.page: str | None = None
+        """Where the dashboard is to be seen, if it is served."""
 
     def hear(self, line: Line) -> None:
         if LEVELS.index(line.level) < self._least or self._failure:

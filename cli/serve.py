@@ -1,4 +1,4 @@
-"""`ringback serve`: webhooks over HTTP."""
+"""`ringback serve`: the dashboard, the REST API and webhooks over HTTP."""
 
 from __future__ import annotations
 
@@ -21,26 +21,37 @@ HOST, PORT = "127.0.0.1", 8000
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes any free one.")
 @click.pass_obj
 def serve(program: Program, host: str, port: int) -> None:
-    """Take in the webhooks of providers at POST /webhooks/PROVIDER, until Ctrl-C.
+    """Serve the dashboard, the REST API (/api/v1) and webhooks (POST /webhooks/PROVIDER), until Ctrl-C.
 
-    Each is proven genuine, stored and then answered; what was stored is applied at once, here or by a daemon.
-    Calls go on without it: providers are polled too.
+    As long as there is no API key and no user, whoever is on this machine may do everything, and each page says so;
+    from the first one on, everybody has to say who they are (`ringback keys`, `ringback users`). Where other machines
+    can reach it (--host) there must be an admin first.
+
+    Calls go on without it: webhooks are stored and then answered, and providers are polled too.
 
     \b
     Examples:
       ringback serve
       ringback serve --port 9000
+      ringback users add ana --role admin && ringback serve --host 0.0.0.0
     """
     from scheduler.events import Reporter
 
     with program.working() as runtime:
         server = open_server(runtime, host, port, Reporter())
-        output.tell(f"listening at {server.url} (Ctrl-C ends)")
+        tell_where(server)
         server.serve()
 
 
+def tell_where(server: WebServer) -> None:
+    output.tell(f"listening at {server.url} (Ctrl-C ends)")
+    output.tell(f"open {server.page} in a browser")
+    if server.is_open:
+        output.tell("access is open to whoever is on this machine, until there is a user (ringback users add) or a key")
+
+
 def open_server(runtime: Runtime, host: str, port: int, reporter: Reporter) -> WebServer:
-    """Raises UsageError where the extra `web` is not installed."""
+    """Raises UsageError where the extra `web` is not installed, Conflict where others could reach it unasked."""
     try:
         from scheduler.web.server import WebServer
     except ImportError as error:

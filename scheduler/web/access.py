@@ -1,37 +1,67 @@
 """Who is asking, and what they may do.
 
 An endpoint names what it needs: `Reader`, `Operator` or `Admin` as the type of an argument. What must stay
-true: an endpoint without one of them serves nothing but what anybody may see; the name of the caller is
-what the audit gets (`service.acting`). A key of one account sees that account alone: see `reach.py`.
+true: whoever asks is looked up once per request, before anything else is (`guard.py` does it for every address
+but the few that anybody may see, so that a forgotten argument opens nothing); the name of the caller is what
+the audit gets (`service.acting`). A key of one account sees that account alone: see `reach.py`.
+
+A request shows who it is by an API key (`Authorization: Bearer rb_...` or `X-API-Key`) or by the cookie of a
+session. A key that is shown must be right, whatever else would let the request in. A browser sends its cookie
+along when another site makes it ask, so what comes with a cookie and changes something must also carry the
+token of that session (`csrf_token`), and come from our own pages: see `guard.py`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import hashlib
+import hmac
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from fastapi import Depends, Request
+import anyio
+from fastapi import Depends, FastAPI, Request, Security
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 
 from scheduler.model import Scope
 from scheduler.service import acting
+from scheduler.service.access import Entrance, Known, is_loopback
 from scheduler.service.runtime import Runtime
-from scheduler.web.problems import Refusal
+from scheduler.web.problems import MEDIA_TYPE, Problem, Refusal
+
+T = TypeVar("T")
+COOKIE = "ringback_session"
+SECURE_COOKIE = f"__Host-{COOKIE}"
+"""Over https: a browser takes this name only from https, for this host alone."""
+CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf_token"
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+LOOKUPS_AT_ONCE = 3
+"""Threads that look up who asks, besides those that answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`account_id` is None for one that sees everything."""
+    """`account_id` is None for one that sees everything; `id` is the one of the key or of the session."""
 
     kind: Literal["open", "key", "user"]
     name: str
     scope: Scope
     account_id: int | None = None
+    id: int = 0
 
     @property
     def actor(self) -> str:
         return self.kind if self.kind == "open" else f"{self.kind}:{self.name}"
+
+    @property
+    def identity(self) -> str:
+        """Different for two keys that had the same name one after the other."""
+        return f"{self.kind}:{self.id}"
 
 
 def runtime_of(request: Request) -> Runtime:
@@ -39,19 +69,210 @@ def runtime_of(request: Request) -> Runtime:
     return found
 
 
+# --- who asks -------------------------------------------------------------------------------------
+
+
+class Door:
+    """What the application remembers for recognizing callers; `request.app.state.door`."""
+
+    def __init__(self, runtime: Runtime, host: str) -> None:
+        self.entrance = Entrance(runtime)
+        self.is_local = is_loopback(host)
+        self.lookups = anyio.CapacityLimiter(LOOKUPS_AT_ONCE)
+        self.secret = secrets.token_bytes(32)
+        self._noting: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        found: T = await anyio.to_thread.run_sync(work, *arguments, limiter=self.lookups)
+        return found
+
+    def note_use(self, kind: str, row_id: int) -> None:
+        """In the background: nobody waits for it."""
+        name = f"{kind}:{row_id}"
+        if name not in self._noting:
+            self._noting[name] = task = asyncio.create_task(self.run(self.entrance.note_use, kind, row_id))
+            task.add_done_callback(lambda _: self._noting.pop(name, None))
+
+
+def door_of(request: Request) -> Door:
+    found: Door = request.app.state.door
+    return found
+
+
 async def find_caller(request: Request) -> Caller:
-    """Raises Refusal for one who may not ask at all."""
+    """Raises Refusal for one who may not ask at all. Asks the tables once per request."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is None:
+        known = request.state.caller = await _look_up(request)
+    return known
+
+
+async def is_still_welcome(request: Request) -> bool:
+    """Would this caller be let in now, as the same one? For streams, which outlast a revoked key or a log-out."""
+    try:
+        caller: Caller = request.state.caller
+        return await _look_up(request) == caller
+    except Refusal:
+        return False
+
+
+async def _look_up(request: Request) -> Caller:
+    door = door_of(request)
+    shown = shown_key(request)
+    if shown is not None:
+        found = await door.run(door.entrance.find_by_key, shown)
+        if isinstance(found, str):
+            raise unauthorized(found, is_wrong=True)
+        return _welcome(door, "key", found)
+    session = session_token(request)
+    if session is not None:
+        user = await door.run(door.entrance.find_by_session, session)
+        if user is not None:
+            return _welcome(door, "user", user)
+    if not await door.run(door.entrance.is_open):
+        said = "this session is over; log in again" if session is not None else (
+            "this needs an API key (Authorization: Bearer rb_...) or somebody who is logged in"
+        )
+        raise unauthorized(said)
+    _require_local(request, door)
     return Caller("open", "", Scope.ADMIN)
 
 
-def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
-    async def ask(request: Request) -> Caller:
+def _welcome(door: Door, kind: Literal["key", "user"], found: Known) -> Caller:
+    if found.note_use:
+        door.note_use(kind, found.id)
+    return Caller(kind, found.name, found.scope, found.account_id, found.id)
+
+
+def _require_local(request: Request, door: Door) -> None:
+    """While access is open it is for this machine alone, and for no page of another site that a browser here shows.
+
+    A site may let its own name point at 127.0.0.1; then the browser takes us for that site, but names it as the host.
+    """
+    if not door.is_local:
+        raise unauthorized("nobody can log in yet: make an admin first (ringback users add NAME --role admin)")
+    if not is_local_name(request.headers.get("host", "")):
+        raise Refusal(HTTPStatus.FORBIDDEN, "access is open, so only localhost is served; make a user or a key first")
+    if any(name in request.headers for name in FORWARDED):
+        raise Refusal(HTTPStatus.FORBIDDEN, "access is open, so no proxy is served; make a user or a key first")
+
+
+def is_local_name(host: str) -> bool:
+    """Does a Host header name this machine? Without asking any name server."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    return (name.replace(".", "").isdecimal() or ":" in name) and is_loopback(name)
+
+
+def unauthorized(sentence: str, *, is_wrong: bool = False) -> Refusal:
+    challenge = 'Bearer realm="ringback"' + (', error="invalid_token"' if is_wrong else "")
+    return Refusal(HTTPStatus.UNAUTHORIZED, sentence, {"WWW-Authenticate": challenge})
+
+
+def shown_key(request: Request) -> str | None:
+    """The API key that the request shows. Other schemes of Authorization are a proxy's own affair."""
+    scheme, _, written = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return written.strip()
+    return request.headers.get("x-api-key")
+
+
+# --- sessions in a browser ------------------------------------------------------------------------
+
+
+def is_secure(request: Request) -> bool:
+    """Did it come over https, as far as we can know?"""
+    if request.url.scheme == "https":
+        return True
+    public = _public(request)
+    return public is not None and public[0] == "https" and request.headers.get("host", "").lower() == public[1]
+
+
+def session_token(request: Request) -> str | None:
+    """Over https only the cookie that nobody but this host over https can have set."""
+    return request.cookies.get(SECURE_COOKIE if is_secure(request) else COOKIE) or None
+
+
+def is_own_origin(request: Request) -> bool:
+    """Was this asked by our own pages, or by no browser at all?"""
+    if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return False
+    origin = request.headers.get("origin")
+    if origin is None:
+        return True
+    try:
+        there = urlsplit(origin).netloc.lower()
+    except ValueError:
+        return False
+    public = _public(request)
+    here = {request.headers.get("host", "").lower(), public[1] if public else ""}
+    return bool(there) and there in here
+
+
+def is_browser(request: Request) -> bool:
+    """Does it look like a browser's request? Only browsers can be made to ask by another site."""
+    return any(name in request.headers for name in ("origin", "sec-fetch-site", "cookie"))
+
+
+def csrf_token(request: Request) -> str:
+    """What a page sends back with each change: as the form field `csrf_token` or the header X-CSRF-Token.
+
+    It belongs to the session, or to this process while access is open. Empty for an API key, which needs none.
+    """
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is None or caller.kind == "key":
+        return ""
+    token = session_token(request) if caller.kind == "user" else None
+    key = token.encode() if token else door_of(request).secret
+    return hmac.new(key, b"ringback csrf", hashlib.sha256).hexdigest()
+
+
+def is_own_token(request: Request, written: str | None) -> bool:
+    own = csrf_token(request)
+    return bool(own) and written is not None and hmac.compare_digest(own.encode(), written.encode("utf-8", "replace"))
+
+
+def require_unforged(request: Request) -> None:
+    """For endpoints of pages that change something. `guard.py` has looked already; this makes sure of it."""
+    if not getattr(request.state, "is_unforged", False):
+        raise Refusal(HTTPStatus.FORBIDDEN, "this did not come from a page of ours; load the page again")
+
+
+def _public(request: Request) -> tuple[str, str] | None:
+    """Scheme and host (with port) of RINGBACK_PUBLIC_URL."""
+    url = runtime_of(request).settings.public_url
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    host = parts.netloc.lower().rpartition("@")[2]
+    return parts.scheme.lower(), host.removesuffix(":443" if parts.scheme.lower() == "https" else ":80")
+
+
+# --- what they may do -----------------------------------------------------------------------------
+
+BEARER = HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key: `Authorization: Bearer rb_...`")
+HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="header", description="An API key")
+SESSION = APIKeyCookie(name=COOKIE, auto_error=False, scheme_name="session", description="Somebody who is logged in")
+ByBearer = Annotated[Any, Security(BEARER)]
+ByHeader = Annotated[Any, Security(HEADER)]
+BySession = Annotated[Any, Security(SESSION)]
+"""For the document alone: `find_caller` reads them itself."""
+
+
+def needs(scope: Scope) -> Callable[..., Awaitable[Caller]]:
+    async def ask(request: Request, _bearer: ByBearer, _header: ByHeader, _session: BySession) -> Caller:
         caller = await find_caller(request)
         if not caller.scope.includes(scope):
             raise Refusal(HTTPStatus.FORBIDDEN, f"this needs the scope {scope}; yours is {caller.scope}")
         # Each request is a task with a context of its own, which the threads that serve it inherit.
         acting.act_as(caller.actor)
-        request.state.caller = caller
         return caller
 
     return ask
@@ -61,3 +282,52 @@ Reader = Annotated[Caller, Depends(needs(Scope.READ))]
 Operator = Annotated[Caller, Depends(needs(Scope.OPERATE))]
 Admin = Annotated[Caller, Depends(needs(Scope.ADMIN))]
 RuntimeOf = Annotated[Runtime, Depends(runtime_of)]
+Unforged = Depends(require_unforged)
+
+
+# --- what the document says of it -----------------------------------------------------------------
+
+
+def describe_access(app: FastAPI) -> None:
+    """Let the OpenAPI document say what any request may be answered with, and whether it needs somebody.
+
+    While access is open it needs nobody, and the document says so to whoever asks then.
+    """
+    plain = app.openapi
+
+    def document() -> dict[str, Any]:
+        is_new = app.openapi_schema is None
+        closed = plain()
+        if is_new:
+            schemas = closed.setdefault("components", {}).setdefault("schemas", {})
+            schemas.setdefault("Problem", Problem.model_json_schema(ref_template="#/components/schemas/{model}"))
+            for name, schema in schemas["Problem"].pop("$defs", {}).items():
+                schemas.setdefault(name, schema)
+            for operation in _operations(closed):
+                _add_answers(operation)
+        if acting.current_actor() != "open":
+            return closed
+        opened = copy.deepcopy(closed)
+        for operation in _operations(opened):
+            if operation.get("security"):
+                operation["security"] = [{}, *operation["security"]]
+        return opened
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for path in document.get("paths", {}).values() for one in path.values() if isinstance(one, dict)]
+
+
+def _add_answers(operation: dict[str, Any]) -> None:
+    statuses = [429, 503]
+    if operation.get("security"):
+        statuses += [401, 403]
+    if "requestBody" in operation:
+        statuses += [400, 408, 413]
+    for status in statuses:
+        operation["responses"].setdefault(str(status), {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        })

@@ -16,10 +16,15 @@ from fastapi.staticfiles import StaticFiles
 
 from scheduler import __version__
 from scheduler.events import Reporter
+from scheduler.service.bulk import BulkJobs
+from scheduler.service.heat import Heat
+from scheduler.service.import_jobs import ImportJobs
 from scheduler.service.inbox import Inbox, InboxWriter
 from scheduler.service.runtime import Runtime
+from scheduler.service.totals import Folder
 from scheduler.web import api, batches, live, login, metrics, pages
 from scheduler.web.guard import guard
+from scheduler.web.pages.imports import Shelf
 from scheduler.web.problems import handle_problems
 from scheduler.web.webhooks import Webhooks
 
@@ -37,9 +42,17 @@ def create_app(
     async def living(app: FastAPI) -> AsyncIterator[None]:
         writer = InboxWriter(inbox)
         app.state.webhooks = Webhooks(runtime, writer, reporter)
+        folder = Folder(runtime, reporter).start()
+        app.state.import_jobs = jobs = ImportJobs(runtime)
+        app.state.bulk_jobs, app.state.heat, app.state.shelf = bulk, heat, shelf = BulkJobs(), Heat(runtime), Shelf()
         try:
             yield
         finally:
+            jobs.close()
+            bulk.close()
+            heat.close()
+            shelf.clear()
+            folder.stop()
             writer.close()
 
     app = FastAPI(
@@ -49,6 +62,7 @@ def create_app(
     app.state.runtime, app.state.reporter, app.state.host, app.state.port = runtime, reporter, host, port
     handle_problems(app)
     guard(app)
+    metrics.measure_requests(app, runtime)
     app.include_router(Webhooks.router())
     for part in (api, batches, metrics, live, login, pages):
         app.include_router(part.router)

@@ -1,7 +1,102 @@
-"""The door for people: logging in and out, and who may."""
+"""The door for people: logging in and out, and the page where an admin sees who may.
+
+No word here tells which of name and password was wrong, and who waits hears only how long. What must stay true:
+each log-in makes a new session and ends the one that the browser had; the cookie is out of reach for scripts, and
+over https it has a name that only https can set; where a log-in leads back to is an address of this site.
+"""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from http import HTTPStatus
 
-router = APIRouter()
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from scheduler.service import access as service
+from scheduler.service.access import LONGEST_SESSION, Admitted, Wait
+from scheduler.store import access as store
+from scheduler.web.access import (
+    COOKIE,
+    SECURE_COOKIE,
+    Admin,
+    Reader,
+    RuntimeOf,
+    Unforged,
+    door_of,
+    is_secure,
+    session_token,
+)
+from scheduler.web.pages.base import FormOf, Screen, local_address, render
+from scheduler.web.reach import require_everything
+
+router = APIRouter(include_in_schema=False)
+MOST_SHOWN = 200
+
+
+@router.get("/login")
+def ask_to_log_in(request: Request, next: str = "/") -> Response:
+    door, token = door_of(request), session_token(request)
+    if token is not None and door.entrance.find_by_session(token) is not None:
+        return RedirectResponse(local_address(next), status_code=HTTPStatus.SEE_OTHER)
+    return _page(request, next)
+
+
+@router.post("/login")
+def log_in(request: Request, form: FormOf, runtime: RuntimeOf) -> Response:
+    name, password, back = form.get("name", ""), form.get("password", ""), form.get("next", "/")
+    address = request.client.host if request.client else ""
+    done = service.log_in(name, password, address=address, replaces=session_token(request), runtime=runtime)
+    if isinstance(done, Admitted):
+        answer = RedirectResponse(local_address(back), status_code=HTTPStatus.SEE_OTHER)
+        _set_cookie(request, answer, done.token)
+        return answer
+    if isinstance(done, Wait):
+        page = _page(request, back, wait=done.seconds, name=name, status=HTTPStatus.TOO_MANY_REQUESTS)
+        page.headers["Retry-After"] = str(done.seconds)
+        return page
+    page = _page(request, back, is_wrong=True, name=name, status=HTTPStatus.UNAUTHORIZED)
+    page.headers["WWW-Authenticate"] = 'Bearer realm="ringback"'
+    return page
+
+
+@router.post("/logout", dependencies=[Unforged])
+def log_out(request: Request, caller: Reader, runtime: RuntimeOf) -> Response:
+    token = session_token(request)
+    if caller.kind == "user" and token is not None:
+        service.log_out(token, caller.name, runtime=runtime)
+    answer = RedirectResponse("/login", status_code=HTTPStatus.SEE_OTHER)
+    for name, secure in ((COOKIE, False), (SECURE_COOKIE, True)):
+        answer.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
+    return answer
+
+
+@router.get("/access")
+def show_access(request: Request, caller: Admin, runtime: RuntimeOf) -> Response:
+    """Keys and users. They are made and ended on the command line, where whoever is locked out gets in too."""
+    require_everything(caller)
+    keys, users = runtime.database.read(lambda connection: (
+        store.list_keys(connection, limit=MOST_SHOWN), store.list_users(connection, limit=MOST_SHOWN),
+    ))  # fmt: skip
+    now = door_of(request).entrance.now()
+    for key in keys:
+        is_over = key["expires_at"] is not None and key["expires_at"] <= now
+        key["state"] = "revoked" if key["revoked_at"] else "expired" if is_over else "valid"
+    return render(request, "access.html", keys=keys, users=users)
+
+
+def _page(
+    request: Request, back: str, *, is_wrong: bool = False, wait: int = 0, name: str = "", status: int = HTTPStatus.OK
+) -> Response:
+    # Who is not in yet learns nothing of the installation, and no table is needed for asking.
+    request.state.screen = Screen(request, needs_tables=False)
+    return render(
+        request, "login.html", status=status, back=local_address(back), is_wrong=is_wrong, wait=wait, name=name[:64],
+    )
+
+
+def _set_cookie(request: Request, answer: Response, token: str) -> None:
+    secure = is_secure(request)
+    answer.set_cookie(
+        SECURE_COOKIE if secure else COOKIE, token, max_age=int(LONGEST_SESSION.total_seconds()), path="/",
+        secure=secure, httponly=True, samesite="lax",
+    )

@@ -7,13 +7,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query, Request, Response
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from scheduler.errors import InvalidValue
+from scheduler.web.problems import Refusal
 
 T = TypeVar("T")
 MOST = 500
@@ -36,7 +37,7 @@ def write_cursor(*parts: int | str | datetime) -> str:
 
 
 def read_cursor(text: str | None, *kinds: type) -> list[Any] | None:
-    """The parts of a cursor, each of the kind that is expected; None without one. Raises InvalidValue."""
+    """The parts of a cursor, each of the kind that is expected; None without one. Raises Refusal (404)."""
     if text is None:
         return None
     try:
@@ -45,7 +46,8 @@ def read_cursor(text: str | None, *kinds: type) -> list[Any] | None:
             raise ValueError
         return [_read(one, kind) for one, kind in zip(parts, kinds, strict=True)]
     except (ValueError, TypeError, RecursionError):
-        raise InvalidValue("cursor", text[:40], "use next_cursor of the page before as it is") from None
+        sentence = "there is no page at this cursor; use next_cursor of the page before as it is"
+        raise Refusal(HTTPStatus.NOT_FOUND, sentence) from None
 
 
 def _read(part: Any, kind: type) -> Any:
@@ -64,9 +66,17 @@ def _read(part: Any, kind: type) -> Any:
 def paged(
     rows: Sequence[Mapping[str, Any]], limit: int, place: Callable[[Mapping[str, Any]], Sequence[Any]]
 ) -> dict[str, Any]:
-    """A page of `rows`, of which one more than `limit` was read; `place` gives the parts of a row's cursor."""
+    """A page of `rows`, of which one more than `limit` was read; `place` gives the parts of a row's cursor.
+
+    A list that was looked through no further than it may says so itself (`store.listings.Rows`): then the next page
+    begins there, even after one that is short or empty.
+    """
     items = list(rows[:limit])
     following = write_cursor(*place(items[-1])) if len(rows) > limit else None
+    stopped_at = getattr(rows, "goes_on_at", None)
+    if following is None and stopped_at is not None:
+        at, row_id = stopped_at if isinstance(stopped_at, tuple) else (None, stopped_at)
+        following = write_cursor(*place({"id": row_id, "scheduled_at": at, "claimed_at": at}))
     return {"items": items, "next_cursor": following}
 
 
@@ -76,13 +86,25 @@ def tagged(request: Request, payload: Any, *, volatile: Sequence[str] = ()) -> R
     `volatile` names top-level fields that do not count, such as the time of the answer.
     """
     data = payload.model_dump(mode="json") if isinstance(payload, BaseModel) else payload
-    body = to_json(data)
-    counted = to_json({name: one for name, one in data.items() if name not in volatile}) if volatile else body
-    tag = f'{"W/" if volatile else ""}"{hashlib.sha256(counted).hexdigest()[:32]}"'
+    tag = tag_of(data, volatile=volatile)
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if _matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(to_json(data), media_type="application/json", headers=headers)
+
+
+def tag_of(payload: Any, *, volatile: Sequence[str] = ()) -> str:
+    """The entity tag of an answer; a weak one where some of it does not count."""
+    data = payload.model_dump(mode="json") if isinstance(payload, BaseModel) else payload
+    counted = to_json({name: one for name, one in data.items() if name not in volatile} if volatile else data)
+    return f'{"W/" if volatile else ""}"{hashlib.sha256(counted).hexdigest()[:32]}"'
+
+
+def is_stale(wanted: str | None, tag: str) -> bool:
+    """Does an If-Match header name another state than this one? A weak tag names none for sure."""
+    if wanted is None or wanted.strip() == "*":
+        return False
+    return tag not in (one.strip() for one in wanted.split(","))
 
 
 def _matches(wanted: str | None, tag: str) -> bool:

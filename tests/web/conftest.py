@@ -10,6 +10,9 @@ import pytest
 from scheduler.events import Reporter
 from scheduler.service.runtime import Runtime
 from scheduler.web.server import WebServer
+from tests.web.browser import chromium, visit
+
+__all__ = ["chromium", "client", "served", "visit"]
 
 
 @pytest.fixture

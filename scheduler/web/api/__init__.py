@@ -1,4 +1,8 @@
-"""REST under `/api/v1`: one module per noun, over the same service functions as the command line."""
+"""REST under `/api/v1`: one module per noun, over the same service functions as the command line.
+
+No rule lives here. `route` says how each address is served, `models` and `settings` what goes in and out,
+`reference` shows the OpenAPI document to people.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,13 @@ from scheduler.web.api import (
     figures,
     imports,
     leads,
+    reference,
     schedule,
 )
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter()
+nouns = APIRouter(prefix="/api/v1")
 for part in (campaigns, leads, schedule, calls, do_not_call, config, accounts, daemons, imports, figures):
-    router.include_router(part.router)
+    nouns.include_router(part.router)
+router.include_router(nouns)
+router.include_router(reference.router)
