@@ -19,10 +19,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from sqlalchemy import text
+
 from scheduler.clock import SystemClock
 from scheduler.config import Settings
 from scheduler.service.imports import ImportReport, import_leads
 from scheduler.service.runtime import Providers, Runtime
+from scheduler.store import schema
 from scheduler.store.database import Database
 from scheduler.store.tables import metadata
 
@@ -91,7 +94,9 @@ def make_rows(rows: int) -> Iterator[list[str]]:
 def open_empty(url: str) -> Runtime:
     database = Database(url)
     metadata.drop_all(database.engine)
-    metadata.create_all(database.engine)
+    with database.engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    schema.upgrade(database)  # with the triggers that count
 
     def refuse(name: str) -> NoReturn:
         raise AssertionError(f"an import calls nobody, yet {name} was asked for")

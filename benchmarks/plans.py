@@ -40,8 +40,10 @@ from scheduler.providers.base import (
 from scheduler.service.dispatch import Dispatcher
 from scheduler.service.follow import Follower
 from scheduler.service.inbox import Inbox
+from scheduler.service.totals import Folder
 from scheduler.service.upkeep import Upkeep
-from scheduler.store.database import Database
+from scheduler.store import totals
+from scheduler.store.database import Connection, Database
 
 CAPS = json.dumps({
     "windows": {"all": [["00:00", "24:00"]]},
@@ -59,6 +61,8 @@ def main() -> None:
     options = parser.parse_args()
     with own_database(options.url, "plans") as database:
         seed(database, options.rows)
+        while Folder(open_runtime(database, AtOnce())).run_once():
+            continue
         heard = listen(database)
         run_service(database)
         marked = sum(show(database, one) for one in heard.values())
@@ -170,7 +174,25 @@ def run_service(database: Database) -> None:
         text("UPDATE leads SET lead_status = 'closed' WHERE lead_status = 'open' ORDER BY id DESC LIMIT 20")
     ))
     upkeep.run_once()
+    ask_for_totals(database)
     upkeep.run_once()
+
+
+def ask_for_totals(database: Database) -> None:
+    """What screens poll."""
+    day = timedelta(days=1)
+
+    def ask(connection: Connection) -> None:
+        now = database.now()
+        account_id = connection.execute(text("SELECT id FROM accounts LIMIT 1")).scalar_one()
+        totals.read_status(connection, "benchmark")
+        totals.read_totals(connection, range(1, 50))
+        for account in (None, account_id):
+            totals.read_overview(connection, account, now - day)
+            totals.read_hours(connection, now - day, account_id=account)
+        totals.read_hours(connection, now - day, campaign_id=1)
+
+    database.read(ask)
 
 
 def tell(inbox: Inbox, database: Database) -> None:
