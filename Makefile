@@ -3,12 +3,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# One more than there are cores: tests wait for disks, for time-outs and for leases.
-WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+# For each of the two halves of the tests, which run side by side: they wait for disks, time-outs and leases.
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 # Where `make run` works: a file under var/, unless told otherwise:
 #   make run DATABASE_URL=mysql+pymysql://user:password@host/database
 DATABASE_URL ?= sqlite:///var/ringback.db
+PORT ?= 8000
 ARGS ?=
 
 # What makes the example watchable: a whole life of a lead in a minute or two.
@@ -16,33 +17,42 @@ EXAMPLE := RINGBACK_DATABASE_URL='$(DATABASE_URL)' RINGBACK_PROVIDER=simulator \
 	RINGBACK_SIMULATOR_RING_SECONDS=0.7 RINGBACK_SIMULATOR_TALK_SECONDS=2 RINGBACK_SIMULATOR_CALLBACK_MINUTES=0.5 \
 	RINGBACK_DISPATCH_INTERVAL=0.5 RINGBACK_FOLLOW_INTERVAL=0.5 RINGBACK_POLL_EVERY=1 RINGBACK_UPKEEP_INTERVAL=2
 
-FAILED_AGAIN := $(BIN)/python -m pytest -n 1 -m faults --last-failed --last-failed-no-failures none
+OWN_CACHE := -o cache_dir=.pytest_cache/faults
+FAILED_AGAIN := $(BIN)/python -m pytest $(OWN_CACHE) -n 1 -m faults --last-failed --last-failed-no-failures none
 
 .DEFAULT_GOAL := help
-.PHONY: help run reset test lint bench faults constraints build clean mariadb
+.PHONY: help run reset test test-rules test-faults lint bench faults screenshots constraints build clean mariadb chromium
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-run: $(VENV)/.run ## Import the example leads and watch them being called by the simulator (Ctrl-C stops)
+run: $(VENV)/.run ## Import the example leads and watch them being called by the simulator; dashboard on port 8000
 	@$(EXAMPLE) $(BIN)/ringback db upgrade
+	@$(EXAMPLE) $(BIN)/ringback accounts show acc-test-001 >/dev/null 2>&1 || $(EXAMPLE) $(BIN)/ringback accounts create \
+		--code acc-test-001 --billing-type minutes --balance 2000 'Example account'
 	@$(EXAMPLE) $(BIN)/ringback campaigns show example >/dev/null 2>&1 || $(EXAMPLE) $(BIN)/ringback campaigns create \
-		--code example --settings examples/call_settings.json 'Example: any hour, retries within seconds'
+		--code example --account acc-test-001 --settings examples/call_settings.json \
+		'Example: any hour, retries within seconds'
 	@$(EXAMPLE) $(BIN)/ringback leads import examples/leads.csv --campaign example --rejects var/leads.rejects.csv
-	@$(EXAMPLE) $(BIN)/ringback run $(ARGS)
+	@$(EXAMPLE) $(BIN)/ringback run --with-web --port $(PORT) $(ARGS)
 
 reset: ## Forget what `make run` did (deletes var/)
 	rm -rf var
 
-test: $(VENV)/.dev mariadb ## Run every test, on SQLite and on a private MariaDB
+test: $(VENV)/.dev mariadb chromium ## Run every test, on SQLite, on a private MariaDB and in a browser
 ifneq ($(ARGS),)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 else
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults"
-	@# Real processes that are killed and frozen keep real deadlines, which a busy machine may miss: what failed
-	@# gets up to two more runs by itself, and must pass one.
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m faults || $(FAILED_AGAIN) || $(FAILED_AGAIN)
+	@echo "Two halves run side by side; each is shown when it is over, the first after some minutes ..."
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-rules test-faults
 endif
+
+test-rules: # Everything but the faults
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults"
+
+test-faults: # Real processes that are killed and frozen keep real deadlines, which a busy machine may miss: what failed
+	@# gets up to two more runs by itself, and must pass one. The cache is its own, because the other half writes one too.
+	$(BIN)/python -m pytest $(OWN_CACHE) -n $(WORKERS) --dist worksteal -m faults || $(FAILED_AGAIN) || $(FAILED_AGAIN)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
@@ -53,6 +63,9 @@ bench: $(VENV)/.dev mariadb ## Measure speed as ratios, on a private MariaDB (QU
 
 faults: $(VENV)/.dev mariadb ## Kill and freeze real daemons a thousand times and compare ledger and tables
 	$(BIN)/python -m tests.faults.long_run $(ARGS)
+
+screenshots: $(VENV)/.dev chromium ## Take the README's pictures anew, from the running example
+	$(BIN)/python docs/screenshots.py
 
 build: $(VENV)/.dev ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
@@ -99,3 +112,11 @@ mariadb:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends mariadb-server >/dev/null; \
 	else echo "MariaDB is not installed, so its tests are skipped; on Debian: apt-get install mariadb-server" >&2; fi
+
+chromium:
+	@if PATH="$$PATH:/usr/sbin" command -v chromium chromium-browser google-chrome >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing chromium (the tests of the pages drive it) ..."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else echo "Chromium is not installed, so the tests in a browser are skipped; on Debian: apt-get install chromium" >&2; fi
