@@ -42,6 +42,9 @@ def test_the_wheel_holds_every_module_and_every_migration(wheel):
     }
     assert ours <= inside
     assert revisions <= inside
+    files = [*(ROOT / "scheduler/web/templates").rglob("*.html"), *(ROOT / "scheduler/web/static").rglob("*.*")]
+    served = {str(file.relative_to(ROOT)) for file in files if file.is_file()}
+    assert len(served) > 40 and served <= inside | {"scheduler/web/static/vendor/SHA256SUMS"}
     assert {"scheduler/py.typed", "scheduler/migrations/env.py", "scheduler/migrations/script.py.mako"} <= inside
 
 
