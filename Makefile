@@ -27,6 +27,8 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run ## Import the example leads and watch them being called by the simulator; dashboard on port 8000
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
+		{ echo "Port $(PORT) cannot be used (is the example running already?); choose another: make run PORT=8001" >&2; exit 1; }
 	@$(EXAMPLE) $(BIN)/ringback db upgrade
 	@$(EXAMPLE) $(BIN)/ringback accounts show acc-test-001 >/dev/null 2>&1 || $(EXAMPLE) $(BIN)/ringback accounts create \
 		--code acc-test-001 --billing-type minutes --balance 2000 'Example account'

@@ -48,6 +48,8 @@ def tell_where(server: WebServer) -> None:
     output.tell(f"open {server.page} in a browser")
     if server.is_open:
         output.tell("access is open to whoever is on this machine, until there is a user (ringback users add) or a key")
+        if server.is_behind_proxy:
+            output.tell("RINGBACK_PUBLIC_URL says that others reach it: make an admin before a proxy lets them in")
 
 
 def open_server(runtime: Runtime, host: str, port: int, reporter: Reporter) -> WebServer:

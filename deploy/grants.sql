@@ -1,7 +1,12 @@
 -- The least that Ringback's MySQL or MariaDB users need. Replace the database (ringback), the hosts ('%': narrow them)
--- and the passwords, then run it as an administrator, after `ringback db upgrade` has made the tables:
+-- and the passwords, then run it as an administrator, before the tables are made and again after that:
 --
+--     mysql -u root -p < deploy/grants.sql      # makes the users, and stops where the first table is missing
+--     ringback db upgrade                       # as ringback_owner: database_url in a file that RINGBACK_CONFIG names
 --     mysql -u root -p < deploy/grants.sql
+--
+-- Run it again after each upgrade: a release may bring tables of its own. Where tables stand already, the user that
+-- made them owns the triggers (see below); it is that one that must stay.
 --
 -- Three users, because they need different things:
 --   ringback_owner   runs `ringback db upgrade` at an upgrade, and nothing else
@@ -17,7 +22,7 @@ CREATE USER IF NOT EXISTS 'ringback_reader'@'%' IDENTIFIED BY 'change-me-3';
 -- ALTER USER 'ringback'@'%' REQUIRE SSL;
 
 GRANT ALL PRIVILEGES ON ringback.* TO 'ringback_owner'@'%';
-
+GRANT SELECT ON ringback.* TO 'ringback_reader'@'%';
 GRANT SELECT ON ringback.* TO 'ringback'@'%';
 -- Rules, people and plans: written, and what was imported by mistake can be taken back.
 GRANT INSERT, UPDATE, DELETE ON ringback.leads TO 'ringback'@'%';
@@ -34,9 +39,9 @@ GRANT INSERT, UPDATE, DELETE ON ringback.daemons TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.provider_events TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.provider_pace TO 'ringback'@'%';
 -- What the triggers counted is folded into totals. The triggers write with the rights of the user that made them,
--- ringback_owner: without that user no lead and no call can be written, so lock it when it is not needed (ALTER USER
--- ... ACCOUNT LOCK) and never drop it. Where the server writes a binary log, it may make triggers only with
--- log_bin_trust_function_creators = 1.
+-- ringback_owner (SHOW TRIGGERS says whose they are): without that user no lead and no call can be written, so lock it
+-- when it is not needed (ALTER USER ... ACCOUNT LOCK) and never drop it. Where the server writes a binary log, it may
+-- make triggers only with log_bin_trust_function_creators = 1.
 GRANT INSERT, DELETE ON ringback.campaign_changes TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.campaign_totals TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.campaign_hours TO 'ringback'@'%';
@@ -50,5 +55,3 @@ GRANT INSERT, UPDATE, DELETE ON ringback.idempotency_keys TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.call_attempts TO 'ringback'@'%';
 GRANT INSERT ON ringback.events TO 'ringback'@'%';
 GRANT INSERT ON ringback.account_entries TO 'ringback'@'%';
-
-GRANT SELECT ON ringback.* TO 'ringback_reader'@'%';

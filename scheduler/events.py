@@ -210,7 +210,8 @@ class Reporter:
         place = next(ours, "")
         why = _NUMBER.sub(lambda found: shorten(found[0]), f"{type(error).__name__}: {_first_line(error)}")
         self._say(at, "error", "request_failed", f"{what} failed, which is a bug: {why} ({place})")
-        self._log.debug("".join(traceback.format_exception(error)), kind="request_failed")
+        trace = "".join(traceback.format_exception(error))
+        self._log.debug(_NUMBER.sub(lambda found: shorten(found[0]), trace), kind="request_failed")
 
     def skipped(self, job: str) -> None:
         """A tick was still running when its next one was due: counted, not logged, since it is common."""

@@ -6,8 +6,10 @@ What must stay true:
 - No secret is stored or logged: a key and a session are shown once, at their making; tables have their SHA-256,
   and the Argon2 hash of a password.
 - Every request is looked up: a key that was revoked, a user who was removed, is refused from the next one on.
-- A guess is counted before it is looked at, so that a hundred guesses at once are a hundred. Nobody is locked
-  out for ever. What strangers type is never stored: rows for names that nobody has are few, whatever they try.
+- A guess is counted before it is looked at, so that a hundred guesses at once are a hundred. What strangers type
+  is never stored: rows for names that nobody has are few, whatever they try.
+- Whoever goes on guessing keeps a name waiting, but not its owner: a browser that they logged in with has a mark
+  of it, and its failures are counted by themselves.
 - A name that nobody has takes as long as a wrong password.
 
 Access is open as long as the tables have neither a key nor a user. A revoked key still counts: otherwise
@@ -25,6 +27,7 @@ import secrets
 import socket
 import threading
 import unicodedata
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -100,10 +103,11 @@ class MadeKey:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A log-in that succeeded: the secret of the session, for the cookie."""
+    """A log-in that succeeded: the secret of the session, and the mark of the browser, for cookies."""
 
     token: str
     user: str
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,13 @@ class Entrance:
         if found.expires_at <= now or found.seen_at + IDLE <= now:
             return None
         return Known(found.id, found.name, found.role.scope, None, _is_due(found.seen_at, now))
+
+    def find_valid(self, keys: Collection[int], sessions: Collection[int]) -> tuple[set[int], set[int]]:
+        """Which of these keys and sessions would still be let in: one statement for each kind, however many."""
+        now = self.now()
+        return self._runtime.database.read(
+            lambda connection: access.find_valid(connection, keys, sessions, now=now, seen_since=now - IDLE)
+        )
 
     def note_use(self, kind: str, row_id: int) -> None:
         """Write that a key or a session was used. Nothing depends on it at once: what keeps it away is ignored."""
@@ -408,11 +419,12 @@ def _check_password(password: str, name: str) -> None:
 
 
 def log_in(
-    name: str, password: str, *, address: str, replaces: str | None = None, runtime: Runtime
+    name: str, password: str, *, address: str, replaces: str | None = None, device: str | None = None, runtime: Runtime
 ) -> Admitted | WrongPassword | Wait:
     """A new session, for the right password. `replaces` is the session that the browser had, which ends.
 
-    `address` is where it comes from. Raises Contended while too many others log in.
+    `address` is where it comes from, `device` the mark of an earlier log-in with this browser. Raises Contended while
+    too many others log in.
     """
     now = runtime.clock.now()
     try:
@@ -422,7 +434,14 @@ def log_in(
         user = None
     of_name = _who(name) if user else f"nobody:{int(_digest(name)[:8], 16) % UNKNOWN_NAMES}"
     of_address = f"address:{_network(address)}"
-    wait = _count_guess(runtime, of_name, of_address, user.name if user else None, address, now)
+    free = {of_name: FREE_GUESSES, of_address: FREE_GUESSES_OF_ADDRESS}
+    mark = (device or "").partition(".")[0]
+    if user is not None and mark and hmac.compare_digest(_sent(_device(mark, user.password_hash)), _sent(device)):
+        of_name = f"device:{_digest(mark)[:32]}"
+        free = {of_name: FREE_GUESSES}
+    else:
+        mark = secrets.token_urlsafe(16)
+    wait = _count_guess(runtime, of_name, free, user.name if user else None, address, now)
     if wait is not None:
         return wait
     if not _is_right(password, user.password_hash if user else None) or user is None:
@@ -445,12 +464,15 @@ def log_in(
         if better is not None:
             access.renew_hash(connection, known.id, was=known.password_hash, now_is=better)
         access.forget_failures(connection, who=of_name)
-        access.take_back_failure(connection, of_address)
+        if of_address in free:
+            access.take_back_failure(connection, of_address)
         happening = Happening("logged_in", f"user:{known.name}", reason=f"from {address}")
         journal.add_events(connection, [happening], now)
         return True
 
-    return Admitted(token, known.name) if runtime.database.transact(work) else WrongPassword()
+    if not runtime.database.transact(work):
+        return WrongPassword()
+    return Admitted(token, known.name, _device(mark, better or known.password_hash))
 
 
 def log_out(token: str, name: str, *, runtime: Runtime) -> None:
@@ -465,10 +487,12 @@ def log_out(token: str, name: str, *, runtime: Runtime) -> None:
 
 
 def _count_guess(
-    runtime: Runtime, of_name: str, of_address: str, user: str | None, address: str, now: datetime
+    runtime: Runtime, of_name: str, free: Mapping[str, int], user: str | None, address: str, now: datetime
 ) -> Wait | None:
-    """Take this log-in for a failure until it is none; or say how long to wait, which counts nothing."""
-    free = {of_name: FREE_GUESSES, of_address: FREE_GUESSES_OF_ADDRESS}
+    """Take this log-in for a failure until it is none; or say how long to wait, which counts nothing.
+
+    `free`: how many of each may fail in a row; `of_name` is the one that the audit is told of.
+    """
 
     def work(connection: Connection) -> Wait | None:
         found = access.lock_failures(connection, free, now)
@@ -515,6 +539,15 @@ def _network(address: str) -> str:
 
 def _who(name: str) -> str:
     return f"user:{name}"
+
+
+def _device(mark: str, password_hash: str) -> str:
+    """The mark with its seal: nobody makes one without the hash, and another password ends it."""
+    return f"{mark}.{hmac.new(password_hash.encode(), _sent(mark), hashlib.sha256).hexdigest()}"
+
+
+def _sent(text: str | None) -> bytes:
+    return (text or "").encode("utf-8", "replace")
 
 
 # --- passwords ------------------------------------------------------------------------------------

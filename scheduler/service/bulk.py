@@ -1,8 +1,9 @@
 """Changes of many leads that somebody asked for on a screen: done in the background, with how far they are.
 
 What is done is `control`'s; what is added here is only that nobody's browser has to wait for a million leads. What
-must stay true: a change goes on when the page is closed, in the name of whoever asked for it. It ends with the
-process: chunks that were written stay, and asking again does the rest.
+must stay true: a change goes on when the page is closed, in the name of whoever asked for it, and a mistake of ours
+is logged although nobody waits any more. It ends with the process: chunks that were written stay, and asking again
+does the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 
+from scheduler.clock import SystemClock
 from scheduler.errors import RingbackError
+from scheduler.events import Reporter
 from scheduler.service.control import Bulk, Progress
 from scheduler.store.leads import LeadFilter
 
@@ -54,7 +57,8 @@ class Stopped(RingbackError):
 class BulkJobs:
     """The changes of one process, two at a time. Safe for threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, reporter: Reporter | None = None) -> None:
+        self._reporter = reporter or Reporter()
         self._lock = threading.Lock()
         self._is_stopping = threading.Event()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="bulk")
@@ -73,8 +77,7 @@ class BulkJobs:
             over = [key for key, (one, _) in self._jobs.items() if one.is_over]
             for key in over[: max(0, len(self._jobs) - MOST_KEPT)]:
                 del self._jobs[key]
-        if wait_for([under_way], wait).done:
-            under_way.result()
+        wait_for([under_way], wait)
         return job
 
     def find(self, key: str, owner: str) -> Job | None:
@@ -96,9 +99,9 @@ class BulkJobs:
             job.result = self._change(job, action, find())
         except RingbackError as error:
             job.error = str(error)
-        except BaseException:
+        except Exception as error:  # whoever asked may be gone: nobody else would tell of it
+            self._reporter.request_failed(SystemClock().now(), what=f"{job.what} of many leads", error=error)
             job.error = "this is a mistake of ours; what was written stays, and asking again does the rest"
-            raise
 
     def _change(self, job: Job, action: Action, parts: Sequence[LeadFilter]) -> Bulk:
         matched = changed = 0

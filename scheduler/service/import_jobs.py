@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.errors import Conflict, RingbackError
+from scheduler.events import Reporter
 from scheduler.service.imports import Manner, import_leads
 from scheduler.service.runtime import Runtime
 
@@ -32,8 +33,8 @@ class Stopped(RingbackError):
 class ImportJobs:
     """The imports that go on in this process. Safe for several threads."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, reporter: Reporter | None = None) -> None:
+        self._runtime, self._reporter = runtime, reporter or Reporter()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._is_stopping = threading.Event()
@@ -71,6 +72,10 @@ class ImportJobs:
     def run(self, path: Path, manner: Manner, options: dict[str, Any]) -> None:
         import_leads(path, manner=manner, on_progress=self.check_on, runtime=self._runtime, **options)
 
+    def tell(self, import_id: int, error: Exception) -> None:
+        """A mistake of ours in an import that was answered for: nobody else would log it."""
+        self._reporter.request_failed(self._runtime.clock_of_host(), what=f"import {import_id}", error=error)
+
     def forget(self, thread: threading.Thread | None) -> None:
         with self._lock:
             self._threads.discard(thread or threading.current_thread())
@@ -92,6 +97,8 @@ class _Job:
             self._jobs.run(self._path, self._manner, self._options)
         except Exception as error:  # once it has an id, its row says why it failed
             self._refusal = error
+            if self._import_id is not None and not isinstance(error, RingbackError):
+                self._jobs.tell(self._import_id, error)
         finally:
             self._jobs.forget(self.thread)
             if self._import_id is not None:

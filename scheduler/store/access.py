@@ -87,6 +87,22 @@ def has_admin(connection: Connection, now: datetime) -> bool:
     return bool(connection.execute(select(or_(of_key, of_user))).scalar())
 
 
+def find_valid(
+    connection: Connection, keys: Collection[int], at_work: Collection[int], *, now: datetime, seen_since: datetime
+) -> tuple[set[int], set[int]]:
+    """Which of these keys, and which of these sessions, would still be let in."""
+    valid = select(K.id).where(K.id.in_(sorted(keys)), _is_valid(now))
+    going_on = (
+        select(S.id).select_from(sessions.join(users, S.user_id == U.id))
+        .where(S.id.in_(sorted(at_work)), S.expires_at > now)
+        .where(or_(S.last_seen_at.is_(None), S.last_seen_at > seen_since))
+    )  # fmt: skip
+    return (
+        set(connection.execute(valid).scalars()) if keys else set(),
+        set(connection.execute(going_on).scalars()) if at_work else set(),
+    )
+
+
 # --- keys -----------------------------------------------------------------------------------------
 
 

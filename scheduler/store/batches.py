@@ -36,7 +36,7 @@ def find_account_and_zone(
     if key is None and account_id is None:
         return None, connection.execute(select(zone)).scalar() or ""
     of = K.id == account_id if key is None else K.code == key
-    if key is not None and key.isdecimal() and len(key) < 19:
+    if key is not None and key.isascii() and key.isdecimal() and len(key) < 19:
         of = or_(of, K.id == int(key))
     wanted = select(K.id).where(of).order_by((K.code == key).desc()).limit(1).subquery()
     here = select(zone.label("zone")).subquery()

@@ -121,7 +121,7 @@ def list_active(connection: Connection) -> list[Campaign]:
 def find_campaign(connection: Connection, key: str | int) -> Campaign | None:
     """By code, or by id."""
     of = C.code == str(key)
-    if str(key).isdecimal() and len(str(key)) < 19:
+    if str(key).isascii() and str(key).isdecimal() and len(str(key)) < 19:
         of = or_(of, C.id == int(key))
     row = connection.execute(select(*CAMPAIGN_COLUMNS).where(of).order_by((C.code == str(key)).desc()).limit(1)).first()
     return to_campaign(row) if row else None

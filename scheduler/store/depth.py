@@ -14,12 +14,16 @@ from sqlalchemy import ColumnElement, Connection, func, literal, select, union_a
 
 from scheduler.model import AttemptState, ScheduleStatus
 from scheduler.store.calls import word
+from scheduler.store.database import ids_in
 from scheduler.store.tables import call_attempts, call_schedule
 
 A, S = call_attempts.c, call_schedule.c
 OPEN = (AttemptState.PLACING, AttemptState.LIVE, AttemptState.UNKNOWN)
 TOGETHER = 100
 """So many counts in one statement."""
+NAMED_AT_ONCE = 500
+"""So many ids in one list: one of a thousand MariaDB makes a table of, and then no longer seeks in the index."""
+BY_DUE = "FORCE INDEX (ix_call_schedule_due)"
 
 
 def count_due(
@@ -40,6 +44,25 @@ def count_due(
         rows = connection.execute(counts)
         found.update({row[0] or None: row[1] for row in rows})
     return found
+
+
+def count_due_together(
+    connection: Connection, campaign_ids: Collection[int | None], now: datetime, most: int
+) -> int:
+    """Due calls of all these campaigns (None: of leads without one), counted to `most`, in one statement."""
+    named = sorted(one for one in campaign_ids if one is not None)
+    of = [ids_in(S.campaign_id, named[start : start + NAMED_AT_ONCE]) for start in range(0, len(named), NAMED_AT_ONCE)]
+    if None in campaign_ids:
+        of.append(S.campaign_id.is_(None))
+    if not of:
+        return 0
+    found = (
+        select(S.id).with_hint(call_schedule, BY_DUE, "mysql")
+        .where(S.status == ScheduleStatus.PENDING, S.scheduled_at <= now, which).limit(most).subquery()
+        for which in of
+    )  # fmt: skip
+    counts = [select(func.count()).select_from(one).scalar_subquery() for one in found]
+    return min(most, sum(connection.execute(select(*counts)).one()))
 
 
 def count_in_work(connection: Connection, most: int) -> int:

@@ -93,5 +93,6 @@ def forget_keys(connection: Connection, before: datetime, limit: int) -> int:
         select(I.id).where(I.created_at <= before).order_by(I.created_at).limit(limit)
     ).scalars())
     if ids:
-        connection.execute(delete(idempotency_keys).where(I.id.in_(ids)))
+        # One of them may have been taken anew since it was read: then somebody works under it.
+        connection.execute(delete(idempotency_keys).where(I.id.in_(ids), I.created_at <= before))
     return len(ids)

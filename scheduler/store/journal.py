@@ -105,7 +105,7 @@ class DaemonRow:
 def find_daemons(connection: Connection, key: str) -> list[DaemonRow]:
     """By id, by owner or by the beginning of an owner."""
     of = N.owner.startswith(key, autoescape=True)
-    if key.isdecimal() and len(key) < 19:
+    if key.isascii() and key.isdecimal() and len(key) < 19:
         of = or_(of, N.id == int(key))
     rows = connection.execute(select(*DAEMON_COLUMNS).where(of).order_by(N.id))
     found = [_daemon(row) for row in rows]

@@ -198,7 +198,7 @@ def read_totals(connection: Connection, campaign_ids: Collection[int]) -> dict[i
 def read_status(connection: Connection, key: str | int) -> CampaignStatusRow | None:
     """A campaign by code or id, and what was counted of it, in one statement."""
     of = C.code == str(key)
-    if str(key).isdecimal() and len(str(key)) < 19:
+    if str(key).isascii() and str(key).isdecimal() and len(str(key)) < 19:
         of = or_(of, C.id == int(key))
     columns = (
         C.id, C.code, C.name, word(C.status), C.status_reason, C.account_id, C.priority, C.started_at, C.completed_at,

@@ -17,8 +17,9 @@ import asyncio
 import copy
 import hashlib
 import hmac
+import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar
@@ -39,7 +40,12 @@ COOKIE = "ringback_session"
 SECURE_COOKIE = f"__Host-{COOKIE}"
 """Over https: a browser takes this name only from https, for this host alone."""
 CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf_token"
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+FORWARDED = frozenset({
+    "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-original-host", "x-original-url",
+    "true-client-ip", "cf-connecting-ip", "cf-ray", "fastly-client-ip", "x-envoy-external-address",
+})  # fmt: skip
+"""What a proxy adds, beside X-Forwarded-..."""
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 LOOKUPS_AT_ONCE = 3
 """Threads that look up who asks, besides those that answer."""
 
@@ -107,13 +113,19 @@ async def find_caller(request: Request) -> Caller:
     return known
 
 
-async def is_still_welcome(request: Request) -> bool:
-    """Would this caller be let in now, as the same one? For streams, which outlast a revoked key or a log-out."""
-    try:
-        caller: Caller = request.state.caller
-        return await _look_up(request) == caller
-    except Refusal:
-        return False
+def still_welcome(entrance: Entrance, callers: Collection[Caller]) -> set[Caller]:
+    """Which of them would be let in now? For streams, which outlast a revoked key or a log-out.
+
+    A key never changes what it may do, and a user's sessions end when their role does.
+    """
+    keys, sessions = entrance.find_valid(
+        {one.id for one in callers if one.kind == "key"}, {one.id for one in callers if one.kind == "user"}
+    )
+    is_open = any(one.kind == "open" for one in callers) and entrance.is_open()
+    return {
+        one for one in callers
+        if (is_open if one.kind == "open" else one.id in (keys if one.kind == "key" else sessions))
+    }  # fmt: skip
 
 
 async def _look_up(request: Request) -> Caller:
@@ -153,16 +165,16 @@ def _require_local(request: Request, door: Door) -> None:
         raise unauthorized("nobody can log in yet: make an admin first (ringback users add NAME --role admin)")
     if not is_local_name(request.headers.get("host", "")):
         raise Refusal(HTTPStatus.FORBIDDEN, "access is open, so only localhost is served; make a user or a key first")
-    if any(name in request.headers for name in FORWARDED):
+    if any(name in FORWARDED or name.startswith("x-forwarded-") for name in request.headers):
         raise Refusal(HTTPStatus.FORBIDDEN, "access is open, so no proxy is served; make a user or a key first")
 
 
 def is_local_name(host: str) -> bool:
     """Does a Host header name this machine? Without asking any name server."""
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
+    parts = HOST.fullmatch(host)
+    if parts is None:
         return False
+    name = parts[1].strip("[]").lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
     return (name.replace(".", "").isdecimal() or ":" in name) and is_loopback(name)
@@ -201,7 +213,8 @@ def is_own_origin(request: Request) -> bool:
     """Was this asked by our own pages, or by no browser at all?"""
     if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return False
-    origin = request.headers.get("origin")
+    # Some browsers name no origin in what a form of another site sends, but the page that it is on.
+    origin = request.headers.get("origin", request.headers.get("referer"))
     if origin is None:
         return True
     try:

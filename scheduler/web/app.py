@@ -43,8 +43,9 @@ def create_app(
         writer = InboxWriter(inbox)
         app.state.webhooks = Webhooks(runtime, writer, reporter)
         folder = Folder(runtime, reporter).start()
-        app.state.import_jobs = jobs = ImportJobs(runtime)
-        app.state.bulk_jobs, app.state.heat, app.state.shelf = bulk, heat, shelf = BulkJobs(), Heat(runtime), Shelf()
+        app.state.import_jobs = jobs = ImportJobs(runtime, reporter)
+        app.state.bulk_jobs = bulk = BulkJobs(reporter)
+        app.state.heat, app.state.shelf = heat, shelf = Heat(runtime), Shelf()
         try:
             yield
         finally:

@@ -37,8 +37,8 @@ from scheduler.store.database import Connection
 from scheduler.store.totals import Totals
 from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
 from scheduler.web.api.models import NO_NUL, NOT_BLANK, Key, Name, Priority
+from scheduler.web.api.route import JsonRoute
 from scheduler.web.api.settings import CallSettingsDocument
-from scheduler.web.idempotency import IdempotentRoute
 from scheduler.web.problems import responses
 from scheduler.web.reach import reached_campaign, require_account, require_campaign
 from scheduler.web.replies import tagged
@@ -68,9 +68,9 @@ WITHOUT_A_REASON = "cancelled through the batch interface"
 PROCESSING = ("basic", "acquisition")
 
 router = APIRouter(tags=["batches"])
-versioned = APIRouter(prefix="/api/v1", route_class=IdempotentRoute)
+versioned = APIRouter(prefix="/api/v1", route_class=JsonRoute)
 files = APIRouter(prefix="/api/v1")
-unversioned = APIRouter(prefix="/api", route_class=IdempotentRoute)
+unversioned = APIRouter(prefix="/api", route_class=JsonRoute)
 """The addresses without a version that some clients still call."""
 
 Reason = Annotated[str | None, Query(max_length=LONGEST_REASON, pattern=NO_NUL, description="Why, for the audit")]
@@ -393,7 +393,7 @@ def show_batch(request: Request, batch_id: BatchKey, caller: Reader, runtime: Ru
 
 
 @versioned.patch("/batches/{batch_id}", responses=responses(401, 403, 404, 409, 422), response_model=Updated)
-def change_batch(batch_id: str, body: BatchChange, caller: Operator, runtime: RuntimeOf) -> dict[str, Any]:
+def change_batch(batch_id: BatchKey, body: BatchChange, caller: Operator, runtime: RuntimeOf) -> dict[str, Any]:
     """Change a batch, pause it or let it go on."""
     given = [name for name in BatchChange.model_fields if getattr(body, name) is not None]
     campaign = reached_campaign(runtime, caller, batch_id)
@@ -550,7 +550,7 @@ AddUpload = Annotated[Upload, Depends(uploads(*READING, lists=("map",)))]
 )
 def create_from_file(
     request: Request, caller: Operator, upload: CreateUpload, runtime: RuntimeOf,
-    call_settings_json: Annotated[str | None, Query(include_in_schema=False)] = None,
+    call_settings_json: Annotated[list[str] | None, Query(include_in_schema=False)] = None,
 ) -> Response:
     """Make a batch of a CSV or .xlsx file. It is active when all of it was read; a file that is refused leaves none.
 
@@ -559,7 +559,7 @@ def create_from_file(
     `call_settings_json` may stand in the query instead.
     """
     account = _account_code(runtime, caller, upload.text("account_id", most=64))
-    settings = _read_settings(upload.text("call_settings_json", most=LARGEST_FIELD), call_settings_json)
+    settings = _read_settings(upload.text("call_settings_json", most=LARGEST_FIELD), *call_settings_json or ())
     order = _order(upload, account, settings)
 
     def work() -> Response:
@@ -643,10 +643,11 @@ def _account_code(runtime: RuntimeOf, caller: Caller, key: str | None) -> str:
     return runtime.database.read(lambda connection: require_account(connection, caller, key)).code
 
 
-def _read_settings(in_form: str | None, in_query: str | None) -> dict[str, Any] | None:
+def _read_settings(*texts: str | None) -> dict[str, Any] | None:
+    """Of the form and of the query: all that say something say the same."""
     name = "call_settings_json"
-    found = [read_json_object(name, text) for text in (in_form, in_query) if text is not None and text.strip()]
-    if len(found) == 2 and found[0] != found[1]:
+    found = [read_json_object(name, text) for text in texts if text is not None and text.strip()]
+    if any(one != found[0] for one in found):
         raise InvalidValue(name, "two documents", "the form and the query say different things; send one of them")
     for document in found:
         try:

@@ -131,6 +131,9 @@ class Guard:
         request, path = exchange.request, exchange.request.url.path
         if sum(len(name) + len(text) for name, text in request.headers.raw) > LARGEST_HEADERS:
             raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers of a request have at most 32 KiB")
+        if "content-length" in request.headers and "transfer-encoding" in request.headers:
+            # A proxy in front may go by the other one, and then take for a request what is part of a body.
+            raise Refusal(HTTPStatus.BAD_REQUEST, "say the length of the body in one way: it has two")
         if path.startswith("/webhooks/"):  # they have limits of their own: see webhooks.py
             with self.hook_places.taken():
                 await self.app(exchange.scope, exchange.receive, exchange.send)
@@ -365,6 +368,9 @@ class Exchange:
         if path.startswith("/static/") and status in (200, 304):
             headers.setdefault("Cache-Control", UNCHANGING if self.request.url.query.startswith("v=") else "no-cache")
         headers.setdefault("Cache-Control", "no-store")
+        if status == HTTPStatus.TEMPORARY_REDIRECT and "location" in headers:
+            there = urlsplit(headers["location"])  # of the router, for a slash too many; the host is what was asked
+            headers["location"] = "/" + there.path.lstrip("/") + (f"?{there.query}" if there.query else "")
         if is_secure(self.request):
             headers.setdefault("Strict-Transport-Security", TRANSPORT)
         if not self._is_read:

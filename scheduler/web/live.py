@@ -2,9 +2,9 @@
 
 Decided here: one poller per process reads the figures, only while somebody listens; what it read is written once
 for each language and sent to all. What must stay true: a stream costs a few bytes every two seconds and no
-statement of its own but one in half a minute (is its caller still welcome?); a reading that takes long is made
-less often; at the end of the server every stream ends at once. A newcomer would let every stream ask the
-database, and two hundred open pages would be two hundred pollers.
+statement of its own; whose key was revoked or who was removed hears nothing of the next reading; a reading that
+takes long is made less often; at the end of the server every stream ends at once. A newcomer would let every stream
+ask the database, and two hundred open pages would be two hundred pollers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -25,9 +25,10 @@ from fastapi.responses import StreamingResponse
 
 from scheduler.errors import RingbackError
 from scheduler.events import Reporter
+from scheduler.service.access import Entrance
 from scheduler.service.runtime import Runtime
 from scheduler.web import words
-from scheduler.web.access import Reader, is_still_welcome
+from scheduler.web.access import Caller, Reader, door_of, still_welcome
 from scheduler.web.pages.base import render_part, zone_of
 from scheduler.web.pages.figures import (
     SHOWN_ALERTS,
@@ -46,7 +47,7 @@ EVERY = 2.0
 SLOWEST = 30.0
 ALERTS_EVERY = 15.0
 HEARTBEAT = 15.0
-WELCOME_EVERY = 30.0
+NOTED_EVERY = 60.0
 MOST_STREAMS = 500
 MOST_WATCHED = 60
 """Campaigns that one page may watch."""
@@ -68,9 +69,14 @@ async def stream(
     watched = frozenset(int(one) for one in campaigns.split(",") if one and len(one) < 19)
     if len(watched) > MOST_WATCHED:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"campaigns: at most {MOST_WATCHED} can be watched by one page")
-    listener = board.join(language, watched)
+    listener = board.join(language, watched, caller)
+
+    def note_use() -> None:
+        if caller.kind != "open":
+            door_of(request).note_use(caller.kind, caller.id)
+
     return StreamingResponse(
-        _send(request, board, listener), media_type="text/event-stream",
+        _send(board, listener, note_use), media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
@@ -79,25 +85,24 @@ def board_of(app: FastAPI) -> Board:
     """The one of this process, made when it is first asked for."""
     found: Board | None = getattr(app.state, "board", None)
     if found is None:
-        found = app.state.board = Board(app.state.runtime, memory_of(app), app.state.reporter)
+        found = app.state.board = Board(app.state.runtime, memory_of(app), app.state.reporter, app.state.door.entrance)
     return found
 
 
-async def _send(request: Request, board: Board, listener: Listener) -> AsyncIterator[bytes]:
-    asked_at = time.monotonic()
+async def _send(board: Board, listener: Listener, note_use: Callable[[], None]) -> AsyncIterator[bytes]:
+    noted_at = time.monotonic()
     try:
         # A proxy or a browser shows that the stream is open only when something of it has come.
         yield b"retry: 3000\n\n"
-        while not board.is_over:
+        while not board.is_over and listener.caller not in board.unwelcome:
             news = board.news_for(listener)
             if news:
                 yield news
             if not await board.wait(HEARTBEAT):
                 yield b": still here\n\n"
-            if time.monotonic() - asked_at > WELCOME_EVERY:
-                asked_at = time.monotonic()
-                if not await is_still_welcome(request):
-                    return
+            if time.monotonic() - noted_at > NOTED_EVERY:  # a page that is open is looked at
+                noted_at = time.monotonic()
+                note_use()
     finally:
         board.leave(listener)
 
@@ -108,6 +113,7 @@ class Listener:
 
     language: str
     watched: frozenset[int]
+    caller: Caller
     seen: int = -1
 
 
@@ -131,10 +137,14 @@ class _Topic:
 
 
 class Board:
-    """What is sent to everybody. Everything but `_read` happens in the loop of the server."""
+    """What is sent to everybody. Everything but `_read` happens in the loop of the server.
 
-    def __init__(self, runtime: Runtime, memory: Memory, reporter: Reporter) -> None:
-        self.runtime, self.memory, self.reporter = runtime, memory, reporter
+    `unwelcome` are the callers that the last reading found no longer let in: their streams end.
+    """
+
+    def __init__(self, runtime: Runtime, memory: Memory, reporter: Reporter, entrance: Entrance) -> None:
+        self.runtime, self.memory, self.reporter, self.entrance = runtime, memory, reporter, entrance
+        self.unwelcome: frozenset[Caller] = frozenset()
         self.is_over = False
         self.most = MOST_STREAMS
         self.turns = 0
@@ -153,7 +163,7 @@ class Board:
     def streams(self) -> int:
         return len(self._listeners)
 
-    def join(self, language: str, watched: frozenset[int]) -> Listener:
+    def join(self, language: str, watched: frozenset[int], caller: Caller) -> Listener:
         """Raises Refusal when there are too many, or the server ends."""
         if self.is_over or len(self._listeners) >= self.most:
             raise Refusal(
@@ -164,8 +174,9 @@ class Board:
         self._loop = asyncio.get_running_loop()
         if self._turned is None or self._hurry is None:
             self._turned, self._hurry = self._loop.create_future(), asyncio.Event()
-        listener = Listener(language, watched)
+        listener = Listener(language, watched, caller)
         self._listeners.add(listener)
+        self.unwelcome -= {caller}  # who was let in just now
         self._languages[language] += 1
         self._watched.update(watched)
         if any((language, one) not in self._topics for one in (None, *watched)):
@@ -217,8 +228,11 @@ class Board:
             self._hurry.clear()
             began = time.monotonic()
             languages, watched = tuple(self._languages), tuple(self._watched)
+            callers = frozenset(one.caller for one in self._listeners)
             try:
                 read = await anyio.to_thread.run_sync(self._read, languages, watched, limiter=self._limiter)
+                # After the figures, so that none of them is sent to somebody who was turned out before they were read.
+                self.unwelcome = await anyio.to_thread.run_sync(self._turned_out, callers, limiter=self._limiter)
             except RingbackError:
                 read = {(language, None): {"away": {"is_away": True}} for language in languages}
             except Exception as error:  # a mistake of ours must not end the figures of everybody
@@ -239,6 +253,9 @@ class Board:
             self._topics.setdefault(key, _Topic()).turn(news)
         self.turns += 1
         self._wake()
+
+    def _turned_out(self, callers: frozenset[Caller]) -> frozenset[Caller]:
+        return callers - still_welcome(self.entrance, callers)
 
     def _read(
         self, languages: tuple[str, ...], watched: tuple[int, ...]

@@ -7,6 +7,7 @@ over https it has a name that only https can set; where a log-in leads back to i
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
@@ -31,6 +32,10 @@ from scheduler.web.reach import require_everything
 
 router = APIRouter(include_in_schema=False)
 MOST_SHOWN = 200
+DEVICE = "ringback_device"
+SECURE_DEVICE = f"__Host-{DEVICE}"
+DEVICE_LASTS = timedelta(days=180)
+"""By this cookie a browser is known that somebody logged in with: whoever guesses elsewhere cannot keep it waiting."""
 
 
 @router.get("/login")
@@ -45,10 +50,14 @@ def ask_to_log_in(request: Request, next: str = "/") -> Response:
 def log_in(request: Request, form: FormOf, runtime: RuntimeOf) -> Response:
     name, password, back = form.get("name", ""), form.get("password", ""), form.get("next", "/")
     address = request.client.host if request.client else ""
-    done = service.log_in(name, password, address=address, replaces=session_token(request), runtime=runtime)
+    done = service.log_in(
+        name, password, address=address, replaces=session_token(request), device=_device_of(request), runtime=runtime
+    )
     if isinstance(done, Admitted):
         answer = RedirectResponse(local_address(back), status_code=HTTPStatus.SEE_OTHER)
-        _set_cookie(request, answer, done.token)
+        secure = is_secure(request)
+        _set_cookie(answer, SECURE_COOKIE if secure else COOKIE, done.token, LONGEST_SESSION, secure=secure)
+        _set_cookie(answer, SECURE_DEVICE if secure else DEVICE, done.device, DEVICE_LASTS, secure=secure)
         return answer
     if isinstance(done, Wait):
         page = _page(request, back, wait=done.seconds, name=name, status=HTTPStatus.TOO_MANY_REQUESTS)
@@ -94,9 +103,11 @@ def _page(
     )
 
 
-def _set_cookie(request: Request, answer: Response, token: str) -> None:
-    secure = is_secure(request)
+def _device_of(request: Request) -> str | None:
+    return request.cookies.get(SECURE_DEVICE if is_secure(request) else DEVICE)
+
+
+def _set_cookie(answer: Response, name: str, text: str, lasts: timedelta, *, secure: bool) -> None:
     answer.set_cookie(
-        SECURE_COOKIE if secure else COOKIE, token, max_age=int(LONGEST_SESSION.total_seconds()), path="/",
-        secure=secure, httponly=True, samesite="lax",
+        name, text, max_age=int(lasts.total_seconds()), path="/", secure=secure, httponly=True, samesite="lax"
     )

@@ -86,6 +86,13 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: answer_of(status) for status in statuses}
 
 
+def refuse_packed(request: Request) -> None:
+    """Raises Refusal for a body that is compressed: it would be read as something else."""
+    packing = request.headers.get("content-encoding", "identity").strip().lower()
+    if packing != "identity":
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without Content-Encoding")
+
+
 def answer_of(status: int) -> dict[str, Any]:
     if status == HTTPStatus.NOT_MODIFIED:
         return {"description": "It is as the caller has it already (If-None-Match)"}
@@ -123,7 +130,7 @@ def _invalid(error: RequestValidationError) -> Response:
         why = str(found[0].get("ctx", {}).get("error", "cannot be read")).lower()
         return problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {why} at character {found[0]['loc'][-1]}")
     errors = [
-        FieldError(field=".".join(_readable(part) for part in one["loc"]), reason=_reason(one)) for one in found
+        FieldError(field=".".join(readable(part) for part in one["loc"]), reason=_reason(one)) for one in found
     ]
     first = errors[0] if errors else FieldError(field="request", reason="cannot be read")
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -131,7 +138,7 @@ def _invalid(error: RequestValidationError) -> Response:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, errors=errors[:MOST_ERRORS])
 
 
-def _readable(part: Any) -> str:
+def readable(part: Any) -> str:
     """A part of a place. It may be a name that somebody made up, so it is cut."""
     return str(part).encode("utf-8", "replace").decode()[:LONGEST_NAME]
 

@@ -9,6 +9,7 @@ below would wait for ever.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import resource
 import signal
@@ -37,6 +38,8 @@ BACKLOG = 4096
 SPARE_FILES = 256
 """Open files that connections must leave for the database and the disk."""
 LOOPBACK = "127.0.0.1, ::1"
+LOGGER = logging.getLogger("uvicorn")
+LOGGER.propagate = False
 
 
 class WebServer:
@@ -69,6 +72,7 @@ class WebServer:
         )
         self._server = Watched(config)
         self._thread: threading.Thread | None = None
+        self._complaints = Complaints(runtime, self.app.state.reporter)
 
     @property
     def url(self) -> str:
@@ -79,6 +83,11 @@ class WebServer:
     def page(self) -> str:
         """What to open in a browser on this machine."""
         return f"http://127.0.0.1:{self.port}" if self.host in ("", "0.0.0.0", "::") else self.url
+
+    @property
+    def is_behind_proxy(self) -> bool:
+        """Is it said that others reach it by another address?"""
+        return self._runtime.settings.public_url is not None
 
     @property
     def is_open(self) -> bool:
@@ -116,6 +125,7 @@ class WebServer:
 
     def start(self) -> None:
         """Beside other work; see `stop`."""
+        LOGGER.addHandler(self._complaints)
         # In a thread of its own uvicorn leaves signals alone; in the main thread it would raise them again at its end.
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="web", daemon=True
@@ -128,6 +138,23 @@ class WebServer:
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join(STOP_SECONDS + 2)
+        LOGGER.removeHandler(self._complaints)
+
+
+class Complaints(logging.Handler):
+    """What the server below complains of, as everything else is told: without a trace, which may hold numbers."""
+
+    def __init__(self, runtime: Runtime, reporter: Reporter) -> None:
+        super().__init__(logging.ERROR)  # a warning is what any stranger can cause, as often as they like
+        self._runtime, self._reporter = runtime, reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage().strip()
+        if not text.startswith("Exception in ASGI application"):  # `guard.py` has told of that
+            error = record.exc_info[1] if record.exc_info else None
+            self._reporter.request_failed(
+                self._runtime.clock_of_host(), what="serving", error=error or RuntimeError(text)
+            )
 
 
 class Watched(uvicorn.Server):

@@ -36,7 +36,7 @@ from scheduler.service.idempotency import Standing
 from scheduler.service.imports import ImportReport
 from scheduler.web.access import Caller
 from scheduler.web.idempotency import HEADER, keys_of, read_key, said_before, to_keep
-from scheduler.web.problems import Refusal, problem_of, responses
+from scheduler.web.problems import Refusal, problem_of, refuse_packed, responses
 
 LARGEST_FILE = 64 * 2**20
 LARGEST_FIELD = 256 * 2**10
@@ -162,6 +162,7 @@ async def _parse(request: Request) -> FormData:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send multipart/form-data with the file in a part named file")
+    refuse_packed(request)
     length = request.headers.get("content-length", "")
     if length.isdigit() and (len(length) > 18 or int(length) > LARGEST_BODY):
         raise _too_large()

@@ -34,6 +34,14 @@ _LONG_DAYS = {
     "es": ("lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"),
 }
 _PLACE = re.compile(r"\{(\w+)\}")
+_NUMBER = r"\d[\d.,]*"
+_SHAPES = {
+    "n": _NUMBER, "id": _NUMBER, "number": _NUMBER, "line": _NUMBER, "day": _NUMBER, "rest": r".*?\d.*?",
+    "length": r"\d.*?",
+}
+"""Places of sentences that hold a number, or begin with one."""
+FEWEST_LETTERS = 7
+"""That a sentence must have beside its places to be known by them alone."""
 
 
 def choose_language(cookie: str | None, accepted: str | None) -> str:
@@ -107,11 +115,12 @@ def _patterns(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
         for place in _PLACE.finditer(sentence):
             parts.append(re.escape(sentence[last:place.start()]))
             name = place[1]
-            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>.+?)")
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_SHAPES.get(name, '.+?')})")
             seen.add(name)
             last = place.end()
         parts.append(re.escape(sentence[last:]))
-        if own >= 3:
+        # What a person typed must stay as it is: "from home" is no sentence of ours.
+        if own >= FEWEST_LETTERS or ":" in sentence or any(name in _SHAPES for name in seen):
             found.append((own, re.compile("".join(parts), re.DOTALL), entry if isinstance(entry, str) else entry[1]))
     found.sort(key=lambda one: -one[0])
     return tuple((pattern, target) for _, pattern, target in found)
@@ -157,8 +166,10 @@ def write_number(language: str, value: float | Decimal, places: int | None = Non
 
 
 def write_share(language: str, share: float | None, places: int = 0) -> str:
-    """A share of 1 as percent; a dash where there is none."""
-    return "–" if share is None else f"{write_number(language, round(100 * share, places), places)} %"
+    """A share of 1 as percent, 45% in English and 45 % in Spanish; a dash where there is none."""
+    if share is None:
+        return "–"
+    return f"{write_number(language, round(100 * share, places), places)}{' %' if language == 'es' else '%'}"
 
 
 def write_duration(language: str, length: timedelta | float | int) -> str:

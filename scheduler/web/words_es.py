@@ -8,7 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.util import find_spec
 
-PARTS = ("words_es_base", "words_es_campaigns", "words_es_service", "words_es_system", "words_es_access")
+PARTS = (
+    "words_es_base", "words_es_campaigns", "words_es_service", "words_es_system", "words_es_access", "words_es_reasons",
+)
 
 
 def _read() -> dict[str, str | tuple[str, str]]:

@@ -679,6 +679,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "Everything else": "Todo lo demás",
     "it may not be empty": "no puede estar vacío",
     "there is no setting {key}": "no existe el ajuste {key}",
+    "there is no import {key}": "no existe la importación {key}",
     "{key}: there is no such setting; misspelled?": "{key}: no existe ese ajuste; ¿mal escrito?",
     # what the settings mean
     "Hours before the next attempt, where an outcome has none of its own (decimals: 0.5)":
@@ -752,6 +753,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "Who pays for the calls of campaigns.": "Quién paga las llamadas de las campañas.",
     "New account": "Cuenta nueva",
     "Active": "Activas",
+    "Closed accounts": "Cerradas",
     "Pays by": "Paga por",
     "Set aside": "Reservado",
     "low": "bajo",

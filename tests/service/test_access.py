@@ -254,6 +254,31 @@ def test_after_five_failures_a_name_waits_ever_longer_up_to_a_quarter_of_an_hour
     assert "wrong" not in repr(told)
 
 
+@sqlite_alone
+def test_whoever_guesses_on_and_on_does_not_keep_the_owners_browser_waiting(runtime: Runtime):
+    access.add_user("ana", PASSWORD, role="viewer", runtime=runtime)
+    access.add_user("eva", PASSWORD, role="viewer", runtime=runtime)
+    mine, of_eva = log_in(runtime, "ana").device, log_in(runtime, "eva").device
+    for number in range(6):
+        log_in(runtime, "ana", "wrong", address=f"198.51.100.{number}")
+    waits = [
+        access.log_in("ana", PASSWORD, address="192.0.2.7", device=one, runtime=runtime)
+        for one in (None, "", ".", of_eva, mine + "0", f"{mine.partition('.')[0]}.{of_eva.partition('.')[2]}", "é.ñ")
+    ]
+
+    assert all(isinstance(one, Wait) for one in waits), waits
+    again = access.log_in("ana", PASSWORD, address="192.0.2.7", device=mine, runtime=runtime)
+    assert isinstance(again, Admitted) and again.device == mine
+    guesses = [access.log_in("ana", "wrong", address="192.0.2.7", device=mine, runtime=runtime) for _ in range(6)]
+    assert guesses == [WrongPassword()] * 5 + [Wait(1)], "whoever stole the mark is counted too"
+    access.set_password("ana", f"{PASSWORD} anew", runtime=runtime)
+    for number in range(6):
+        log_in(runtime, "ana", "wrong", address=f"198.51.100.{number}")
+    assert isinstance(
+        access.log_in("ana", f"{PASSWORD} anew", address="192.0.2.7", device=mine, runtime=runtime), Wait
+    )
+
+
 def test_guesses_at_once_are_counted_as_many_as_they_are(runtime: Runtime):
     access.add_user("ana", PASSWORD, role="viewer", runtime=runtime)
     with ThreadPoolExecutor(12) as threads:

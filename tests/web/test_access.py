@@ -49,6 +49,9 @@ def test_open_access_serves_everything_to_this_machine_without_a_token(
         ({"Host": "rebound.example"}, "only localhost"), ({"Host": "127.0.0.1.rebound.example"}, "only localhost"),
         ({"Host": "192.0.2.1:8000"}, "only localhost"), ({"Host": ""}, "only localhost"),
         ({"X-Forwarded-For": "192.0.2.1"}, "no proxy"), ({"Forwarded": "for=192.0.2.1"}, "no proxy"),
+        ({"X-Forwarded-Proto": "https"}, "no proxy"), ({"CF-Connecting-IP": "192.0.2.1"}, "no proxy"),
+        ({"Host": "rebound.example@localhost"}, "only localhost"), ({"Host": "localhost/"}, "only localhost"),
+        ({"Host": "localhost#rebound.example"}, "only localhost"), ({"Host": "localhost:80:80"}, "only localhost"),
     ],
 )  # fmt: skip
 def test_open_access_ends_where_another_name_or_a_proxy_is_used(
@@ -67,6 +70,7 @@ def test_open_access_takes_changes_from_its_own_pages_alone(client: httpx.Client
     body = a_batch(runtime)
     refused = [
         {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
+        {"Referer": "http://evil.example/page"},
         {"Sec-Fetch-Site": "same-site", "Origin": served}, {"Origin": "http://evil.example", "X-CSRF-Token": token},
         own, {**own, "X-CSRF-Token": "0" * 64}, {**own, "X-CSRF-Token": "ñ".encode()},
     ]
@@ -156,6 +160,14 @@ def test_a_scope_includes_the_smaller_ones_and_no_more(
     )  # fmt: skip
 
     assert got == expected
+
+
+@sqlite_alone
+def test_pages_ask_for_the_same_scope_as_their_endpoints(client: httpx.Client, runtime: Runtime):
+    headers = {"X-API-Key": access.create_key("k", scope="operate", runtime=runtime).token}
+    page, endpoint = (client.post(f"{one}/daemons/1/pause", headers=headers) for one in ("", "/api/v1"))
+
+    assert (page.status_code, endpoint.status_code) == (303, 404), "nobody is there to be steered, and that is all"
 
 
 @sqlite_alone

@@ -145,6 +145,29 @@ def test_a_batch_that_cannot_be_made_changes_nothing(client, database):
 
 
 @only_sqlite
+@pytest.mark.parametrize(("more", "headers", "status"), [
+    ('"name": "M"', {}, 400), ('"call_settings": {"max_attempts": 3, "max_attempts": 9}', {}, 400),
+    ('"priority": 1', {"Content-Type": "text/plain"}, 415), ('"priority": 1', {"Content-Encoding": "gzip"}, 415),
+])  # fmt: skip
+def test_a_body_that_can_be_read_in_two_ways_makes_nothing(client, database, more, headers, status):
+    body = f'{{"account_id": "{ACCOUNT}", "name": "N", {more}}}'
+    answer = client.post(
+        "/api/v1/batches", content=body.encode(), headers={"Content-Type": "application/json", **headers}
+    )
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    assert find_all(database, tables.campaigns) == []
+
+
+def test_a_number_in_other_digits_names_no_batch(client, database):
+    batch_id = add_campaign(database, "autumn")
+    for digits in ("".join(chr(0x660 + int(digit)) for digit in str(batch_id)), f"+{batch_id}", f" {batch_id}"):
+        assert client.post(f"/api/v1/batches/{digits}/cancel").status_code == 404, digits
+        assert client.get(f"/api/v1/batches/{digits}/status").status_code == 404, digits
+    assert client.get(f"/api/v1/batches/{batch_id}/status").json()["batch_id"] == "autumn"
+
+
+@only_sqlite
 def test_an_account_that_is_not_there_is_named(client, database):
     refused = client.post("/api/v1/batches", json={"account_id": "acc-typo", "name": "N"})
     assert (refused.status_code, refused.json()["detail"]) == (404, "there is no account acc-typo")
@@ -342,6 +365,7 @@ def test_settings_come_as_a_field_or_in_the_address_but_not_two_of_them(client, 
         made = send(client, account_id=ACCOUNT, query=query, **({"call_settings_json": form} if form else {}))
         assert client.get(f"/api/v1/batches/{made.json()['batch_id']}").json()["call_settings"] == {"max_attempts": 4}
     assert send(client, account_id=ACCOUNT, call_settings_json=inside, query='{"max_attempts": 5}').status_code == 422
+    assert send(client, account_id=ACCOUNT, query=['{"max_attempts": 5}', inside]).status_code == 422
     assert len(find_all(database, tables.campaigns)) == 3
 
 
@@ -547,7 +571,8 @@ def fill_batch(database: Any, account_id: int, *, code: str = "autumn") -> str:
 
 
 def send(
-    client: httpx.Client, rows: str | None = None, *, query: str | None = None, name: str = "lista.csv", **fields: str
+    client: httpx.Client, rows: str | None = None, *, query: str | list[str] | None = None, name: str = "lista.csv",
+    **fields: str,
 ) -> httpx.Response:
     content = (rows if rows is not None else f"telefono\n{chilean()}\n").encode()
     params = {} if query is None else {"call_settings_json": query}

@@ -151,6 +151,24 @@ def test_today_is_drawn_from_its_table(visit: Visit, runtime: Runtime, database:
     assert page.locator("#hours-table tbody tr").last.inner_text().split() == ["12:00", "2", "1", "1"]
 
 
+@pytest.mark.parametrize("width", [400, 800, 1280, 1600])
+def test_figures_fill_their_grid_and_the_page_keeps_its_title(
+    visit: Visit, runtime: Runtime, database: Database, clock: ManualClock, width: int
+):
+    fill(runtime, database, clock)
+    visitor = visit(width=width)
+    page = visitor.go("/")
+    page.locator("#alerts-list").wait_for()
+    assert page.title() == "Overview · Ringback"
+    for path in ("/", "/campaigns/busy"):
+        visitor.go(path)
+        edges = page.locator(".figures").evaluate(
+            "e => [e, ...e.children].map(one => one.getBoundingClientRect()).map(one => [one.bottom, one.right])"
+        )
+        ends = {bottom: max(right for at, right in edges[1:] if at == bottom) for bottom, _ in edges[1:]}
+        assert [path for right in ends.values() if abs(right - edges[0][1]) > 2] == [], ends
+
+
 def fill(runtime: Runtime, database: Database, clock: ManualClock) -> None:
     """Campaigns with long names, calls of today, and something that needs attention."""
     campaign = add_campaign(

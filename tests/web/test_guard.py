@@ -131,6 +131,30 @@ def test_a_body_that_does_not_arrive_is_not_waited_for():
     asyncio.run(run())
 
 
+def test_a_body_whose_length_is_said_in_two_ways_is_refused_and_nothing_after_it_is_a_request(served: str):
+    said = exchange(
+        served,
+        f"POST {BATCHES} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "0\r\n\r\nGET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    )
+
+    assert said.split()[1] == b"400"
+    assert b"connection: close" in said.lower()
+    assert b"alive" not in said
+
+
+def test_a_slash_too_many_leads_to_no_other_host(client: httpx.Client, runtime: Runtime):
+    key = access.create_key("k", runtime=runtime).token
+    led = client.get(f"{BATCHES}/?limit=2", headers={"Host": "evil.example", "X-API-Key": key})
+
+    assert (led.status_code, led.headers["location"]) == (307, f"{BATCHES}?limit=2")
+
+
+def test_what_strangers_send_is_no_line_of_the_log(served: str, capfd: pytest.CaptureFixture[str]):
+    assert exchange(served, "no request at all\r\n\r\n").split()[1] == b"400"
+    assert capfd.readouterr().err == ""
+
+
 def test_headers_that_are_too_large_are_refused(served: str):
     long = "x" * 40_000
     said = exchange(served, f"GET {BATCHES} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nX: {long}\r\n\r\n")

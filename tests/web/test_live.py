@@ -18,11 +18,13 @@ from scheduler.service import access, accounts
 from scheduler.service.runtime import Runtime
 from scheduler.store.database import Database
 from scheduler.web import live
+from scheduler.web.access import COOKIE
 from scheduler.web.server import WebServer
 from tests.conftest import NOON
 from tests.factories import MINUTE, add_campaign, add_due_lead, add_lead
 from tests.web.test_pages import counted
 
+PASSWORD = "a long secret of ana"
 sqlite_alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
@@ -73,6 +75,31 @@ def test_a_stream_is_for_whoever_sees_everything(client: httpx.Client, runtime: 
     assert client.get(f"/live?campaigns={too_many}", headers={"X-API-Key": every}).status_code == 422
     with Stream(client, "/live", {"X-API-Key": every}) as stream:
         assert stream.answer.headers["cache-control"] == "no-store"
+
+
+@sqlite_alone
+@pytest.mark.parametrize("who", ["key", "user", "open"])
+def test_a_stream_ends_with_what_let_it_in(client: httpx.Client, runtime: Runtime, who: str):
+    headers = {}
+    if who == "key":
+        headers = {"X-API-Key": access.create_key("screen", runtime=runtime).token}
+    elif who == "user":
+        access.add_user("ana", PASSWORD, role="viewer", runtime=runtime)
+        admitted = access.log_in("ana", PASSWORD, address="192.0.2.7", runtime=runtime)
+        assert isinstance(admitted, access.Admitted)
+        headers = {"Cookie": f"{COOKIE}={admitted.token}"}
+
+    with Stream(client, "/live", headers) as stream:
+        stream.until(lambda news: "due" in news["texts"])
+        if who == "user":
+            access.remove_user("ana", runtime=runtime)
+        elif who == "key":
+            access.revoke_key("screen", runtime=runtime)
+        else:
+            access.create_key("first", runtime=runtime)
+        began = time.monotonic()
+        list(stream.lines)
+    assert time.monotonic() - began < 10, "a heartbeat is 15 seconds: it ended at a reading"
 
 
 @sqlite_alone

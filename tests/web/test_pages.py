@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from html import unescape
 from pathlib import Path
@@ -184,7 +185,7 @@ def test_the_overview_shows_what_is_due_late_dialed_answered_and_owed(
     text = plain(client.get("/", headers=HTML).text)
 
     assert "Lines in use 0 of 20 lines Due now 3 the oldest for 1 h 30 min" in text
-    assert "Answer rate today 67 % 2 of 3 dials" in text
+    assert "Answer rate today 67% 2 of 3 dials" in text
     assert "Active campaigns 2 1 paused" in text
     assert re.search(r"Acme acme [-\d.]+ minutes low", text)
     assert re.search(r"12:00 3 2 2", text), "today by hour as a table"
@@ -277,12 +278,16 @@ def test_a_campaign_shows_its_funnel_and_each_number_leads_to_its_rows(
     page = client.get("/campaigns/busy", headers=HTML).text
     text = plain(page)
 
-    assert "Leads 4 100 % Called 1 25 % Closed 1 25 % Reached 1 25 %" in text
+    assert "Leads 4 100% Called 1 25% Closed 1 25% Reached 1 25%" in text
     for address in (
         "/leads?campaign=busy&amp;status=closed&amp;reached=1", "/calls?campaign=busy&amp;outcome=completed",
         "/schedule?campaign=busy", "/audit?campaign=busy", "/calls?campaign=busy&amp;open=1",
     ):
         assert f'href="{address}"' in page, address
+    due = re.search(r'<dt>Due now</dt>.*?href="(/schedule/rows[^"]*)">(\d+)<', page, re.DOTALL)
+    assert due
+    rows = client.get(html.unescape(due[1]), headers=HTML).text
+    assert int(due[2]) == len(re.findall(r'<tr>\s*<th scope="row">', rows)) > 0
     assert client.get("/campaigns/busy/leads?status=open", headers=HTML).headers["location"] == (
         "/leads?status=open&campaign=busy"
     )

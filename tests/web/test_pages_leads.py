@@ -205,6 +205,21 @@ def test_a_change_of_all_ends_at_its_next_chunk_when_the_server_stops():
     assert jobs.find(job.key, "user:eve") is None
 
 
+def test_a_mistake_in_a_change_of_all_is_logged_although_nobody_waits_for_it():
+    said = []
+    jobs = BulkJobs(Reporter(said.append))
+
+    def change(wanted: LeadFilter, move: control.Progress) -> control.Bulk:
+        raise KeyError("+56911111111")
+
+    job = jobs.start("suspend", "user:ana", change, lambda: [LeadFilter(campaign_id=1)], expected=3, wait=0)
+    jobs.close()
+
+    assert "a mistake of ours" in str(job.error)
+    assert [one.kind for one in said] == ["request_failed"]
+    assert "KeyError" in said[0].text and "+56911111111" not in said[0].text
+
+
 @SQLITE
 def test_a_change_of_all_needs_a_reason(client, database):
     lead_id = add_lead(database, campaign_id=add_campaign(database, "autumn"))

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from jinja2 import Environment, nodes
 
 import scheduler.web
+from scheduler.rules import phone_cells, phones, rows
 from scheduler.web import words
 from scheduler.web.words_es import SPANISH
 
@@ -59,7 +61,7 @@ def test_numbers_lengths_and_dates_are_written_as_the_language_writes_them() -> 
     at = datetime(2026, 11, 20, 15, 4, tzinfo=UTC)
     assert words.write_number("en", 1234567) == "1,234,567"
     assert words.write_number("es", Decimal("1234.50"), 2) == "1.234,50"
-    assert words.write_share("es", 0.456, 1) == "45,6 %"
+    assert (words.write_share("es", 0.456, 1), words.write_share("en", 0.456, 1)) == ("45,6 %", "45.6%")
     assert words.write_duration("en", timedelta(hours=3, minutes=20, seconds=5)) == "3 h 20 min"
     assert (words.write_instant("en", at), words.write_instant("es", at)) == (
         "20 Nov 2026, 15:04", "20 nov 2026, 15:04",
@@ -71,6 +73,32 @@ def test_what_the_service_says_is_retold_with_its_parts() -> None:
     assert words.retell("es", refusal) == "la campaña autumn está en pausa; solo se puede pausar una activa"
     assert words.retell("en", refusal) == refusal
     assert words.retell("es", "nobody ever wrote this") == "nobody ever wrote this"
+
+
+def test_what_a_person_typed_is_left_as_it_is() -> None:
+    typed = ("call me", "John paused", "from home", "by Maria", "Monday is off", "opens the door", "a friend; call Ana")
+    assert [words.retell("es", text) for text in typed] == list(typed)
+    assert [words.retell("es", text) for text in ("call 7", "4 calls", "no_answer; next phone after busy (2 UTC)")] == [
+        "llamada 7", "4 llamadas", "sin respuesta; siguiente número después de ocupado (2 UTC)",
+    ]
+
+
+@pytest.mark.parametrize("module", [phones, phone_cells, rows])
+def test_why_a_row_was_left_out_is_said_in_spanish_too(module: ModuleType) -> None:
+    said = set(_refusals(Path(str(module.__file__))))
+    assert said
+    assert {sentence for sentence in said if words.retell("es", sentence) == sentence} == set()
+
+
+def _refusals(path: Path) -> Iterator[str]:
+    """What is right instead, of every InvalidValue that says it there and then."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InvalidValue" and len(node.args) == 3:
+            right = node.args[2]
+            if isinstance(right, ast.Constant):
+                yield str(right.value)
+            elif isinstance(right, ast.JoinedStr) and isinstance(right.values[0], ast.Constant):
+                yield "".join(str(one.value) if isinstance(one, ast.Constant) else "7" for one in right.values)
 
 
 def _of_template(path: Path) -> Iterator[str]:

@@ -17,7 +17,7 @@ from scheduler.service.rulebook import RuleBook
 from scheduler.store import listings
 from scheduler.store.calls import list_due_campaigns
 from scheduler.store.database import Connection
-from scheduler.store.depth import count_due
+from scheduler.store.depth import count_due_together
 from scheduler.store.totals import read_hours, read_overview
 from scheduler.web.access import Reader, RuntimeOf
 from scheduler.web.api.asked import Flag, OfCampaign, OfLead, Since, as_json, by_id, figures, plain, read_list
@@ -30,7 +30,7 @@ from scheduler.web.replies import Cursor, Limit, Page, paged, read_cursor, tagge
 router = noun("figures")
 SPAN = r"^[1-9][0-9]{0,3}[smhd]$"
 DUE_COUNTED = 100_000
-"""Due calls that are counted in one look, shared by the campaigns that have some."""
+"""Due calls that are counted in one look."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -64,14 +64,13 @@ def read_stats(request: Request, caller: Reader, runtime: RuntimeOf) -> Response
         own = [one for one in waiting if caller.account_id is None or (
             one.campaign is not None and one.campaign.account_id == caller.account_id
         )]
-        most = DUE_COUNTED // max(len(own), 1) + 1
-        due = count_due(connection, [one.id for one in own if one.oldest <= now], now, most)
+        due = count_due_together(connection, [one.id for one in own if one.oldest <= now], now, DUE_COUNTED)
         return StatsFigures(
             at=now, timezone=zone, today=today, today_since=start,
             campaigns=listings.count_campaigns(connection, caller.account_id),
             totals=figures(overview.totals), active_totals=figures(overview.active_totals),
             in_flight=sum(live.values()), in_flight_by_state=live,
-            due_now=sum(due.values()), due_is_at_least=any(one >= most for one in due.values()),
+            due_now=due, due_is_at_least=due >= DUE_COUNTED,
             next_due_at=min((one.oldest for one in own), default=None),
             today_dials=sum(one.dials for one in hours), today_answered=sum(one.answered for one in hours),
             today_completed=sum(one.completed for one in hours),

@@ -30,6 +30,7 @@ from scheduler.service.imports import ImportReport, Manner, import_leads, undo_i
 from scheduler.store import imports as store
 from scheduler.store.database import Connection
 from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
+from scheduler.web.api.asked import WholeId
 from scheduler.web.api.models import DATE
 from scheduler.web.api.route import NounRoute, noun
 from scheduler.web.idempotency import Handler
@@ -55,7 +56,7 @@ SILENT_AFTER = timedelta(minutes=2)
 """So long without a sign of life, and a running import is said to have broken off."""
 
 router = noun("imports")
-ImportId = Annotated[int, Path(ge=1, lt=2**63)]
+ImportId = Annotated[WholeId, Path(examples=[3])]
 
 
 class ImportAnswer(BaseModel):

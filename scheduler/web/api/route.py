@@ -3,42 +3,79 @@
 Decided here: 422 is for a request that breaks the document (a field, a bound, a query parameter that is not there
 or is there twice), 415 for a body that is no JSON at all, and 409 for one that keeps the document and still cannot
 be done as things stand: the state of a row, the day, the numbers that exist, the settings beside it.
+
+What must stay true: one JSON text means one thing. A name that is there twice is refused (400), because programs
+disagree on which one counts.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
 from scheduler.errors import InvalidValue
 from scheduler.web.idempotency import Handler, IdempotentRoute
-from scheduler.web.problems import Refusal, answer_of
+from scheduler.web.problems import Refusal, answer_of, readable, refuse_packed
 
 
-class NounRoute(IdempotentRoute):
-    """One operation on one noun."""
+class JsonRequest(Request):
+    """A request whose JSON says everything once."""
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = json.loads(await self.body(), object_pairs_hook=_each_once)
+        return self._json
+
+
+class JsonRoute(IdempotentRoute):
+    """An operation that is asked with JSON or with nothing."""
 
     def __init__(self, path: str, endpoint: Any, **given: Any) -> None:
-        given["responses"] = {422: answer_of(422), **(given.get("responses") or {})}
-        if given.get("methods") and set(given["methods"]) & {"POST", "PATCH", "PUT"}:
-            given["responses"] = {409: answer_of(409), 415: answer_of(415), **given["responses"]}
+        if "body" in inspect.signature(endpoint).parameters:
+            given["responses"] = {400: answer_of(400), 415: answer_of(415), **(given.get("responses") or {})}
         super().__init__(path, endpoint, **given)
 
     def get_route_handler(self) -> Any:
         serve = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            self._check_query(request)
-            self._check_kind(request)
-            answer: Response = await serve(request)
+            self.check(request)
+            answer: Response = await serve(JsonRequest(request.scope, request.receive))
             return answer
 
         return checked
+
+    def check(self, request: Request) -> None:
+        """Raises Refusal for a body that is no JSON."""
+        has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+        if self.body_field is None or not has_body:
+            return
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            said = "send the body as JSON, with Content-Type: application/json"
+            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)
+        refuse_packed(request)
+
+
+class NounRoute(JsonRoute):
+    """One operation on one noun."""
+
+    def __init__(self, path: str, endpoint: Any, **given: Any) -> None:
+        given["responses"] = {422: answer_of(422), **(given.get("responses") or {})}
+        if given.get("methods") and set(given["methods"]) & {"POST", "PATCH", "PUT"}:
+            given["responses"] = {409: answer_of(409), **given["responses"]}
+        super().__init__(path, endpoint, **given)
+
+    def check(self, request: Request) -> None:
+        self._check_query(request)
+        super().check(request)
 
     def get_plain_handler(self) -> Handler:
         serve = super().get_plain_handler()
@@ -64,14 +101,14 @@ class NounRoute(IdempotentRoute):
         if errors:
             raise RequestValidationError(errors)
 
-    def _check_kind(self, request: Request) -> None:
-        has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-        if self.body_field is None or not has_body:
-            return
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            said = "send the body as JSON, with Content-Type: application/json"
-            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"the body names {readable(name)} twice; write it once")
+        found[name] = value
+    return found
 
 
 def _flat(dependant: Dependant) -> Iterator[Dependant]:

@@ -130,7 +130,7 @@ def daemons_page(
 
 @router.post("/daemons/{daemon_id}/{wish}")
 def steer(
-    request: Request, runtime: RuntimeOf, caller: Admin, screen: ScreenOf, form: FormOf,
+    request: Request, runtime: RuntimeOf, caller: Operator, screen: ScreenOf, form: FormOf,
     daemon_id: Annotated[int, Path(ge=1, lt=2**63)], wish: DaemonWish,
 ) -> Response:
     require_everything(caller)

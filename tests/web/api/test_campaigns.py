@@ -102,6 +102,8 @@ def test_what_cannot_be_a_campaign_is_refused_in_one_sentence_and_makes_none(cli
     (b'{"name": "x", "priority": NaN}', "application/json", 422),
     (b'{"name": "\xff"}', "application/json", 400),
     (b"[" * 50_000, "application/json", 400),
+    (b'{"name": "x", "code": "a", "code": "b"}', "application/json", 400),
+    (b'{"name": "x", "call_settings": {"max_attempts": 3, "max_attempts": 9}}', "application/json", 400),
     (b'{"name": "x"}', "text/plain", 415),
     (b"name=x", "application/x-www-form-urlencoded", 415),
     (b"", "application/json", 422),

@@ -9,8 +9,10 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from scheduler.service.idempotency import Once, Standing
+from scheduler.store import idempotency as store
 from scheduler.store import tables
 from tests import factories
 
@@ -96,6 +98,30 @@ def test_a_key_whose_process_died_is_free_again_and_the_dead_one_cannot_answer(r
     assert keys.keep(heir, 201, '{"body": "x"}')
     done = keys.claim("open:0", "k", "a" * 64)
     assert (done.standing, done.status, done.answer) == (Standing.DONE, 201, '{"body": "x"}')
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_a_key_that_is_taken_anew_while_old_ones_are_forgotten_is_kept(runtime, database, clock):
+    stale = Once(runtime).claim("open:0", "k", "a" * 64)
+    before = clock.now()
+    clock.advance(timedelta(days=1))
+    keys, heirs = Once(runtime), []
+    keys.claim("open:0", "other", "a" * 64)  # it forgot what was old, and will not look for ten minutes
+    factories.sql(database, "UPDATE idempotency_keys SET created_at = :at", at=before.replace(tzinfo=None))
+
+    def take_over(connection, cursor, statement, *_):
+        if statement.startswith("SELECT") and not heirs:
+            heirs.append(None)
+            heirs.append(keys.claim("open:0", "other", "a" * 64))
+
+    event.listen(database.engine, "after_cursor_execute", take_over)
+    try:
+        database.transact(lambda connection: store.forget_keys(connection, before, 10))
+    finally:
+        event.remove(database.engine, "after_cursor_execute", take_over)
+
+    assert stale.standing is heirs[-1].standing is Standing.OURS
+    assert keys.keep(heirs[-1], 201, "{}")
 
 
 def test_what_failed_here_is_not_kept(served, database):

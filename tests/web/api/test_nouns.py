@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from scheduler.model import AttemptState
 from scheduler.store import tables
@@ -248,6 +249,29 @@ def test_the_figures_are_those_of_the_tables(client, database):
     assert (report["campaign"], report["funnel"]["leads"]) == ("autumn", 2)
     for since, status in (("yesterday", 422), ("2027-01-01", 409), ("2026-11-19T00:00", 200), ("0d", 422)):
         assert client.get(f"{V1}/report?since={since}").status_code == status, since
+
+
+def test_the_figures_take_as_many_statements_however_many_campaigns_there_are(client, database, monkeypatch):
+    statements: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *of: statements.append(of[2]))
+    for code in range(3):
+        campaign_id = factories.add_campaign(database, f"c{code}")
+        factories.add_due_lead(database, campaign_id=campaign_id)
+        factories.add_due_lead(database, campaign_id=campaign_id, at=NOON + timedelta(hours=2))
+    factories.add_due_lead(database)
+    paused = factories.add_campaign(database, "paused", status="paused")
+    factories.add_due_lead(database, campaign_id=paused)
+
+    client.get(f"{V1}/stats")
+    statements.clear()
+    stats = client.get(f"{V1}/stats").json()
+
+    assert (stats["due_now"], stats["due_is_at_least"]) == (4, False)
+    asked = [one for one in statements if one.startswith("SELECT")]
+    assert len(asked) < 10, "\n".join(one[:90].replace("\n", " ") for one in asked)
+    monkeypatch.setattr("scheduler.web.api.figures.DUE_COUNTED", 3)
+    stats = client.get(f"{V1}/stats").json()
+    assert (stats["due_now"], stats["due_is_at_least"]) == (3, True)
 
 
 def test_why_a_lead_is_not_called_is_explained(client, database):

@@ -1,0 +1,164 @@
+"""Spanish: why a row of a file was left out, and why a lead is planned or closed, as the rules say it in English."""
+
+from __future__ import annotations
+
+WORDS: dict[str, str | tuple[str, str]] = {
+    # Rows of a file.
+    "it has letters in it; write digits alone, like {example}":
+        "tiene letras; escriba solo cifras, como {example}",
+    "it has no known country code; write {example}": "no tiene un código de país conocido; escriba {example}",
+    "it is not a phone number; write {example}": "no es un número de teléfono; escriba {example}",
+    "its area code is missing": "le falta el código de área",
+    "its country code does not exist": "su código de país no existe",
+    "no number of that country has this length": "ningún número de ese país tiene este largo",
+    "an extension cannot be dialed; write the number alone":
+        "un anexo no se puede marcar; escriba solo el número",
+    "write it in international form, like {example}": "escríbalo en forma internacional, como {example}",
+    "its code belongs to no country, and such calls are dear":
+        "su código no es de ningún país, y esas llamadas son caras",
+    "it is a premium-rate number": "es un número de tarifa especial",
+    "it is a shared-cost number": "es un número de costo compartido",
+    "it is a pager's number": "es el número de un buscapersonas",
+    "it is in {country}, and allowed_countries holds only {countries}":
+        "es de {country}, y allowed_countries solo contiene {countries}",
+    "it has {n} characters, too many for a phone number":
+        "tiene {n} caracteres, demasiados para un número de teléfono",
+    "it reads like a date, not like a number; make the column text":
+        "parece una fecha, no un número; dé a la columna formato de texto",
+    "it reads like two numbers; write each in full": "parecen dos números; escriba cada uno entero",
+    "a spreadsheet rounded it and its last digits are lost; make the column text and write it again":
+        "una hoja de cálculo lo redondeó y se perdieron sus últimas cifras; dé a la columna formato de texto y"
+        " escríbalo de nuevo",
+    "there is no phone number": "no hay número de teléfono",
+    "warning: phone left out: {why}": "aviso: se omitió este teléfono: {why}",
+    "write a date and time, such as {examples}": "escriba fecha y hora, como {examples}",
+    "write a time between {first} and {last}": "escriba una hora entre {first} y {last}",
+    "it has {cells} cells and the header has {most}; is a text with the delimiter in it not in quotes?":
+        "tiene {cells} celdas y el encabezado {most}; ¿hay un texto con el separador dentro y sin comillas?",
+    "it holds half a character; is --encoding right?": "contiene medio carácter; ¿es correcto --encoding?",
+    "it has {n} characters and the column holds {most}": "tiene {n} caracteres y en la columna caben {most}",
+    "there is no country {country}; write an ISO code like {examples}":
+        "no existe el país {country}; escriba un código ISO como {examples}",
+    "{country} has no region {region}; its codes are {codes}":
+        "{country} no tiene la región {region}; sus códigos son {codes}",
+    "{country} has no region {region}": "{country} no tiene la región {region}",
+    "write a whole number, such as 0 or 10": "escriba un número entero, como 0 o 10",
+    "there is no such date": "esa fecha no existe",
+    "write the date as YYYY-MM-DD, such as {example}": "escriba la fecha como AAAA-MM-DD, p. ej. {example}",
+    # Files that cannot be imported.
+    "kept as variables for the voice agent: {names}": "se guardan como variables para el agente de voz: {names}",
+    "it is empty": "está vacío",
+    "it is empty; write a header line like nombre,telefono and one line per lead":
+        "está vacío; escriba un encabezado como nombre,telefono y una línea por contacto",
+    "it is empty; write a header row like nombre, telefono and a row per lead":
+        "está vacío; escriba una fila de encabezado como nombre, telefono y una fila por contacto",
+    "it has a header and no rows": "tiene encabezado y ninguna fila",
+    "it is {what}; save it as .xlsx or CSV, without a password, and import that":
+        "es {what}; guárdelo como .xlsx o CSV, sin contraseña, e impórtelo así",
+    "it is a web page or XML, whatever its name says; open it and save it as .xlsx or CSV":
+        "es una página web o XML, diga lo que diga su nombre; ábralo y guárdelo como .xlsx o CSV",
+    "it is not text: line {line} holds a zero byte{more}": "no es texto: la línea {line} contiene un byte cero{more}",
+    "it is not {encoding} ({why}); name its encoding with --encoding":
+        "no es {encoding} ({why}); indique su codificación",
+    "a cell has more than {most} characters; is a quote opened here and never closed?":
+        "una celda tiene más de {most} caracteres; ¿se abre aquí una comilla que no se cierra?",
+    "a quote is opened here and never closed": "aquí se abre una comilla que no se cierra",
+    "a formula of the spreadsheet failed; mend it": "falló una fórmula de la hoja; corríjala",
+    "an old spreadsheet (.xls) or one with a password": "una hoja antigua (.xls) o una con contraseña",
+    "a text document (.rtf)": "un documento de texto (.rtf)",
+    "a PDF": "un PDF",
+    "it is named like a workbook but is none; save it again as .xlsx or CSV":
+        "se llama como un libro de Excel y no lo es; guárdelo otra vez como .xlsx o CSV",
+    "it is a binary spreadsheet (.xlsb); save it as .xlsx or CSV":
+        "es una hoja binaria (.xlsb); guárdela como .xlsx o CSV",
+    "it is an OpenDocument spreadsheet (.ods); save it as .xlsx or CSV":
+        "es una hoja OpenDocument (.ods); guárdela como .xlsx o CSV",
+    "it is locked with a password; save it without one": "está protegido con contraseña; guárdelo sin ella",
+    "it is packed but no .xlsx spreadsheet; open it in Excel and save it as .xlsx or CSV":
+        "está comprimido y no es una hoja .xlsx; ábralo en Excel y guárdelo como .xlsx o CSV",
+    "it has no sheets; open it in Excel and save it again": "no tiene hojas; ábralo en Excel y guárdelo de nuevo",
+    "there is no such sheet; the sheets are {names}": "no existe esa hoja; las hojas son {names}",
+    "there is no such column; the columns are {names}": "no existe esa columna; las columnas son {names}",
+    "there is no field {field}; the fields are {names}": "no existe el campo {field}; los campos son {names}",
+    "the first line must name the columns, like nombre,telefono; this one looks like a lead ({text})":
+        "la primera línea debe nombrar las columnas, como nombre,telefono; esta parece un contacto ({text})",
+    "a column telefono (or phone, tel, celular, movil, mobile) is needed, and telefono2 ... for further ones;"
+    " or say which it is with --map phone=HEADER":
+        "hace falta una columna telefono (o phone, tel, celular, movil, mobile), y telefono2 ... para otros; o diga"
+        " cuál es, p. ej. phone=Celular",
+    'write FIELD=HEADER, such as phone="Celular" or variable:debt="Monto"':
+        'escriba CAMPO=ENCABEZADO, como phone="Celular" o variable:deuda="Monto"',
+    "write two ISO letters, such as CL": "escriba dos letras ISO, como CL",
+    "write an ISO code like CL, CL-MA or ES-CT": "escriba un código ISO como CL, CL-MA o ES-CT",
+    "no lead of import {id} is there any more, so there is nothing to take back":
+        "ya no queda ningún contacto de la importación {id}: no hay nada que retirar",
+    # Values of settings.
+    "write a whole number of {what}, {low} to {high}": "escriba un número entero de {what}, de {low} a {high}",
+    "write a number of {what}, {low} to {high}": "escriba un número de {what}, de {low} a {high}",
+    "attempts": "intentos",
+    "calls": "llamadas",
+    "seconds": "segundos",
+    "minutes": "minutos",
+    "days": "días",
+    "above 0": "mayor que 0",
+    "of 0 or more": "de 0 o más",
+    "write yes or no": "escriba yes o no",
+    "write hours as a number of 0 or more, like 4 or 0.5": "escriba horas como un número desde 0, como 4 o 0.5",
+    "write days as numbers 1 to 7 with commas between, Monday = 1, at least one, like 1,2,3,4,5":
+        "escriba los días como números de 1 a 7 con comas, lunes = 1, al menos uno, como 1,2,3,4,5",
+    "write a number of calls a second, 0.01 to 1000; an empty value is no limit":
+        "escriba un número de llamadas por segundo, de 0.01 a 1000; vacío es sin límite",
+    "it must be earlier than working_hours_end ({end}); hours across midnight are written as `windows` of a campaign":
+        "debe ser antes de working_hours_end ({end}); un horario que cruza la medianoche se escribe en los `windows`"
+        " de una campaña",
+    "it must be later than working_hours_start ({start}); hours across midnight are written as `windows` of a campaign":
+        "debe ser después de working_hours_start ({start}); un horario que cruza la medianoche se escribe en los"
+        " `windows` de una campaña",
+    "write 00:00 to 23:59; 24:00 can only close a window":
+        "escriba de 00:00 a 23:59; 24:00 solo puede cerrar un tramo",
+    "it must be later than the start ({start})": "debe ser después del inicio ({start})",
+    "it is past; today is {today}": "ya pasó; hoy es {today}",
+    'write calendars such as "CL" or "ES-CT", dates such as "2026-12-24" to add and "-2026-12-08" to take away,'
+    " separated by commas":
+        'escriba calendarios como "CL" o "ES-CT", fechas como "2026-12-24" para añadir y "-2026-12-08" para quitar,'
+        " separados por comas",
+    "{name}: it is not JSON: {why}": "{name}: no es JSON: {why}",
+    # Leads, calls and balances.
+    "it must not be dialed: {why}": "no se puede marcar: {why}",
+    "the last date to call lead {id} was {until} ({source}); set a later one":
+        "la última fecha para llamar al contacto {id} fue {until} ({source}); ponga una posterior",
+    "the last date to call was {until} ({source})": "la última fecha para llamar fue {until} ({source})",
+    "a time belongs to the outcome callback alone": "una hora solo va con el resultado «pidió otra llamada»",
+    "no call was made": "no se hizo ninguna llamada",
+    "the lead was called again since, so nothing else follows": "se le volvió a llamar desde entonces: nada más sigue",
+    "the lead was closed already ({why})": "el contacto ya estaba cerrado ({why})",
+    "the lead was closed by an earlier call": "una llamada anterior cerró el contacto",
+    "the lead was closed": "se cerró el contacto",
+    "the lead was closed: {why}": "se cerró el contacto: {why}",
+    "say why the number may be dialed again": "diga por qué se puede volver a marcar el número",
+    "say why the number must not be dialed": "diga por qué no se debe marcar el número",
+    "say why the balance is put right": "diga por qué se corrige el saldo",
+    "an account needs a name of 1 to 255 characters": "una cuenta necesita un nombre de 1 a 255 caracteres",
+    "the balance would be {balance}; it must stay below {most}":
+        "el saldo sería {balance}; debe quedar por debajo de {most}",
+    "write a plain number {low} and below {high}, with at most 4 decimals, such as 12.5":
+        "escriba un número simple, {low} y menor que {high}, con 4 decimales como máximo, como 12.5",
+    "Next calls": "Próximas llamadas",
+    # What follows a call.
+    "an appointment was booked": "se acordó una cita",
+    "the person asked not to be called": "la persona pidió que no la llamen",
+    "{made} of {most} attempts made ({source})": "{made} de {most} intentos hechos ({source})",
+    "{made} calls made, callbacks included ({source})":
+        "{made} llamadas hechas, incluidas las que pidió ({source})",
+    "next phone after {outcome}": "siguiente número después de {outcome}",
+    "{outcome}; {why} ({at} UTC)": "{outcome}; {why} ({at} UTC)",
+    "the last date to call is {until} ({source})": "la última fecha para llamar es {until} ({source})",
+    "callback asked for at {at}": "pidió que la llamen el {at}",
+    "callback asked for without a time, {delay} later": "pidió otra llamada sin decir cuándo, {delay} después",
+    "callback asked for for a time that has passed, {delay} later":
+        "pidió otra llamada a una hora que ya pasó, {delay} después",
+    "{reason}; never: {why}": "{reason}; nunca: {why}",
+    # Why a lead is closed.
+    "max_attempts": "intentos como máximo",
+    "the lead is closed ({why})": "el contacto está cerrado ({why})",
+}
