@@ -48,6 +48,8 @@ ARGENTINE = {
 }
 
 
+# A week of ticks; what differs between engines has tests of its own.
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.timeout(240)
 def test_each_campaign_keeps_its_own_hours_delays_and_limits(runtime, database, clock: ManualClock):
     clock.set(FRIDAY_EVENING)
