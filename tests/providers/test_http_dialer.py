@@ -817,7 +817,7 @@ def test_a_status_address_of_ones_own_is_asked(tmp_path: Path):
         for template in ("{base}/calls/{call_id}", f"{server.url}/calls/{{call_id}}", "/calls/{call_id}?full=1"):
             with dialer(server, HTTP_DIALER_STATUS_URL=template) as provider:
                 call_id = provider.place(request(template)).call_id
-                assert provider.poll([key(template, call_id)], NOON)[call_id].phase is Phase.RINGING
+                assert provider.poll([key(template, call_id)], NOON)[call_id].phase in (Phase.DIALING, Phase.RINGING)
 
 
 def test_an_id_is_put_into_the_address_as_one_part(server: VendorServer):
