@@ -96,7 +96,7 @@ def open_empty(url: str) -> Runtime:
     metadata.drop_all(database.engine)
     with database.engine.begin() as connection:
         connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
-    schema.upgrade(database)  # with the triggers that count
+    schema.upgrade(database)
 
     def refuse(name: str) -> NoReturn:
         raise AssertionError(f"an import calls nobody, yet {name} was asked for")

@@ -40,7 +40,6 @@ from scheduler.providers.base import (
 from scheduler.service.dispatch import Dispatcher
 from scheduler.service.follow import Follower
 from scheduler.service.inbox import Inbox
-from scheduler.service.totals import Folder
 from scheduler.service.upkeep import Upkeep
 from scheduler.store import totals
 from scheduler.store.database import Connection, Database
@@ -61,8 +60,6 @@ def main() -> None:
     options = parser.parse_args()
     with own_database(options.url, "plans") as database:
         seed(database, options.rows)
-        while Folder(open_runtime(database, AtOnce())).run_once():
-            continue
         heard = listen(database)
         run_service(database)
         marked = sum(show(database, one) for one in heard.values())

@@ -22,7 +22,6 @@ from scheduler.providers.base import Provider
 from scheduler.service.runtime import Providers, Runtime
 from scheduler.store import schema
 from scheduler.store.database import Connection, Database, DatabaseClock
-from scheduler.store.totals import counting_import
 
 MARK = "benchmark"
 ALWAYS_OPEN = json.dumps({"allowed_hours": {"start": "00:00", "end": "24:00"}, "days_of_week": [1, 2, 3, 4, 5, 6, 7]})
@@ -30,7 +29,7 @@ FIRST_NUMBER = 56_910_000_000
 """Chilean mobiles, so that the calendar has a zone to find, as for leads that were imported."""
 CHUNK = 5_000
 IMPORT = -1
-"""The import that these leads came by, as it were: they are counted by one row of changes, not by millions."""
+"""The import that these leads came by, as it were."""
 
 
 class NotOurs(Exception):
@@ -125,31 +124,23 @@ def _double(connection: Connection, campaign_id: int, last: int, made: int, more
     number = f"CONCAT('+', CAST(SUBSTR(telefono, 2) AS UNSIGNED) + {made})"
     if connection.dialect.name == "sqlite":
         number = f"'+' || (CAST(SUBSTR(telefono, 2) AS INTEGER) + {made})"
-    with counting_import(connection, IMPORT):
-        connection.execute(text(
-            "INSERT INTO leads (campaign_id, nombre, apellidos, telefono, import_id)"
-            f" SELECT campaign_id, nombre, apellidos, {number}, {IMPORT} FROM leads WHERE {between}"
-        ))
+    connection.execute(text(
+        "INSERT INTO leads (campaign_id, nombre, apellidos, telefono, import_id)"
+        f" SELECT campaign_id, nombre, apellidos, {number}, {IMPORT} FROM leads WHERE {between}"
+    ))
     _complete_leads(connection, campaign_id, f"+{last + 1}", f"+{last + more}", at)
 
 
 def _add_leads(connection: Connection, campaign_id: int, numbers: list[str], due: datetime) -> None:
     values = ", ".join(f"({campaign_id}, 'Ana', 'Rojas', '{number}', {IMPORT})" for number in numbers)
-    with counting_import(connection, IMPORT):
-        connection.execute(text(
-            f"INSERT INTO leads (campaign_id, nombre, apellidos, telefono, import_id) VALUES {values}"
-        ))
+    connection.execute(text(
+        f"INSERT INTO leads (campaign_id, nombre, apellidos, telefono, import_id) VALUES {values}"
+    ))
     _complete_leads(connection, campaign_id, numbers[0], numbers[-1], due)
 
 
 def _complete_leads(connection: Connection, campaign_id: int, first: str, last: str, due: datetime) -> None:
     new = f"campaign_id = {campaign_id} AND telefono BETWEEN '{first}' AND '{last}'"
-    if connection.dialect.name != "sqlite":
-        connection.execute(text(
-            "INSERT INTO campaign_changes (campaign_id, quarter, leads, open)"
-            f" SELECT campaign_id, UNIX_TIMESTAMP(created_at) DIV 900, COUNT(*), COUNT(*) FROM leads WHERE {new}"
-            " GROUP BY 1, 2"
-        ))
     connection.execute(text(
         f"INSERT INTO lead_phones (lead_id, position, telefono) SELECT id, 1, telefono FROM leads WHERE {new}"
     ))
@@ -184,9 +175,6 @@ def remove_all(database: Database) -> None:
         f"DELETE FROM leads WHERE campaign_id IN {ours}",
         f"DELETE FROM events WHERE campaign_id IN {ours}",
         f"DELETE FROM rule_versions WHERE campaign_id IN {ours}",
-        # What was counted of them is nothing now.
-        *(f"DELETE FROM {table} WHERE campaign_id IN {ours}"
-          for table in ("campaign_changes", "campaign_totals", "campaign_hours")),
         f"DELETE FROM campaigns WHERE code LIKE '{MARK}%'",
     ):
         database.transact(lambda connection: connection.execute(text(statement)))  # noqa: B023

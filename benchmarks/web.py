@@ -2,11 +2,10 @@
 
     python benchmarks/web.py --url mysql+pymysql://user:password@host/ [--rows 5000000] [--campaigns 1000]
 
-A database is made there, filled as the release before the counters left it, and upgraded, which is timed. Then the
-real application serves it from a process of its own, with one more route: a lead's id by its primary key, asked
-for with the same access. That lookup, the status of a campaign and the overview are asked for in turn over one
-connection; every page is asked for once it has settled, and its statements are counted; 200 event streams are
-open while leads and calls change, and the server's CPU time is read.
+A database is made there and filled. Then the real application serves it from a process of its own, with one more
+route: a lead's id by its primary key, asked for with the same access. That lookup, the status of a campaign and the
+overview are asked for in turn over one connection; every page is asked for once it has settled, and its statements
+are counted; 200 event streams are open while leads and calls change, and the server's CPU time is read.
 """
 
 from __future__ import annotations
@@ -38,16 +37,14 @@ from sqlalchemy import event, func, select, text
 from benchmarks.seeding import ALWAYS_OPEN, FIRST_NUMBER, MARK
 from benchmarks.showing import progress
 from benchmarks.ticks import own_database
-from scheduler.config import Settings, read_settings
-from scheduler.service.runtime import Runtime, open_runtime
-from scheduler.service.totals import Folder, measure_drift
-from scheduler.store import schema, tables
+from scheduler.config import read_settings
+from scheduler.service.runtime import open_runtime
+from scheduler.store import tables
 from scheduler.store.database import Connection, Database
 from scheduler.web.access import Reader, RuntimeOf
 from scheduler.web.server import WebServer
 
 ROOT = Path(__file__).resolve().parent.parent
-BEFORE_COUNTERS = "0032"
 BASE = 5_000
 """Leads that are written one by one; the others are copies of them."""
 IN_BIGGEST = 5
@@ -58,7 +55,7 @@ STREAMS, STREAM_SECONDS = 200, 20
 SLOWEST = 12
 """Addresses that are named while it runs, with the statements that take their time."""
 WORKER = "AnyIO worker thread"
-"""Where requests are answered; the threads that fold and tidy have other names."""
+"""Where requests are answered; the threads that tidy have other names."""
 
 
 def main() -> None:
@@ -91,9 +88,6 @@ def measure(url: str, rows: int, campaigns: int) -> dict[str, Any]:
             figures |= measure_ratios(server, rows)
             figures |= measure_pages(server)
             figures |= measure_streams(server, database)
-        began = time.perf_counter()
-        drift = measure_drift(_runtime(database))
-        figures |= {"check_seconds": round(time.perf_counter() - began, 1), "drift": len(drift.campaigns)}
         return figures
 
 
@@ -101,26 +95,11 @@ def measure(url: str, rows: int, campaigns: int) -> dict[str, Any]:
 
 
 def fill(database: Database, rows: int, campaigns: int) -> dict[str, Any]:
-    """Make the rows as a release without counters left them, and upgrade."""
-    from alembic import command
-
-    database.transact(lambda connection: command.downgrade(schema.alembic_config(connection), BEFORE_COUNTERS))
     progress(f"  making {rows:,} leads in {campaigns:,} campaigns ...")
     began = time.perf_counter()
     _add_campaigns(database, campaigns)
     _add_leads(database, rows, campaigns)
-    made = time.perf_counter() - began
-    progress(f"  made in {made:.0f} s; upgrading ...")
-    began = time.perf_counter()
-    schema.upgrade(database)
-    upgraded = time.perf_counter() - began
-    progress(f"  upgraded in {upgraded:.1f} s; folding ...")
-    began = time.perf_counter()
-    changes = sum(iter(Folder(_runtime(database)).run_once, 0))
-    return {
-        "upgrade_seconds": round(upgraded, 1), "changes_folded": changes,
-        "fold_seconds": round(time.perf_counter() - began, 1),
-    }  # fmt: skip
+    return {"fill_seconds": round(time.perf_counter() - began, 1)}
 
 
 def _add_campaigns(database: Database, many: int) -> None:
@@ -199,16 +178,6 @@ def _add_leads(database: Database, rows: int, campaigns: int) -> None:
 def _run(database: Database, statement: str) -> None:
     """One statement that may take longer than the application would ever wait."""
     database.transact(lambda connection: connection.execute(text(statement)))
-
-
-def _runtime(database: Database) -> Runtime:
-    from scheduler.clock import SystemClock
-    from scheduler.service.runtime import Providers
-
-    def nobody(name: str) -> Any:
-        raise AssertionError(f"{name} was asked for")
-
-    return Runtime(settings=Settings(), database=database, clock=SystemClock(), providers=Providers(nobody))
 
 
 # --- the server ---------------------------------------------------------------------------------

@@ -87,28 +87,3 @@ def check(ctx: click.Context, as_json: bool) -> None:
         if not problems:
             click.echo(f"the tables are at revision {state.current} and as this program expects them")
     ctx.exit(1 if problems else 0)
-
-
-@db.command()
-@output.json_option
-@click.pass_obj
-def recount(program: Program, as_json: bool) -> None:
-    """Count every campaign again, and set right what was counted otherwise.
-
-    For a database whose triggers were off for a while: after TRUNCATE, or after a dump was loaded without
-    them. Calls may go on meanwhile. `ringback check` says whether it is needed.
-
-    \b
-    Example:
-      ringback db recount
-    """
-    from scheduler.service.totals import recount as count_again
-
-    with program.working() as runtime:
-        drift = count_again(runtime=runtime)
-    if as_json:
-        output.show({"campaigns": len(drift.campaigns), "hours": len(drift.hours), "corrected": bool(drift)})
-    elif drift:
-        click.echo(f"set right: {len(drift.campaigns)} campaigns and {len(drift.hours)} hours")
-    else:
-        click.echo("every count was right")

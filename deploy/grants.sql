@@ -5,8 +5,7 @@
 --     ringback db upgrade                       # as ringback_owner: database_url in a file that RINGBACK_CONFIG names
 --     mysql -u root -p < deploy/grants.sql
 --
--- Run it again after each upgrade: a release may bring tables of its own. Where tables stand already, the user that
--- made them owns the triggers (see below); it is that one that must stay.
+-- Run it again after each upgrade: a release may bring tables of its own.
 --
 -- Three users, because they need different things:
 --   ringback_owner   runs `ringback db upgrade` at an upgrade, and nothing else
@@ -38,13 +37,6 @@ GRANT INSERT, UPDATE ON ringback.do_not_call TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.daemons TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.provider_events TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.provider_pace TO 'ringback'@'%';
--- What the triggers counted is folded into totals. The triggers write with the rights of the user that made them,
--- ringback_owner (SHOW TRIGGERS says whose they are): without that user no lead and no call can be written, so lock it
--- when it is not needed (ALTER USER ... ACCOUNT LOCK) and never drop it. Where the server writes a binary log, it may
--- make triggers only with log_bin_trust_function_creators = 1.
-GRANT INSERT, DELETE ON ringback.campaign_changes TO 'ringback'@'%';
-GRANT INSERT, UPDATE ON ringback.campaign_totals TO 'ringback'@'%';
-GRANT INSERT, UPDATE ON ringback.campaign_hours TO 'ringback'@'%';
 -- Who may ask, and the answers that are kept for a repeated request.
 GRANT INSERT, UPDATE, DELETE ON ringback.api_keys TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.users TO 'ringback'@'%';

@@ -20,7 +20,6 @@ from scheduler.providers.base import Standing
 from scheduler.rules.hours import tzdata_version
 from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settings, read_config
 from scheduler.service.runtime import Runtime
-from scheduler.service.totals import measure_drift
 from scheduler.store import accounts, calls, reports, schema, settings
 from scheduler.store.database import Connection, skew
 
@@ -30,7 +29,6 @@ ALIVE = timedelta(minutes=1)
 SLACK = timedelta(seconds=5)
 """What a busy machine may take beyond its intervals before that is worth a word."""
 OLDEST_SERVER = {"MariaDB": (10, 6), "MySQL": (8, 0)}
-MOST_DRIFTS = 20
 STILL_IN_USE = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED)
 
 
@@ -67,7 +65,6 @@ def run_checks(runtime: Runtime) -> Iterator[Finding]:
     yield from _or_ok("clock", _check_clock(runtime), "this host and the database agree on the time")
     for promise in reports.INVARIANTS:
         yield _check_promise(runtime, promise)
-    yield from _or_ok("totals", _check_totals(runtime, rules), "what was counted is what the tables say: drift is zero")
     yield from _or_ok("in_time", _check_in_time(runtime, rules), "nothing stands still")
     yield from _or_ok("vendor_words", _check_words(runtime), "every word that providers said is known")
     yield from _or_ok("providers", _check_breakers(runtime), "no provider is left alone")
@@ -241,28 +238,6 @@ def _check_promise(runtime: Runtime, promise: reports.Promise) -> Finding:
         return Finding(Level.OK, promise.key, promise.sentence)
     count = f"{len(broken.examples)}{' or more' if broken.has_more else ''}"
     return Finding(Level.PROBLEM, promise.key, f"broken by {count} rows: {promise.sentence}", broken.examples)
-
-
-def _check_totals(runtime: Runtime, rules: _Rules) -> Iterator[Finding]:
-    try:
-        drift = measure_drift(runtime)
-    except DatabaseUnavailable as error:  # as for promises
-        yield Finding(Level.PROBLEM, "totals", f"what was counted could not be checked: {error}")
-        return
-    codes = {one.id: f"campaign {one.code}" for one in rules.campaigns}
-    found = {key: _signed(figures) for key, figures in drift.campaigns.items()}
-    for (campaign_id, _), figures in drift.hours.items():
-        found.setdefault(campaign_id, f"{_signed(figures)} in an hour")
-    for campaign_id, figures_off in list(found.items())[:MOST_DRIFTS]:
-        who = codes.get(campaign_id, f"campaign {campaign_id}" if campaign_id else "leads without a campaign")
-        sentence = f"{who}: the tables say {figures_off} more than was counted; run `ringback db recount`"
-        yield Finding(Level.PROBLEM, "totals", sentence, (campaign_id,))
-    if len(found) > MOST_DRIFTS:
-        yield Finding(Level.PROBLEM, "totals", f"and {len(found) - MOST_DRIFTS} more campaigns")
-
-
-def _signed(figures: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value:+}" for name, value in figures.items())
 
 
 def _check_in_time(runtime: Runtime, rules: _Rules) -> Iterator[Finding]:

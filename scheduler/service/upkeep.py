@@ -34,7 +34,6 @@ from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
 from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
 from scheduler.service.runtime import Runtime
-from scheduler.service.totals import Folder
 from scheduler.store import accounts, calls, campaigns, journal, leads, settings
 from scheduler.store.calls import Move
 from scheduler.store.database import Connection
@@ -83,7 +82,6 @@ class Upkeep:
         self._barred_after = 0
         self._slow_at: datetime | None = None
         self._balances = BalanceWatch(runtime.database)
-        self._folder = Folder(runtime, self.reporter)
 
     def run_once(self) -> Report:
         """Every step once. Raises DatabaseUnavailable; a step that fails otherwise is reported and passed by."""
@@ -115,20 +113,10 @@ class Upkeep:
                 raise
             except Exception as error:  # one step must not stop the others; it is tried again next time
                 self.reporter.tick_failed(now, name, error)
-        self._fold(now)
         if is_slow_turn:
             self._complete_books(now)
         self._follow_rules(now, report)
         return report
-
-    def _fold(self, now: datetime) -> None:
-        """What was counted since, in short transactions of its own."""
-        try:
-            self._folder.run_once()
-        except DatabaseUnavailable:
-            raise
-        except Exception as error:  # as with the other steps: tried again next time
-            self.reporter.tick_failed(now, "adding up what was counted", error)
 
     def _complete_books(self, now: datetime) -> None:
         """Balances that somebody changed by SQL get the entry that they lack. In short transactions of its own."""

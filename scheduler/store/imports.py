@@ -32,7 +32,6 @@ from scheduler.store.calls import word
 from scheduler.store.database import BY_ID, ids_in, insert_row, raw
 from scheduler.store.leads import read_barred
 from scheduler.store.tables import call_attempts, call_schedule, campaigns, imports, lead_phones, leads
-from scheduler.store.totals import count_imported, counting_import
 
 A, C, L, M, P, S = call_attempts.c, campaigns.c, leads.c, imports.c, lead_phones.c, call_schedule.c
 
@@ -131,25 +130,23 @@ def insert_leads(
     """
     if not rows:
         return
-    with counting_import(connection, import_id):
-        _insert(
-            connection, leads,
-            ("campaign_id", "nombre", "apellidos", "telefono", "email", "time_zone", "region", "priority", "variables",
-             "fecha_limite", "import_id"),
-            [
-                (
-                    campaign_id, row.first_name, row.last_name, row.numbers[0].number, row.email, row.time_zone,
-                    row.region, row.priority, json.dumps(row.variables, ensure_ascii=False) if row.variables else None,
-                    row.call_until.isoformat() if row.call_until else None, import_id,
-                )
-                for row in rows
-            ],
-        )
+    _insert(
+        connection, leads,
+        ("campaign_id", "nombre", "apellidos", "telefono", "email", "time_zone", "region", "priority", "variables",
+         "fecha_limite", "import_id"),
+        [
+            (
+                campaign_id, row.first_name, row.last_name, row.numbers[0].number, row.email, row.time_zone,
+                row.region, row.priority, json.dumps(row.variables, ensure_ascii=False) if row.variables else None,
+                row.call_until.isoformat() if row.call_until else None, import_id,
+            )
+            for row in rows
+        ],
+    )
     found = _list_ids(connection, campaign_id, [row.numbers[0].number for row in rows])
     if len(found) != len(rows):
         raise Overtaken
     ids = dict(found)
-    count_imported(connection, ids.values())
     _insert_made(
         connection, lead_phones, ("lead_id", "position", "telefono"),
         [

@@ -8,6 +8,7 @@ that a newer program has upgraded is never touched. Revisions are the numbers in
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 LOCK_WAIT_SECONDS = 50
 ALREADY_THERE = {1050, 1060, 1061}  # table, column, key
-NO_TRIGGERS = {1142, 1227, 1370, 1419}
-"""How servers refuse CREATE TRIGGER: no such privilege, or a binary log and no trust in who makes functions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +146,10 @@ def _read_state(connection: Connection) -> SchemaState:
 
 
 def _alone(keeper: Connection, work: Callable[[], SchemaState]) -> SchemaState:
-    name = "CONCAT('ringback:', MD5(DATABASE()))"
-    locked = keeper.execute(text(f"SELECT GET_LOCK({name}, :wait)"), {"wait": LOCK_WAIT_SECONDS}).scalar()
+    database = str(keeper.execute(text("SELECT DATABASE()")).scalar())
+    # As releases before spelt it by the server's MD5(), which MySQL has no more: they must wait for each other.
+    name = {"name": "ringback:" + hashlib.md5(database.encode(), usedforsecurity=False).hexdigest()}
+    locked = keeper.execute(text("SELECT GET_LOCK(:name, :wait)"), {**name, "wait": LOCK_WAIT_SECONDS}).scalar()
     if locked != 1:
         raise Conflict(
             f"another process has been upgrading this database for {LOCK_WAIT_SECONDS} s; try again later"
@@ -156,7 +157,7 @@ def _alone(keeper: Connection, work: Callable[[], SchemaState]) -> SchemaState:
     try:
         return work()
     finally:
-        keeper.execute(text(f"SELECT RELEASE_LOCK({name})"))
+        keeper.execute(text("SELECT RELEASE_LOCK(:name)"), name)
 
 
 def _upgrade(connection: Connection, database: Database) -> SchemaState:
@@ -170,13 +171,6 @@ def _upgrade(connection: Connection, database: Database) -> SchemaState:
     try:
         command.upgrade(alembic_config(connection), "head")
     except (exc.OperationalError, exc.ProgrammingError) as error:
-        if _is_no_trigger(error):
-            raise RingbackError(
-                f"{database}: this user may not make triggers ({_message(error)}). Give it the right with GRANT "
-                f"TRIGGER ON {database.url.database}.* TO it; where the server writes a binary log, also SET GLOBAL "
-                "log_bin_trust_function_creators = 1, and in the server's configuration. Then run `ringback db "
-                "upgrade` again: it goes on where it stopped"
-            ) from None
         if not _is_already_there(error):
             raise
         raise SchemaMismatch(
@@ -185,11 +179,6 @@ def _upgrade(connection: Connection, database: Database) -> SchemaState:
             "empty, drop it and run `ringback db upgrade` again"
         ) from None
     return before
-
-
-def _is_no_trigger(error: exc.DBAPIError) -> bool:
-    words = error.orig.args if error.orig else ()
-    return bool(words) and words[0] in NO_TRIGGERS and "TRIGGER" in str(error.statement).upper()
 
 
 def _is_already_there(error: exc.DBAPIError) -> bool:

@@ -528,55 +528,6 @@ rule_versions = Table(
     Index("ix_rule_versions_fingerprint", "fingerprint"),
 )
 
-# --- counters ------------------------------------------------------------------------------------
-#
-# Triggers of `leads`, `call_schedule` and `call_attempts` add a row to `campaign_changes` for each change that
-# counts, whoever makes it, a person's SQL too. These rows never change: they are folded into the totals and
-# then deleted, in one transaction. Totals plus what is not folded yet is exact at every instant.
-
-COUNTED = ("leads", "open", "suspended", "called", "reached", "unreached", "unpaid", "dials", "answered", "completed",
-           "talk_seconds")
-"""Whole numbers that are counted for each campaign (0: leads without one). `cost` is counted beside them."""
-COUNTED_BY_HOUR = ("leads", "dials", "answered", "completed")
-LEADS_FROM = ("leads_from_15", "leads_from_30", "leads_from_45")
-"""Of the leads of an hour those that were created at this minute or later: a day may begin there."""
-TOTAL_COST = TypedMoney(20, 4)
-"""The sum of millions of costs, and of one that somebody mistyped: a total that overflows could not be folded."""
-
-
-def _counters(names: tuple[str, ...]) -> list[Column[Any]]:
-    return [Column(name, BIG, nullable=False, server_default=text("0")) for name in names]
-
-
-campaign_changes = Table(
-    "campaign_changes",
-    metadata,
-    _id(),
-    Column("campaign_id", BIG, nullable=False),
-    Column("quarter", BIG, comment="of an hour since 1970, where it belongs to an hour"),
-    *_counters(COUNTED),
-    Column("cost", TOTAL_COST, nullable=False, server_default=text("0")),
-    Index("ix_campaign_changes_campaign", "campaign_id"),
-)
-
-campaign_totals = Table(
-    "campaign_totals",
-    metadata,
-    Column("campaign_id", BIG, primary_key=True, autoincrement=False),
-    *_counters(COUNTED),
-    Column("cost", TOTAL_COST, nullable=False, server_default=text("0")),
-)
-
-campaign_hours = Table(
-    "campaign_hours",
-    metadata,
-    Column("hour_at", UTCDateTime, primary_key=True, nullable=False, server_default=PresentInstant()),
-    Column("campaign_id", BIG, primary_key=True, autoincrement=False),
-    *_counters((*COUNTED_BY_HOUR, *LEADS_FROM)),
-    # With the leads in it: of an account they are added up over all its campaigns, every few seconds.
-    Index("ix_campaign_hours_campaign", "campaign_id", "hour_at", "leads"),
-)
-
 # --- who may ask ---------------------------------------------------------------------------------
 
 api_keys = Table(

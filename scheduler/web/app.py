@@ -21,7 +21,6 @@ from scheduler.service.heat import Heat
 from scheduler.service.import_jobs import ImportJobs
 from scheduler.service.inbox import Inbox, InboxWriter
 from scheduler.service.runtime import Runtime
-from scheduler.service.totals import Folder
 from scheduler.web import api, batches, live, login, metrics, pages
 from scheduler.web.guard import guard
 from scheduler.web.pages.imports import Shelf
@@ -42,7 +41,6 @@ def create_app(
     async def living(app: FastAPI) -> AsyncIterator[None]:
         writer = InboxWriter(inbox)
         app.state.webhooks = Webhooks(runtime, writer, reporter)
-        folder = Folder(runtime, reporter).start()
         app.state.import_jobs = jobs = ImportJobs(runtime, reporter)
         app.state.bulk_jobs = bulk = BulkJobs(reporter)
         app.state.heat, app.state.shelf = heat, shelf = Heat(runtime), Shelf()
@@ -53,7 +51,6 @@ def create_app(
             bulk.close()
             heat.close()
             shelf.clear()
-            folder.stop()
             writer.close()
 
     app = FastAPI(

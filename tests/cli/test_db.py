@@ -53,11 +53,3 @@ def test_a_newer_database_is_refused_by_every_command(homeless: Ringback, tmp_pa
     for arguments in (("stats",), ("db", "upgrade"), ("run",), ("db", "check"), ("leads", "suspend", 1)):
         assert "newer than this program" in homeless.refused(*arguments, RINGBACK_DATABASE_URL=url)
     assert "newer than this program" in homeless.ok("db", "current", RINGBACK_DATABASE_URL=url)
-
-
-def test_recount_sets_right_what_was_counted_otherwise(ringback: Ringback, database: Database) -> None:
-    assert "every count was right" in ringback.ok("db", "recount")
-    sql(database, "INSERT INTO campaign_totals (campaign_id, leads) VALUES (7, 3)")
-
-    assert ringback.json("db", "recount")["campaigns"] == 1
-    assert ringback.json("db", "recount") == {"campaigns": 0, "hours": 0, "corrected": False}

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.service import checks
-from scheduler.service.checks import Level
 from scheduler.service.imports import import_leads
 from scheduler.service.operations import reopen_lead, suspend_lead
-from scheduler.service.totals import Folder, recount
-from scheduler.store import tables, totals
-from tests.factories import MINUTE, Station, add_campaign, add_due_lead, add_lead, attempt_of, find_all, lead_of, sql
+from scheduler.store import totals
+from tests.factories import MINUTE, Station, add_campaign, add_due_lead, attempt_of, lead_of, sql
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-def test_a_turn_folds_all_that_is_there_and_then_nothing(runtime, database):
-    for _ in range(5):
-        add_lead(database)
-    folder = Folder(runtime, limit=2)
-
-    assert (folder.run_once(), folder.run_once()) == (5, 0)
-    assert find_all(database, tables.campaign_changes) == []
-    assert status(runtime, 0).leads == 5
-
-
-@ON_SQLITE
-def test_a_turn_ends_although_more_comes_in(runtime, database):
-    for _ in range(41):
-        add_lead(database)
-
-    assert [Folder(runtime, limit=2).run_once() for _ in range(2)] == [40, 1]
-
-
-def test_a_days_work_is_counted_and_upkeep_folds_it(runtime, database, clock):
+def test_a_days_work_is_counted(runtime, database, clock):
     campaign_id = add_campaign(database)
     add_due_lead(database, number := "+56911111111", campaign_id=campaign_id)
     station = Station(runtime)
@@ -46,7 +25,6 @@ def test_a_days_work_is_counted_and_upkeep_folds_it(runtime, database, clock):
     station.upkeep()
 
     assert (before.dials, before.completed, before.talk_seconds, before.reached, before.progress) == (1, 1, 61, 1, 1.0)
-    assert find_all(database, tables.campaign_changes) == []
     assert status(runtime, campaign_id) == before
 
 
@@ -58,7 +36,6 @@ def test_the_status_of_a_campaign_is_exact_while_it_is_imported_into(runtime, da
 
     def look(*_: object) -> None:
         said = sql(database, "SELECT COUNT(*) FROM leads")[0][0]
-        Folder(runtime, limit=100).run_once()
         seen.append((status(runtime, campaign_id).leads, said))
 
     import_leads(path, campaign="spring", default_country="CL", on_progress=look, runtime=runtime)
@@ -79,31 +56,6 @@ def test_a_suspended_lead_does_not_wait_for_money_any_more(runtime, database):
     assert (status(runtime, 0).pending, lead_of(database, lead_id).lead_status) == (1, "open")
 
 
-def test_check_names_the_campaign_that_was_counted_otherwise_and_recount_sets_it_right(runtime, database):
-    campaign_id = add_campaign(database, "spring")
-    add_lead(database, campaign_id=campaign_id)
-    assert [one.level for one in findings(runtime)] == [Level.OK]
-    Folder(runtime).run_once()
-    sql(database, "UPDATE campaign_totals SET leads = 0, dials = 2")
-
-    (found,) = findings(runtime)
-
-    assert (found.level, found.rows) == (Level.PROBLEM, (campaign_id,))
-    assert found.sentence.startswith("campaign spring: the tables say leads +1, dials -2 more than was counted")
-    assert "ringback db recount" in found.sentence
-    assert recount(runtime=runtime) and not recount(runtime=runtime)
-    assert [one.level for one in findings(runtime)] == [Level.OK]
-
-
-@ON_SQLITE
-def test_check_finds_an_hour_that_was_counted_otherwise(runtime, database):
-    add_lead(database)
-    Folder(runtime).run_once()
-    sql(database, "UPDATE campaign_hours SET leads_from_15 = leads_from_15 + 5")
-
-    assert [one.level for one in findings(runtime)] == [Level.PROBLEM]
-
-
 @ON_SQLITE
 def test_a_call_that_is_amended_after_its_end_is_counted_once(runtime, database, clock):
     lead_id = add_due_lead(database, number := "+56911111111")
@@ -119,7 +71,3 @@ def test_a_call_that_is_amended_after_its_end_is_counted_once(runtime, database,
 
 def status(runtime, campaign_id):
     return runtime.database.read(lambda connection: totals.read_totals(connection, [campaign_id]))[campaign_id]
-
-
-def findings(runtime):
-    return [one for one in checks.run_checks(runtime) if one.check == "totals"]

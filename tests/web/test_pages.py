@@ -17,7 +17,7 @@ from scheduler.clock import ManualClock
 from scheduler.rules.policy import Config
 from scheduler.service import access, accounts, control
 from scheduler.service.runtime import Runtime
-from scheduler.store import journal, tables, totals
+from scheduler.store import journal, tables
 from scheduler.store.database import Database
 from scheduler.web import pages
 from scheduler.web.pages import settings_form
@@ -529,7 +529,6 @@ def busy(runtime: Runtime, database: Database, clock: ManualClock) -> dict[str, 
             campaign_id=campaign, file_name="leads.csv", status="done", rows_read=4, added=4, finished_at=NOON
         ))
     set_config(database, alert_success_below="50")
-    database.transact(lambda connection: totals.fold(connection))
     return {
         "campaigns": "busy", "leads": leads[0], "calls": find(database, tables.call_attempts, lead_id=leads[0]).id,
         "imports": find(database, tables.imports).id, "accounts": "acme", "config": "max_concurrent_calls",
