@@ -18,6 +18,7 @@ from scheduler.clock import ManualClock
 from scheduler.config import Settings, read_settings
 from scheduler.providers.registry import open_provider
 from scheduler.service.runtime import Providers, Runtime
+from scheduler.service.totals import NOT_KEPT, Keeping
 from scheduler.store import schema, tables
 from scheduler.store.database import Database
 from tests.mariadb import PrivateMariaDB, Unavailable
@@ -88,9 +89,16 @@ def settings(database_url: str) -> Settings:
 
 
 @pytest.fixture
-def runtime(database: Database, settings: Settings, clock: ManualClock) -> Iterator[Runtime]:
-    """A runtime on a clock that stands still, with the simulator in process."""
-    made = Runtime(settings, database, clock, Providers(lambda name: open_provider(name, settings, clock)))
+def runtime(
+    request: pytest.FixtureRequest, database: Database, settings: Settings, clock: ManualClock
+) -> Iterator[Runtime]:
+    """A runtime on a clock that stands still, with the simulator in process.
+
+    What is counted is counted when it is asked, unless the test is marked `counts_kept`: then nearly for ever.
+    """
+    keeping = Keeping(least=3600, oldest=7200, cheap=60) if request.node.get_closest_marker("counts_kept") else NOT_KEPT
+    providers = Providers(lambda name: open_provider(name, settings, clock))
+    made = Runtime(settings, database, clock, providers, keeping=keeping)
     yield made
     made.providers.close()
 

@@ -1,4 +1,4 @@
-"""Counters that triggers kept go, with the triggers and the tables.
+"""Counters that triggers kept go, with the triggers and the tables; indexes to count in come.
 
 The server is asked first which triggers there are: where there are none, nothing is asked of a user who may make or
 drop none. Daemons of the previous release go on calling on the result and report that nothing could be added up;
@@ -23,6 +23,12 @@ COUNTED = (
     "talk_seconds",
 )  # fmt: skip
 BY_HOUR = ("leads", "dials", "answered", "completed")
+WAS_CALLED = "call_attempts_count > 0"
+LEADS = {
+    "ix_leads_counted": ("campaign_id", "lead_status", "closed_reason", "was_called"),
+    "ix_leads_created": ("created_at", "campaign_id"),
+}
+POLL = ("state", "next_poll_at", "campaign_id", "placed_at", "outcome", "talk_seconds", "cost")
 COUNTERS = ("campaign_changes", "campaign_totals", "campaign_hours")
 
 
@@ -34,10 +40,42 @@ def upgrade() -> None:
     for table in COUNTERS:
         if table in known:  # an upgrade that was cut off here may be run again
             op.drop_table(table)
+    made = _Made(op.get_bind())
+    if "was_called" not in made.columns:
+        # On its own: a server adds a column that it computes at once, and one together with an index by a copy.
+        op.add_column("leads", sa.Column("was_called", sa.SmallInteger(), sa.Computed(WAS_CALLED, persisted=False)))
+    for name, columns in LEADS.items():
+        if name not in made.indexes:
+            op.create_index(name, "leads", list(columns))
+    _replace_poll(POLL)
+
+
+def _replace_poll(columns: tuple[str, ...]) -> None:
+    """In one statement where servers can: daemons that run meanwhile always have one of the two."""
+    if op.get_bind().dialect.name == "sqlite":
+        op.drop_index("ix_call_attempts_poll", "call_attempts")
+        op.create_index("ix_call_attempts_poll", "call_attempts", list(columns))
+        return
+    op.execute(
+        f"ALTER TABLE call_attempts DROP INDEX ix_call_attempts_poll,"
+        f" ADD INDEX ix_call_attempts_poll ({', '.join(columns)})"
+    )
+
+
+class _Made:
+    """What an upgrade that was cut off has left in `leads`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.columns = {one["name"] for one in sa.inspect(connection).get_columns("leads")}
+        self.indexes = {one["name"] for one in sa.inspect(connection).get_indexes("leads")}
 
 
 def downgrade() -> None:
     """The tables as 0031 makes them, empty. Nothing counts into them: the previous release shows zeros."""
+    _replace_poll(POLL[:2])
+    for name in LEADS:
+        op.drop_index(name, "leads")
+    op.drop_column("leads", "was_called")
     op.create_table(
         "campaign_changes",
         sa.Column("id", BIG, autoincrement=True, nullable=False),

@@ -15,6 +15,7 @@ from scheduler.clock import Clock, SystemClock
 from scheduler.config import Keys, Settings, read_settings
 from scheduler.errors import InvalidValue
 from scheduler.providers.base import Provider
+from scheduler.service.totals import Counts, Keeping
 from scheduler.store.cdr import CallRecords
 from scheduler.store.database import Database, DatabaseClock
 
@@ -63,6 +64,12 @@ class Runtime:
     clock: Clock
     providers: Providers
     default_provider: str = field(default="simulator")
+    keeping: Keeping = field(default_factory=Keeping)
+    """For how long what was counted is kept."""
+    counts: Counts = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counts", Counts(self.database, self.clock, keeping=self.keeping))
 
     def clock_of_host(self) -> datetime:
         """The time of this host, for words about a database that cannot be asked."""

@@ -16,7 +16,7 @@ from scheduler.service.alerts import read_facts
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
 from scheduler.service.vitals import Vitals, read_vitals
-from scheduler.store import calls, depth, journal, schema, totals
+from scheduler.store import calls, depth, journal, schema
 from scheduler.store.database import Connection
 from scheduler.store.journal import VitalsRow
 from scheduler.store.totals import Totals
@@ -82,10 +82,13 @@ def read_standing(runtime: Runtime, rulebook: RuleBook) -> Standing:
     now = runtime.clock.now()
     if not schema.read_state(runtime.database).is_current:
         return Standing(now, is_current=False)
-    return runtime.database.read(lambda connection: _read(connection, now, runtime.default_provider, rulebook))
+    counted = runtime.counts.of_everything().value
+    return runtime.database.read(lambda connection: _read(connection, now, runtime.default_provider, rulebook, counted))
 
 
-def _read(connection: Connection, now: datetime, default_provider: str, rulebook: RuleBook) -> Standing:
+def _read(
+    connection: Connection, now: datetime, default_provider: str, rulebook: RuleBook, counted: Totals
+) -> Standing:
     due = calls.list_due_campaigns(connection, now)
     most = max(1, COUNTED // max(1, len(due)))
     counts = depth.count_due(connection, [one.id for one in due], now, most)
@@ -105,7 +108,7 @@ def _read(connection: Connection, now: datetime, default_provider: str, rulebook
             for one in due
         ],
         counted_to=most, in_work=depth.count_in_work(connection, COUNTED), held=depth.count_held(connection, COUNTED),
-        leads=totals.read_overview(connection, None, now).totals, live=live,
+        leads=counted, live=live,
         providers=sorted({default_provider, *paces, *(provider for provider, _ in live)}),
         resting=frozenset(name for name, pace in paces.items() if pace.breaker.is_open(now)),
         daemons=daemons, alerts=alerts, problems=problems,

@@ -7,9 +7,10 @@ before it, and callers limit `skip`. The figures of a batch are those of `totals
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, case, func, or_, select, true, type_coerce
+from sqlalchemy import ColumnElement, Connection, Text, and_, case, false, func, or_, select, true, type_coerce
 
 from scheduler.model import OPEN_STATES, CampaignStatus, LeadStatus, ScheduleStatus
 from scheduler.store.calls import word
@@ -77,13 +78,17 @@ def _batches() -> Any:
 
 
 def list_jobs(
-    connection: Connection, campaign_id: int, *, status: str | None, skip: int, limit: int
+    connection: Connection, campaign_id: int, *, status: str | None, skip: int, limit: int, unpaid_at: datetime | None
 ) -> list[ReportRow]:
-    """Leads of a campaign as jobs, oldest first, each with all its numbers in dialing order."""
+    """Leads of a campaign as jobs, oldest first, each with all its numbers in dialing order.
+
+    `unpaid_at`: calls that are due then wait for money; None: the campaign can pay for its calls.
+    """
+    of_job = _job_status(unpaid_at)
     query = (
         select(
             L.id, L.nombre, L.apellidos, L.telefono, type_coerce(L.variables, Text).label("variables"),
-            _job_status().label("status"), L.closed_reason, L.call_attempts_count, L.priority, L.fecha_limite,
+            of_job.label("status"), L.closed_reason, L.call_attempts_count, L.priority, L.fecha_limite,
             L.created_at, L.closed_at,
         )
         .where(L.campaign_id == campaign_id)
@@ -92,7 +97,7 @@ def list_jobs(
         .limit(limit)
     )
     if status is not None:
-        query = query.where(_job_status() == status)
+        query = query.where(of_job == status)
     found = [dict(row) for row in connection.execute(query).mappings()]
     numbers: dict[int, list[str]] = {}
     if found:
@@ -106,17 +111,12 @@ def list_jobs(
     return found
 
 
-def _job_status() -> ColumnElement[Any]:
+def _job_status(unpaid_at: datetime | None) -> ColumnElement[Any]:
     called = select(A.id).where(A.lead_id == L.id, A.state.in_(OPEN_STATES)).correlate(leads).exists()
-    unpaid = (
-        select(S.id)
-        .where(
-            S.lead_id == L.id, S.status == ScheduleStatus.PENDING,
-            or_(S.reason.like("no balance%"), S.reason.like("account % is closed%")),
-        )
-        .correlate(leads)
-        .exists()
-    )
+    unpaid: ColumnElement[bool] = false()
+    if unpaid_at is not None:
+        due = select(S.id).where(S.lead_id == L.id, S.status == ScheduleStatus.PENDING, S.scheduled_at <= unpaid_at)
+        unpaid = due.correlate(leads).exists()
     return case(
         (and_(L.lead_status == LeadStatus.CLOSED, L.closed_reason.in_(REACHED)), "completed"),
         (L.lead_status == LeadStatus.CLOSED, "failed"),

@@ -321,6 +321,7 @@ leads = Table(
     _created(),
     _updated(),
     Column("import_id", BIG),
+    Column("was_called", SmallInteger, Computed("call_attempts_count > 0", persisted=False)),
     # Upkeep asks: which leads were closed (or opened again) by hand and not yet seen? Those whose
     # status and `closed_at` do not agree.
     Index("ix_leads_closed", "lead_status", "closed_at"),
@@ -330,6 +331,11 @@ leads = Table(
     Index("ix_leads_import", "import_id"),
     # The leads of a campaign page by page, newest first.
     Index("ix_leads_campaign", "campaign_id"),
+    # Figures are counted in this one alone. With `was_called` it changes once in the life of a lead; with the number
+    # of its calls it would change at each of them.
+    Index("ix_leads_counted", "campaign_id", "lead_status", "closed_reason", "was_called"),
+    # What was created today, and in which hour.
+    Index("ix_leads_created", "created_at", "campaign_id"),
     sqlite_autoincrement=True,  # ids are never used again: history points at them
 )
 
@@ -420,7 +426,10 @@ call_attempts = Table(
     # attempt is over, and NULLs never collide; so these two also serve as the history of each.
     UniqueConstraint("telefono", "open_mark", name="uq_call_attempts_open_phone"),
     UniqueConstraint("schedule_id", "open_mark", name="uq_call_attempts_open_schedule"),
-    Index("ix_call_attempts_poll", "state", "next_poll_at"),
+    # Whom to ask about, and how many are open. What follows `next_poll_at` is for figures: calls that are over have
+    # none there, nearly always, so those of a campaign lie together.
+    Index("ix_call_attempts_poll", "state", "next_poll_at", "campaign_id", "placed_at", "outcome", "talk_seconds",
+          "cost"),
     Index("ix_call_attempts_lead", "lead_id"),
     # The last calls of a campaign (whose turn is it, caps by campaign), and those about one debt.
     Index("ix_call_attempts_campaign", "campaign_id", "claimed_at"),

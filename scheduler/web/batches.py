@@ -31,12 +31,14 @@ from scheduler.service import batches as service
 from scheduler.service import control
 from scheduler.service.imports import ImportReport, Manner, import_leads
 from scheduler.service.rulebook import RuleBook
+from scheduler.service.totals import find_broke
 from scheduler.store import batches as store
 from scheduler.store import totals
 from scheduler.store.database import Connection
+from scheduler.store.reports import ReportRow
 from scheduler.store.totals import Totals
 from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
-from scheduler.web.api.models import NO_NUL, NOT_BLANK, Key, Name, Priority
+from scheduler.web.api.models import COUNTED_AT, NO_NUL, NOT_BLANK, Key, Name, Priority
 from scheduler.web.api.route import JsonRoute
 from scheduler.web.api.settings import CallSettingsDocument
 from scheduler.web.problems import responses
@@ -113,6 +115,7 @@ class BatchStatus(BaseModel):
     progress_percentage: float
     started_at: datetime | None
     completed_at: datetime | None
+    counted_at: datetime = COUNTED_AT
 
 
 class Batch(Counts):
@@ -140,11 +143,16 @@ class BatchMade(BaseModel):
     batch: Batch
 
 
+class CountedBatch(Batch):
+    counted_at: datetime = COUNTED_AT
+
+
 class BatchList(BaseModel):
     """`total` counts all that match, whatever `limit` and `skip` are."""
 
     batches: list[Batch]
     total: int
+    counted_at: datetime = COUNTED_AT
 
 
 class Turned(BaseModel):
@@ -309,6 +317,7 @@ class Summary(Counts):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    counted_at: datetime = COUNTED_AT
 
 
 class OverviewAccount(BaseModel):
@@ -351,6 +360,7 @@ class OverviewDetails(BaseModel):
 class Overview(BaseModel):
     success: Literal[True] = True
     timestamp: datetime
+    counted_at: datetime = COUNTED_AT
     account: OverviewAccount | None
     metrics: OverviewMetrics
     detailed_stats: OverviewDetails
@@ -367,7 +377,8 @@ def create_batch(body: BatchRequest, caller: Operator, runtime: RuntimeOf) -> di
         body.name, description=body.description, priority=body.priority or 0, call_settings=body.call_settings,
         account=account.code, runtime=runtime,
     )
-    return {"success": True, "batch": _one_batch(runtime, caller, code)}
+    made = {name: one for name, one in _one_batch(runtime, caller, code).items() if name != "counted_at"}
+    return {"success": True, "batch": made}
 
 
 @versioned.get("/batches", responses=responses(401, 403, 404, 422), response_model=BatchList)
@@ -377,19 +388,20 @@ def list_batches(
 ) -> Response:
     """Batches, newest first."""
 
-    def read(connection: Connection) -> dict[str, Any]:
+    def read(connection: Connection) -> tuple[list[ReportRow], int]:
         account = require_account(connection, caller, account_id).id if account_id else caller.account_id
-        rows, total = store.list_batches(connection, account_id=account, is_active=is_active, skip=skip, limit=limit)
-        figures = totals.read_totals(connection, [row["id"] for row in rows])
-        return {"batches": [_batch(row, figures[row["id"]]) for row in rows], "total": total}
+        return store.list_batches(connection, account_id=account, is_active=is_active, skip=skip, limit=limit)
 
-    return tagged(request, runtime.database.read(read))
+    rows, total = runtime.database.read(read)
+    counted = runtime.counts.of_campaigns([row["id"] for row in rows])
+    found = [_batch(row, counted.value[row["id"]]) for row in rows]
+    return tagged(request, {"batches": found, "total": total, "counted_at": counted.at}, volatile=["counted_at"])
 
 
-@versioned.get("/batches/{batch_id}", responses=responses(401, 403, 404, 422), response_model=Batch)
+@versioned.get("/batches/{batch_id}", responses=responses(401, 403, 404, 422), response_model=CountedBatch)
 def show_batch(request: Request, batch_id: BatchKey, caller: Reader, runtime: RuntimeOf) -> Response:
     """One batch with its settings as they are stored."""
-    return tagged(request, _one_batch(runtime, caller, batch_id))
+    return tagged(request, _one_batch(runtime, caller, batch_id), volatile=["counted_at"])
 
 
 @versioned.patch("/batches/{batch_id}", responses=responses(401, 403, 404, 409, 422), response_model=Updated)
@@ -417,15 +429,16 @@ def change_batch(batch_id: BatchKey, body: BatchChange, caller: Operator, runtim
 @versioned.get("/batches/{batch_id}/status", responses=responses(401, 403, 404, 422), response_model=BatchStatus)
 def show_status(request: Request, batch_id: BatchKey, caller: Reader, runtime: RuntimeOf) -> Response:
     """Where a batch stands, for a poll every few seconds."""
-    row = runtime.database.read(lambda connection: totals.read_status(connection, batch_id))
+    row = runtime.database.read(lambda connection: totals.find_campaign(connection, batch_id))
     if row is None or (caller.account_id is not None and row.account_id != caller.account_id):
         raise NotFound("campaign", batch_id)
-    counts = _counts(row.totals)
+    counted = runtime.counts.of_campaign(row.id)
+    figures = counted.value
     return tagged(request, {
-        "batch_id": row.code, "is_active": row.status == "active", **counts,
-        "progress_percentage": _share(row.totals.finished, row.totals.leads),
-        "started_at": _seconds(row.started_at), "completed_at": _seconds(row.completed_at),
-    })
+        "batch_id": row.code, "is_active": row.status == "active", **_counts(figures),
+        "progress_percentage": _share(figures.finished, figures.leads),
+        "started_at": _seconds(row.started_at), "completed_at": _seconds(row.completed_at), "counted_at": counted.at,
+    }, volatile=["counted_at"])
 
 
 @versioned.get("/batches/{batch_id}/summary", responses=responses(401, 403, 404, 422), response_model=Summary)
@@ -433,35 +446,37 @@ def show_summary(request: Request, batch_id: BatchKey, caller: Reader, runtime: 
     """Where a batch stands, in full: its figures, calls by outcome, the last day by hour, its hours now."""
     now = runtime.clock.now()
 
-    def read(connection: Connection) -> dict[str, Any]:
+    def read(connection: Connection) -> tuple[ReportRow, service.HoursNow, dict[str, int]]:
         campaign = require_campaign(connection, caller, batch_id)
         row = store.find_batch(connection, campaign.id)
         if row is None:
             raise NotFound("campaign", batch_id)
-        figures = totals.read_totals(connection, [campaign.id])[campaign.id]
         policy = RuleBook().read(connection, [campaign]).policy(campaign.id)
-        hours = service.read_hours_now(policy, now)
-        batch = _batch(row, figures)
-        return {
-            **{name: batch[name] for name in Summary.model_fields if name in batch},
-            "completion_rate": _share(figures.finished, figures.leads),
-            "success_rate": _share(figures.reached, figures.finished),
-            "cost_per_completed_job": _money(figures.cost / figures.reached) if figures.reached else None,
-            "called_jobs": figures.called, "dials": figures.dials, "answered": figures.answered,
-            "outcomes": store.count_outcomes(connection, campaign.id),
-            "hours": {
-                "open_now": hours.is_open, "opens_at": hours.opens_at, "zone": hours.zone, "text": hours.text,
-            },
-            "hourly_stats": [
-                {
-                    "hour": one.hour_at, "jobs": one.leads, "dials": one.dials, "answered": one.answered,
-                    "completed": one.completed,
-                }
-                for one in totals.read_hours(connection, now - LAST_HOURS, campaign_id=campaign.id)
-            ],
-        }
+        return row, service.read_hours_now(policy, now), store.count_outcomes(connection, campaign.id)
 
-    return tagged(request, runtime.database.read(read))
+    row, hours, outcomes = runtime.database.read(read)
+    counted = runtime.counts.of_campaign(row["id"])
+    by_hour = runtime.counts.hours(now - LAST_HOURS, campaign_id=row["id"])
+    figures, batch = counted.value, _batch(row, counted.value)
+    return tagged(request, {
+        **{name: batch[name] for name in Summary.model_fields if name in batch},
+        "completion_rate": _share(figures.finished, figures.leads),
+        "success_rate": _share(figures.reached, figures.finished),
+        "cost_per_completed_job": _money(figures.cost / figures.reached) if figures.reached else None,
+        "called_jobs": figures.called, "dials": figures.dials, "answered": figures.answered,
+        "outcomes": outcomes,
+        "hours": {
+            "open_now": hours.is_open, "opens_at": hours.opens_at, "zone": hours.zone, "text": hours.text,
+        },
+        "hourly_stats": [
+            {
+                "hour": one.hour_at, "jobs": one.leads, "dials": one.dials, "answered": one.answered,
+                "completed": one.completed,
+            }
+            for one in by_hour.value
+        ],
+        "counted_at": min(counted.at, by_hour.at),
+    }, volatile=["counted_at"])
 
 
 @versioned.get("/batches/{batch_id}/jobs", responses=responses(401, 403, 404, 422), response_model=JobList)
@@ -471,14 +486,18 @@ def list_jobs(
     limit: Most = 100, skip: Skip = 0,
 ) -> Response:
     """Jobs of a batch, oldest first."""
+    now = runtime.clock.now()
 
-    def read(connection: Connection) -> dict[str, Any]:
+    def read(connection: Connection) -> tuple[Campaign, list[ReportRow]]:
         campaign = require_campaign(connection, caller, batch_id)
-        rows = store.list_jobs(connection, campaign.id, status=status, skip=skip, limit=limit)
-        total = totals.read_totals(connection, [campaign.id])[campaign.id].leads
-        return {"jobs": [_job(row, campaign.code) for row in rows], "total": total}
+        is_broke = campaign.id in find_broke(connection, RuleBook(), campaign.account_id)
+        return campaign, store.list_jobs(
+            connection, campaign.id, status=status, skip=skip, limit=limit, unpaid_at=now if is_broke else None
+        )
 
-    return tagged(request, runtime.database.read(read))
+    campaign, rows = runtime.database.read(read)
+    total = runtime.counts.of_campaign(campaign.id).value.leads
+    return tagged(request, {"jobs": [_job(row, campaign.code) for row in rows], "total": total})
 
 
 # --- pausing, resuming, cancelling ---------------------------------------------------------------
@@ -683,18 +702,21 @@ def show_overview(
     """Figures of everything, or of one account. Today begins at midnight in the installation's time zone."""
     now = runtime.clock.now()
 
-    def read(connection: Connection) -> tuple[Mapping[str, Any] | None, totals.Overview]:
+    def read(connection: Connection) -> tuple[Mapping[str, Any] | None, str]:
         account, zone = store.find_account_and_zone(connection, account_id or None, caller.account_id)
         own = account["id"] if account else None
         if account_id and (own is None or caller.account_id not in (None, own)):
             raise NotFound("account", account_id)
-        return account, totals.read_overview(connection, own or caller.account_id, _today_since(now, zone))
+        return account, zone
 
-    account, found = runtime.database.read(read)
+    account, zone = runtime.database.read(read)
+    counted = runtime.counts.overview(account["id"] if account else caller.account_id, _today_since(now, zone))
+    found = counted.value
     everything, active = found.totals, found.active_totals
     return tagged(request, {
         "success": True,
         "timestamp": now,
+        "counted_at": counted.at,
         "account": {
             "account_id": account["code"], "name": account["name"], "status": str(account["status"]),
             "balance": float(account["balance"]), "billing_type": _word(account["billing_type"]),
@@ -714,7 +736,7 @@ def show_overview(
                 "total_minutes": _minutes(active),
             },
         },
-    }, volatile=["timestamp"])
+    }, volatile=["timestamp", "counted_at"])
 
 
 def _today_since(now: datetime, zone: str) -> datetime:
@@ -731,14 +753,16 @@ def _today_since(now: datetime, zone: str) -> datetime:
 
 
 def _one_batch(runtime: RuntimeOf, caller: Caller, key: str) -> dict[str, Any]:
-    def read(connection: Connection) -> dict[str, Any]:
+    def read(connection: Connection) -> ReportRow:
         campaign: Campaign = require_campaign(connection, caller, key)
         row = store.find_batch(connection, campaign.id)
         if row is None:
             raise NotFound("campaign", key)
-        return _batch(row, totals.read_totals(connection, [campaign.id])[campaign.id])
+        return row
 
-    return runtime.database.read(read)
+    row = runtime.database.read(read)
+    counted = runtime.counts.of_campaign(row["id"])
+    return {**_batch(row, counted.value), "counted_at": counted.at}
 
 
 def _batch(row: Mapping[str, Any], figures: Totals) -> dict[str, Any]:

@@ -262,9 +262,7 @@ class Board:
     ) -> dict[tuple[str, int | None], dict[str, Any]]:
         """In a thread: one reading, written in each language."""
         now = self.runtime.clock.now()
-        glance = self.runtime.database.read(
-            lambda connection: read_glance(connection, self.memory.rulebook, now, watched)
-        )
+        glance = read_glance(self.runtime, self.memory.rulebook, now, watched)
         if time.monotonic() >= self._alerts_next or self.memory.alerts.peek() is None:
             began = time.monotonic()
             self.memory.alerts.read()

@@ -81,6 +81,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "Balance": "Saldo",
     "low": "bajo",
     "No account pays for its calls: nothing runs out.": "Ninguna cuenta paga sus llamadas: nada se agota.",
+    "counted just now": "contado ahora mismo",
+    "counted {span} ago": "contado hace {span}",
     # hours
     "open now": "abierto ahora",
     "open now, until {time}": "abierto ahora, hasta {time}",

@@ -1,13 +1,19 @@
-"""Folding goes on by itself, changes no figure, and what was miscounted is found and set right."""
+"""What is counted of a day's work, and for how long it is kept for whom."""
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
 import pytest
 
+from scheduler.events import Reporter
 from scheduler.service.imports import import_leads
-from scheduler.service.operations import reopen_lead, suspend_lead
-from scheduler.store import totals
-from tests.factories import MINUTE, Station, add_campaign, add_due_lead, attempt_of, lead_of, sql
+from scheduler.service.totals import Counts, Keeping
+from scheduler.store import tables
+from tests.conftest import NOON
+from tests.factories import MINUTE, Station, add_campaign, add_due_lead, add_lead, attempt_of, sql
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -45,15 +51,174 @@ def test_the_status_of_a_campaign_is_exact_while_it_is_imported_into(runtime, da
     assert seen[-1] == (1500, 1500)
 
 
-def test_a_suspended_lead_does_not_wait_for_money_any_more(runtime, database):
-    lead_id = add_due_lead(database)
-    sql(database, "UPDATE call_schedule SET reason = 'no balance: account a cannot pay for another call; top it up'")
-    suspend_lead(lead_id, runtime=runtime)
-    suspended = status(runtime, 0)
-    reopen_lead(lead_id, runtime=runtime)
+def test_due_calls_wait_for_money_while_their_account_cannot_pay_for_one(runtime, database, clock):
+    rich, broke, closed = (
+        add_campaign(database, code, account_id=add_account(
+            database, code, billing_type="credits", balance=5, **{"reserve_per_call": 1, **columns}
+        ))
+        for code, columns in (("rich", {}), ("broke", {"reserve_per_call": 6}), ("closed", {"status": "closed"}))
+    )
+    for campaign_id in (rich, broke, closed, None):
+        add_due_lead(database, campaign_id=campaign_id)
+        add_due_lead(database, campaign_id=campaign_id, at=clock.now() + MINUTE)
+        add_lead(database, campaign_id=campaign_id, lead_status="suspended")
 
-    assert (suspended.suspended, suspended.unpaid, suspended.held_up) == (1, 0, 1)
-    assert (status(runtime, 0).pending, lead_of(database, lead_id).lead_status) == (1, "open")
+    assert [status(runtime, one).unpaid for one in (rich, broke, closed, 0)] == [0, 1, 1, 0]
+    assert (status(runtime, broke).pending, status(runtime, broke).held_up) == (1, 2)
+    assert runtime.counts.of_everything().value.unpaid == 2
+    sql(database, "UPDATE accounts SET balance = 7")
+    assert [status(runtime, one).unpaid for one in (rich, broke, closed, 0)] == [0, 0, 1, 0]
+
+
+def test_an_overview_is_of_one_account_or_of_everything(runtime, database):
+    mine, other = (add_account(database, code) for code in ("mine", "other"))
+    active = add_campaign(database, "active", account_id=mine)
+    paused = add_campaign(database, "paused", account_id=mine, status="paused")
+    add_campaign(database, "elsewhere", account_id=other)
+    for campaign_id in (active, active, paused, None):
+        add_lead(database, campaign_id=campaign_id, created_at=NOON)
+
+    def figures(account_id):
+        found = runtime.counts.overview(account_id, NOON).value
+        return found.jobs_today, found.active_batches, found.totals.leads, found.active_totals.open
+
+    assert figures(mine) == (3, 1, 3, 2)
+    assert figures(other) == (0, 1, 0, 0)
+    assert figures(None) == (4, 2, 4, 2)
+    assert figures(999) == (0, 0, 0, 0)
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+class Watch:
+    """A clock that says when it was asked, and stops whoever asks until it is let go on: each count asks it once."""
+
+    def __init__(self, clock):
+        self.clock, self.asked, self.holds = clock, 0, False
+        self.arrived, self.go_on = threading.Event(), threading.Event()
+
+    def now(self):
+        self.asked += 1
+        if self.holds:
+            self.arrived.set()
+            assert self.go_on.wait(30)
+        return self.clock.now()
+
+    def elapsed(self):
+        return self.clock.now().timestamp()
+
+
+@pytest.fixture
+def watch(clock):
+    return Watch(clock)
+
+
+@pytest.fixture
+def counts(database, watch):
+    made = Counts(database, watch, elapsed=watch.elapsed)
+    yield made
+    watch.go_on.set()
+    made.close()
+
+
+@ON_SQLITE
+def test_an_answer_is_kept_for_a_second_and_says_of_when_it_is(counts, database, clock):
+    add_lead(database)
+    first = counts.of_campaign(0)
+    add_lead(database)
+    clock.advance(timedelta(seconds=0.9))
+    kept = counts.of_campaign(0)
+    clock.advance(timedelta(seconds=0.2))
+    fresh = counts.of_campaign(0)
+
+    assert (first.value.leads, kept.value.leads, fresh.value.leads) == (1, 1, 2)
+    assert first.at == kept.at == NOON and fresh.at == NOON + timedelta(seconds=1.1)
+
+
+@pytest.mark.parametrize(
+    ("took", "lasts"), [(0.001, 1), (0.2, 4), (1, 20), (4, 20), (12, 4), (100, 1)]
+)  # fmt: skip
+def test_what_takes_long_is_kept_for_longer_and_never_too_long(took, lasts):
+    assert Keeping().lasts(took) == lasts
+
+
+@ON_SQLITE
+def test_whoever_changes_something_here_sees_it_counted_at_once(counts, database, clock):
+    counts.of_campaign(0), counts.of_everything()
+    clock.advance(timedelta(seconds=0.5))
+    add_lead(database)
+    counts.note_change()
+
+    assert counts.of_campaign(0).value.leads == counts.of_everything().value.leads == 1
+    assert counts.of_campaigns([0]).value[0].leads == 1
+
+
+@ON_SQLITE
+def test_a_question_is_counted_once_for_all_who_ask_it_meanwhile(counts, watch, database):
+    add_lead(database)
+    watch.holds = True
+    with ThreadPoolExecutor(5) as people:
+        asked = [people.submit(counts.of_campaign, 0) for _ in range(5)]
+        assert watch.arrived.wait(30)
+        watch.go_on.set()
+        found = [one.result(30).value.leads for one in asked]
+
+    assert found == [1] * 5
+    assert watch.asked == 1
+
+
+@ON_SQLITE
+def test_an_error_while_counting_is_told_to_whoever_asked_and_the_next_one_counts(counts, watch, database):
+    watch.now = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        counts.of_campaign(0)
+    del watch.now
+
+    assert counts.of_campaign(0).value.leads == 0
+
+
+@ON_SQLITE
+def test_an_old_answer_is_given_while_a_new_one_is_counted_until_it_is_too_old(counts, watch, database, clock):
+    counts.start(Reporter(lambda line: None))
+    first = counts.of_campaign(0)
+    add_lead(database)
+    clock.advance(timedelta(seconds=29))
+    watch.holds = True
+    given = counts.of_campaign(0)
+    assert watch.arrived.wait(30)  # in the background
+    again = counts.of_campaign(0)
+    clock.advance(timedelta(seconds=2))
+    with ThreadPoolExecutor(1) as people:
+        late = people.submit(counts.of_campaign, 0)  # too old by now: it waits for the count that is under way
+        watch.holds = False
+        watch.go_on.set()
+        found = late.result(30)
+
+    assert given == again == first
+    assert found.value.leads == 1 and found.at > first.at
+
+
+@ON_SQLITE
+def test_what_takes_long_stays_fresh_while_somebody_has_asked_lately(database, watch, clock):
+    counts = Counts(database, watch, keeping=Keeping(cheap=-1), elapsed=watch.elapsed)
+    counts.of_everything()
+    assert counts.refresh() == 0
+    clock.advance(timedelta(seconds=2))
+    assert (counts.refresh(), counts.refresh()) == (1, 0)
+    clock.advance(timedelta(hours=1))
+    assert counts.refresh() == 0
+
+
+@ON_SQLITE
+def test_a_campaign_that_was_not_asked_for_before_is_answered_from_the_count_of_everything(counts, watch, database):
+    add_lead(database)
+    counts.start(Reporter(lambda line: None))
+    everything = counts.of_everything()
+    watch.holds = True
+    found = counts.of_campaign(0)
+
+    assert (found.value.leads, found.at) == (1, everything.at)
 
 
 @ON_SQLITE
@@ -70,4 +235,10 @@ def test_a_call_that_is_amended_after_its_end_is_counted_once(runtime, database,
 
 
 def status(runtime, campaign_id):
-    return runtime.database.read(lambda connection: totals.read_totals(connection, [campaign_id]))[campaign_id]
+    return runtime.counts.of_campaign(campaign_id).value
+
+
+def add_account(database, code, **columns):
+    with database.engine.connect() as connection, connection.begin():
+        made = connection.execute(tables.accounts.insert().values(code=code, name=code, **columns))
+    return int(made.inserted_primary_key[0])

@@ -31,7 +31,6 @@ from tests.factories import (
     events_of,
     find,
     find_all,
-    plan_call,
     set_config,
     sql,
 )
@@ -44,7 +43,7 @@ SETTINGS = {
 }  # fmt: skip
 STATUS_FIELDS = [
     "batch_id", "is_active", "total_jobs", "pending_jobs", "completed_jobs", "failed_jobs", "suspended_jobs",
-    "total_cost", "total_minutes", "progress_percentage", "started_at", "completed_at",
+    "total_cost", "total_minutes", "progress_percentage", "started_at", "completed_at", "counted_at",
 ]  # fmt: skip
 CREATE = "/api/v1/batches/excel/create"
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -119,7 +118,8 @@ def test_a_batch_is_made_from_settings_in_either_shape(client, database):
         assert made.status_code == 200
         assert (batch["call_settings"] or None) == settings
         assert (batch["account_id"], batch["is_active"], batch["total_jobs"]) == (ACCOUNT, True, 0)
-        assert client.get(f"/api/v1/batches/{batch['_id']}").json() == batch
+        again = client.get(f"/api/v1/batches/{batch['_id']}").json()
+        assert again.pop("counted_at") and again == batch
         assert find(database, tables.campaigns, code=batch["batch_id"]).name == "N"
     assert client.get("/api/v1/batches?limit=2&skip=1").json()["total"] == 3
 
@@ -187,7 +187,7 @@ def test_jobs_are_told_in_the_words_of_the_contract(client, database, account):
     assert status == {
         "batch_id": batch, "is_active": True, "total_jobs": 6, "pending_jobs": 1, "completed_jobs": 1, "failed_jobs": 2,
         "suspended_jobs": 2, "total_cost": 0.0, "total_minutes": 0.0, "progress_percentage": 50.0,
-        "started_at": "2026-11-20T15:00:00Z", "completed_at": None,
+        "started_at": "2026-11-20T15:00:00Z", "completed_at": None, "counted_at": "2026-11-20T15:00:00Z",
     }
     assert [one["status"] for one in jobs["jobs"]] == [
         "pending", "suspended", "suspended", "completed", "failed", "failed",
@@ -198,23 +198,27 @@ def test_jobs_are_told_in_the_words_of_the_contract(client, database, account):
     assert summary["hours"]["open_now"] is True and summary["hours"]["zone"] == "America/Santiago"
 
 
-def test_a_poll_is_small_is_one_statement_and_costs_a_header_when_nothing_changed(client, database, account):
+@pytest.mark.counts_kept
+def test_a_poll_is_small_is_one_statement_and_costs_a_header_when_nothing_changed(client, runtime, database, account):
     batch = fill_batch(database, account, code="b" * 64)
     sql(database, "UPDATE campaigns SET completed_at = started_at")
     path = f"/api/v1/batches/{batch}/status"
-    client.get(path)
+    overview = "/api/v1/dashboard/overview"
+    for one in (path, overview):
+        client.get(one)  # counted
     statements: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda *of: is_request() and statements.append(of[2]))
 
     first = client.get(path)
     again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
-    overviews = client.get("/api/v1/dashboard/overview"), client.get(f"/api/v1/dashboard/overview?account_id={ACCOUNT}")
+    overviews = client.get(overview), client.get(f"{overview}?account_id={ACCOUNT}")
 
     assert len(first.content) < 600 and list(first.json()) == STATUS_FIELDS
     assert (again.status_code, again.content) == (304, b"")
     asked = [one for one in statements if one.startswith("SELECT") and "api_keys" not in one]  # beside who is asking
     assert len(asked) == 2 * 1 + len(overviews) * 2
     add_lead(database, campaign_id=find(database, tables.campaigns, code=batch).id)
+    runtime.counts.note_change()
     assert client.get(path, headers={"If-None-Match": first.headers["etag"]}).status_code == 200
 
 
@@ -227,7 +231,7 @@ def test_the_overview_counts_an_account_or_everything(client, database, account,
     everything = client.get("/api/v1/dashboard/overview").json()
     own = client.get(f"/api/v1/dashboard/overview?account_id={ACCOUNT}").json()
 
-    assert list(own) == ["success", "timestamp", "account", "metrics", "detailed_stats"]
+    assert list(own) == ["success", "timestamp", "counted_at", "account", "metrics", "detailed_stats"]
     assert own["account"] == {
         "account_id": ACCOUNT, "name": "Cliente", "status": "active", "balance": 5000.0, "billing_type": "credits",
     }
@@ -561,10 +565,10 @@ def fill_batch(database: Any, account_id: int, *, code: str = "autumn") -> str:
     campaign_id = add_campaign(
         database, code, account_id=account_id, started_at=NOON, call_settings={"timezone": "America/Santiago"}
     )
-    add_due_lead(database, campaign_id=campaign_id)
+    add_due_lead(database, campaign_id=campaign_id, at=NOON + timedelta(hours=1))
     add_lead(database, campaign_id=campaign_id, lead_status="suspended")
-    unpaid = add_lead(database, campaign_id=campaign_id)
-    plan_call(database, unpaid, reason="no balance: account 1 cannot pay for another call; top it up")
+    add_due_lead(database, campaign_id=campaign_id)
+    sql(database, "UPDATE accounts SET reserve_per_call = balance + 1 WHERE id = :id", id=account_id)
     for reason in ("completed", "exhausted", "closed by hand"):
         add_lead(database, campaign_id=campaign_id, lead_status="closed", closed_reason=reason, closed_at=NOON)
     return code

@@ -14,7 +14,7 @@ from scheduler.service import control
 from scheduler.service.runtime import Runtime
 from scheduler.store import listings
 from scheduler.store.database import Connection
-from scheduler.store.totals import read_status
+from scheduler.store.totals import find_campaign
 from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
 from scheduler.web.api.asked import (
     NO_REASON,
@@ -133,19 +133,16 @@ def edit_campaign(
     responses=responses(304, 404),
 )
 def read_summary(request: Request, caller: Reader, runtime: RuntimeOf, campaign: CampaignKey) -> Response:
-    """How a campaign is doing, exact at every instant and made for polling."""
-
-    def read(connection: Connection) -> CampaignSummary:
-        row = found(read_status(connection, campaign), "campaign", campaign)
-        if caller.account_id is not None and row.account_id != caller.account_id:
-            raise NotFound("campaign", campaign)
-        return CampaignSummary(
-            id=row.id, code=row.code, name=row.name, status=CampaignStatus(row.status), status_reason=row.status_reason,
-            account_id=row.account_id, priority=row.priority, created_at=row.created_at, started_at=row.started_at,
-            completed_at=row.completed_at, totals=figures(row.totals),
-        )
-
-    return tagged(request, runtime.database.read(read))
+    """How a campaign is doing, made for polling. `counted_at` says of when the figures are."""
+    row = found(runtime.database.read(lambda connection: find_campaign(connection, campaign)), "campaign", campaign)
+    if caller.account_id is not None and row.account_id != caller.account_id:
+        raise NotFound("campaign", campaign)
+    counted = runtime.counts.of_campaign(row.id)
+    return tagged(request, CampaignSummary(
+        id=row.id, code=row.code, name=row.name, status=CampaignStatus(row.status), status_reason=row.status_reason,
+        account_id=row.account_id, priority=row.priority, created_at=row.created_at, started_at=row.started_at,
+        completed_at=row.completed_at, totals=figures(counted.value), counted_at=counted.at,
+    ), volatile=("counted_at",))
 
 
 @router.post(

@@ -18,7 +18,6 @@ from scheduler.store import listings
 from scheduler.store.calls import list_due_campaigns
 from scheduler.store.database import Connection
 from scheduler.store.depth import count_due_together
-from scheduler.store.totals import read_hours, read_overview
 from scheduler.web.access import Reader, RuntimeOf
 from scheduler.web.api.asked import Flag, OfCampaign, OfLead, Since, as_json, by_id, figures, plain, read_list
 from scheduler.web.api.models import DATE, INSTANT_OR_WALL, NO_NUL, AlertItem, AlertList, EventItem, StatsFigures
@@ -52,13 +51,14 @@ ReportSince = Annotated[
 def read_stats(request: Request, caller: Reader, runtime: RuntimeOf) -> Response:
     """Where everything stands, or everything of the caller's account. Made for polling."""
     now = runtime.clock.now()
+    zone = runtime.database.read(lambda connection: RuleBook().read(connection).policy(None).default_zone)
+    today = now.astimezone(zone_info(zone)).date()
+    start = day_start(today, zone_info(zone))
+    counted = runtime.counts.overview(caller.account_id, start)
+    by_hour = runtime.counts.hours(start, account_id=caller.account_id)
+    overview, hours = counted.value, by_hour.value
 
     def read(connection: Connection) -> StatsFigures:
-        zone = RuleBook().read(connection).policy(None).default_zone
-        today = now.astimezone(zone_info(zone)).date()
-        start = day_start(today, zone_info(zone))
-        overview = read_overview(connection, caller.account_id, start)
-        hours = read_hours(connection, start, account_id=caller.account_id)
         live = listings.count_open(connection, caller.account_id)
         waiting = list_due_campaigns(connection, datetime.max.replace(tzinfo=UTC))
         own = [one for one in waiting if caller.account_id is None or (
@@ -73,10 +73,10 @@ def read_stats(request: Request, caller: Reader, runtime: RuntimeOf) -> Response
             due_now=due, due_is_at_least=due >= DUE_COUNTED,
             next_due_at=min((one.oldest for one in own), default=None),
             today_dials=sum(one.dials for one in hours), today_answered=sum(one.answered for one in hours),
-            today_completed=sum(one.completed for one in hours),
+            today_completed=sum(one.completed for one in hours), counted_at=min(counted.at, by_hour.at),
         )
 
-    return tagged(request, runtime.database.read(read), volatile=("at",))
+    return tagged(request, runtime.database.read(read), volatile=("at", "counted_at"))
 
 
 @router.get("/alerts", response_model=AlertList, operation_id="list_alerts", responses=responses(304))

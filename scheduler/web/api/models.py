@@ -313,6 +313,9 @@ class Figures(BaseModel):
     progress: float = Field(description="Share of the leads that are closed, 0 to 1")
 
 
+COUNTED_AT = Field(description="When the figures were true: half a minute ago at most, and of no later change")
+
+
 class CampaignSummary(BaseModel):
     id: int
     code: str
@@ -325,6 +328,7 @@ class CampaignSummary(BaseModel):
     started_at: datetime | None
     completed_at: datetime | None
     totals: Figures
+    counted_at: datetime = COUNTED_AT
 
 
 class PausedAll(BaseModel):
@@ -782,6 +786,7 @@ class StatsFigures(BaseModel):
     today_dials: int
     today_answered: int
     today_completed: int
+    counted_at: datetime = COUNTED_AT
 
 
 class AlertItem(BaseModel):

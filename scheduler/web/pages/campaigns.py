@@ -31,7 +31,7 @@ from scheduler.service import control
 from scheduler.service.control import Cancelled, Edited
 from scheduler.service.runtime import Runtime
 from scheduler.store import campaigns as store
-from scheduler.store import screens, totals
+from scheduler.store import screens
 from scheduler.store.database import Connection
 from scheduler.store.listings import list_campaigns_page
 from scheduler.store.screens import Pulse
@@ -40,7 +40,15 @@ from scheduler.web import words
 from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
 from scheduler.web.pages import settings_form
 from scheduler.web.pages.base import FormOf, Screen, day_start, redirect, render, screen_of, zone_of
-from scheduler.web.pages.figures import Hours, campaign_path, hours_of, memory_of, number_due, speak_windows
+from scheduler.web.pages.figures import (
+    Hours,
+    campaign_path,
+    hours_of,
+    memory_of,
+    number_due,
+    say_counted,
+    speak_windows,
+)
 from scheduler.web.pages.settings_form import Draft
 from scheduler.web.reach import require_everything
 
@@ -76,20 +84,22 @@ def list_campaigns(
     known = [one.value for one in CampaignStatus]
     chosen, wanted = status if status in known else None, search.strip()
 
-    def read(connection: Connection) -> tuple[list[Listed], int | None, Config]:
+    def read(connection: Connection) -> tuple[list[tuple[dict[str, Any], Hours]], int | None, Config]:
         rows = list_campaigns_page(connection, status=chosen, search=wanted or None, before=before, limit=PAGE)
         shown = rows[:PAGE]
         ids = [row["id"] for row in shown]
         found = store.read_campaigns(connection, ids)
         rules = rulebook.read(connection, list(found.values()))
-        counted = totals.read_totals(connection, ids)
-        listed = [Listed(row, counted[row["id"]], hours_of(rules.policy(row["id"]), screen.now)) for row in shown]
+        listed = [(row, hours_of(rules.policy(row["id"]), screen.now)) for row in shown]
         return listed, shown[-1]["id"] if len(rows) > PAGE else None, rules.config
 
-    listed, following, config = runtime.database.read(read)
+    rows, following, config = runtime.database.read(read)
     screen.take(config)
+    counted = runtime.counts.of_campaigns([row["id"] for row, _ in rows])
+    listed = [Listed(row, counted.value[row["id"]], hours) for row, hours in rows]
     return render(
-        request, "campaigns.html", listed=listed, following=following, before=before, chosen=chosen or "",
+        request, "campaigns.html", listed=listed, counted=say_counted(screen.language, counted.at, screen.now),
+        following=following, before=before, chosen=chosen or "",
         search=wanted, statuses=known,
     )
 
@@ -143,22 +153,24 @@ def show_campaign(request: Request, caller: Reader, runtime: RuntimeOf, key: str
         rules = rulebook.read(connection, [campaign])
         since = day_start(screen.now, zone_of(rules.config))
         return (
-            campaign, row, rules, totals.read_totals(connection, [campaign.id])[campaign.id],
-            screens.read_pulse(connection, [campaign.id], screen.now, alone=True),
+            campaign, row, rules, since, screens.read_pulse(connection, [campaign.id], screen.now, alone=True),
             screens.count_outcomes(connection, campaign.id),
-            totals.read_hours(connection, since, campaign_id=campaign.id),
         )
 
-    campaign, row, rules, counted, pulse, outcomes, today = runtime.database.read(read)
+    campaign, row, rules, since, pulse, outcomes = runtime.database.read(read)
     screen.take(rules.config)
+    counted = runtime.counts.of_campaign(campaign.id)
+    by_hour = runtime.counts.hours(since, campaign_id=campaign.id)
+    today = by_hour.value
     policy: Policy = rules.policy(campaign.id)
     dials = sum(one.dials for one in today)
     return render(
-        request, "campaign.html", row=row, totals=counted, pulse=pulse, outcomes=outcomes,
+        request, "campaign.html", row=row, totals=counted.value,
+        counted=say_counted(screen.language, min(counted.at, by_hour.at), screen.now), pulse=pulse, outcomes=outcomes,
         outcomes_total=sum(outcomes.values()), latest=screens.LATEST_CALLS, due=number_due(pulse, screen.language),
         hours=hours_of(policy, screen.now), settings=_in_force(screen, policy, campaign, runtime),
         problems=[one.sentence for one in rules.problems if one.campaign_id == campaign.id],
-        dials_today=dials, answered_today=sum(one.answered for one in today), funnel=_funnel(counted),
+        dials_today=dials, answered_today=sum(one.answered for one in today), funnel=_funnel(counted.value),
         path_of=campaign_path(row["code"], row["id"]), may_dial=rules.may_dial(campaign.id),
     )
 
@@ -346,17 +358,14 @@ def _show_cancel(
     request: Request, runtime: Runtime, key: str, form: Mapping[str, str], errors: Mapping[str, str],
     status: int = HTTPStatus.OK,
 ) -> Response:
-    def read(connection: Connection) -> tuple[Campaign, Totals, Pulse]:
+    def read(connection: Connection) -> tuple[Campaign, Pulse]:
         campaign = _find_campaign(connection, key)
         if campaign.status is CampaignStatus.CANCELLED:
             raise Conflict(f"campaign {campaign.code} is cancelled already, and for good; create a new one")
-        now = screen_of(request).now
-        return (
-            campaign, totals.read_totals(connection, [campaign.id])[campaign.id],
-            screens.read_pulse(connection, [campaign.id], now, alone=True),
-        )
+        return campaign, screens.read_pulse(connection, [campaign.id], screen_of(request).now, alone=True)
 
-    campaign, counted, pulse = runtime.database.read(read)
+    campaign, pulse = runtime.database.read(read)
+    counted = runtime.counts.of_campaign(campaign.id).value
     return render(
         request, "campaign_cancel.html", status=status, campaign=campaign, totals=counted, pulse=pulse, form=form,
         errors=errors, path_of=campaign_path(campaign.code, campaign.id),

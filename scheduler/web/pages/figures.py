@@ -27,11 +27,11 @@ from scheduler.service.alerts import read_facts
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
 from scheduler.store import alerts as signs
-from scheduler.store import screens, totals
+from scheduler.store import screens
 from scheduler.store.alerts import SignRow
 from scheduler.store.database import Connection
 from scheduler.store.screens import Pulse
-from scheduler.store.totals import Totals
+from scheduler.store.totals import HourFigures, Totals
 from scheduler.web import words
 from scheduler.web.pages.base import day_start, zone_of
 
@@ -42,6 +42,7 @@ ALERTS_APART = 5.0
 LONG_SPAN = timedelta(hours=47)
 """An open span is cut off two days from now: whoever is open longer is simply open."""
 HOUR, LEAST_HOURS = timedelta(hours=1), timedelta(hours=8)
+FRESH = timedelta(seconds=3)
 
 
 # --- hours ----------------------------------------------------------------------------------------
@@ -212,6 +213,7 @@ class Glance:
     paused: int
     purses: tuple[Purse, ...]
     daemons: tuple[SignRow, ...]
+    counted_at: datetime
     watched: Mapping[int, Totals] = field(default_factory=dict)
 
     @property
@@ -257,35 +259,51 @@ class Glance:
         return self.late_by is not None and self.late_by > self.thresholds.due
 
 
-def read_glance(
-    connection: Connection, rulebook: RuleBook, now: datetime, watched: Collection[int] = ()
-) -> Glance:
-    """Seven statements. `watched` are campaigns whose totals are wanted too."""
-    in_use = signs.list_in_use(connection)
-    active = [one for one in in_use if one.status is CampaignStatus.ACTIVE]
-    first = sorted(active, key=lambda one: (_priority(one), one.id), reverse=True)[:SHOWN_CAMPAIGNS]
-    rules = rulebook.read(connection, first)
-    counted = totals.read_totals(connection, {one.id for one in first} | set(watched))
+def read_glance(runtime: Runtime, rulebook: RuleBook, now: datetime, watched: Collection[int] = ()) -> Glance:
+    """Five statements beside what is counted. `watched` are campaigns whose totals are wanted too."""
+
+    def read(connection: Connection) -> tuple[Any, ...]:
+        in_use = signs.list_in_use(connection)
+        active = [one for one in in_use if one.status is CampaignStatus.ACTIVE]
+        first = sorted(active, key=lambda one: (_priority(one), one.id), reverse=True)[:SHOWN_CAMPAIGNS]
+        return (
+            len(in_use), active, first, rulebook.read(connection, first),
+            screens.read_pulse(connection, [one.id for one in active], now), signs.list_payers(connection),
+            signs.list_signs(connection),
+        )
+
+    in_use, active, first, rules, pulse, payers, daemons = runtime.database.read(read)
     zone = zone_of(rules.config)
     since = day_start(now, zone)
     thresholds = Thresholds.of(rules.config)
+    counted = runtime.counts.of_campaigns({one.id for one in first} | set(watched))
+    by_hour = runtime.counts.hours(since)
     return Glance(
         now=now,
         config=rules.config,
-        pulse=screens.read_pulse(connection, [one.id for one in active], now),
-        hours=_today(totals.read_hours(connection, since), since, now, zone),
+        pulse=pulse,
+        hours=_today(by_hour.value, since, now, zone),
         running=tuple(
-            Running(one, counted[one.id], hours_of(rules.policy(one.id), now)) for one in first
+            Running(one, counted.value[one.id], hours_of(rules.policy(one.id), now)) for one in first
         ),
         active=len(active),
-        paused=len(in_use) - len(active),
+        paused=in_use - len(active),
         purses=tuple(
             Purse(one, one.low_balance if one.low_balance is not None else thresholds.balance_below)
-            for one in sorted(signs.list_payers(connection), key=_balance)[:SHOWN_ACCOUNTS]
+            for one in sorted(payers, key=_balance)[:SHOWN_ACCOUNTS]
         ),
-        daemons=tuple(signs.list_signs(connection)),
-        watched={one: counted[one] for one in watched},
+        daemons=tuple(daemons),
+        counted_at=min(counted.at, by_hour.at),
+        watched={one: counted.value[one] for one in watched},
     )
+
+
+def say_counted(language: str, at: datetime, now: datetime) -> str:
+    """How old figures are, which is worth a word once it is some seconds."""
+    age = now - at
+    if age < FRESH:
+        return words.say(language, "counted just now")
+    return words.say(language, "counted {span} ago", span=timedelta(seconds=int(age.total_seconds())))
 
 
 def _balance(account: Account) -> Decimal:
@@ -296,9 +314,9 @@ def _priority(campaign: Campaign) -> int:
     return campaign.priority if isinstance(campaign.priority, int) else 0
 
 
-def _today(found: Sequence[totals.HourFigures], since: datetime, now: datetime, zone: tzinfo) -> tuple[Hour, ...]:
+def _today(found: Sequence[HourFigures], since: datetime, now: datetime, zone: tzinfo) -> tuple[Hour, ...]:
     """From the first hour with a dial (or some hours ago) to the present one; none before the first call."""
-    by_hour: dict[datetime, totals.HourFigures] = {one.hour_at: one for one in found if one.dials}
+    by_hour: dict[datetime, HourFigures] = {one.hour_at: one for one in found if one.dials}
     if not by_hour:
         return ()
     this_hour = now.replace(minute=0, second=0, microsecond=0)
@@ -322,6 +340,7 @@ def texts_of(glance: Glance, language: str) -> dict[str, str]:
         return words.write_number(language, value)
 
     return {
+        "counted": say_counted(language, glance.counted_at, glance.now),
         "in_use": number(pulse.in_use),
         "in_use_note": note_of_lines(glance, language),
         "due": number_due(pulse, language),

@@ -30,9 +30,10 @@ from scheduler.service.runtime import Runtime
 from scheduler.store import listings, timeline
 from scheduler.store.database import Connection
 from scheduler.store.leads import LeadFilter
-from scheduler.store.totals import Totals, read_totals
+from scheduler.store.totals import Totals
 from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
 from scheduler.web.pages.base import FormOf, Screen, ScreenOf, redirect, render
+from scheduler.web.pages.figures import say_counted
 from scheduler.web.problems import Refusal
 from scheduler.web.reach import require_campaign, require_lead
 from scheduler.web.replies import read_cursor, write_cursor
@@ -164,16 +165,16 @@ def leads_page(
     """The leads that match, newest first, a page at a time."""
     place = read_cursor(cursor or None, int)
 
-    def read(connection: Connection) -> tuple[Campaign | None, Totals | None, listings.Rows, list[dict[str, Any]]]:
+    def read(connection: Connection) -> tuple[Campaign | None, listings.Rows, list[dict[str, Any]]]:
         campaign = find_of(connection, caller, asked)
         rows = list_page(connection, caller, asked, campaign, place[0] if place else None, PAGE)
         if campaign is not None:
-            # A search costs more statements than the other filters, and the figures are of all leads anyway.
-            totals = None if asked.search else read_totals(connection, [campaign.id])[campaign.id]
-            return campaign, totals, rows, []
-        return None, None, rows, timeline.list_choices(connection) if caller.account_id is None else []
+            return campaign, rows, []
+        return None, rows, timeline.list_choices(connection) if caller.account_id is None else []
 
-    campaign, totals, rows, choices = runtime.database.read(read)
+    campaign, rows, choices = runtime.database.read(read)
+    # A search costs more statements than the other filters, and the figures are of all leads anyway.
+    counted = runtime.counts.of_campaign(campaign.id) if campaign is not None and not asked.search else None
     shown = rows[:PAGE]
     following = None
     if len(rows) > PAGE:
@@ -181,7 +182,8 @@ def leads_page(
     elif rows.goes_on_at is not None:
         following = asked.address(cursor=write_cursor(rows.goes_on_at))
     return render(
-        request, "leads.html", asked=asked, campaign=campaign, totals=totals, rows=shown, choices=choices,
+        request, "leads.html", asked=asked, campaign=campaign, totals=counted.value if counted else None,
+        counted=say_counted(screen.language, counted.at, screen.now) if counted else None, rows=shown, choices=choices,
         codes={one["id"]: one["code"] for one in choices}, following=following,
         first=asked.address() if cursor else None, has_window_ended=rows.goes_on_at is not None,
         statuses=choices_of(screen, STATUSES), call_statuses=choices_of(screen, CALL_STATUSES),
@@ -353,8 +355,7 @@ def _find_changeable(runtime: Runtime, caller: Caller, asked: Asked) -> Campaign
 def _count(runtime: Runtime, caller: Caller, asked: Asked, action: str) -> tuple[Campaign | None, int]:
     campaign = _find_changeable(runtime, caller, asked)
     if campaign is not None and asked.query.keys() <= {"campaign", "status"}:
-        totals = runtime.database.read(lambda connection: read_totals(connection, [campaign.id])[campaign.id])
-        return campaign, count_of(totals, asked.status)
+        return campaign, count_of(runtime.counts.of_campaign(campaign.id).value, asked.status)
     if asked.is_listed:
         return campaign, len(runtime.database.read(lambda connection: list_all_ids(connection, asked, campaign)))
     return campaign, control.count_leads(asked.filter(campaign), runtime=runtime)

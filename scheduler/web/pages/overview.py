@@ -25,7 +25,7 @@ router = APIRouter()
 def show_overview(request: Request, caller: Reader, runtime: RuntimeOf) -> Response:
     require_everything(caller)
     screen, memory = screen_of(request), memory_of(request.app)
-    glance = runtime.database.read(lambda connection: read_glance(connection, memory.rulebook, screen.now))
+    glance = read_glance(runtime, memory.rulebook, screen.now)
     screen.take(glance.config)
     return render(
         request, "overview.html", glance=glance, texts=texts_of(glance, screen.language),

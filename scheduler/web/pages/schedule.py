@@ -19,7 +19,7 @@ from scheduler.model import Campaign, Hold, ScheduleStatus
 from scheduler.service.heat import Heat, draw, level
 from scheduler.store import listings, timeline
 from scheduler.store.database import Connection
-from scheduler.store.totals import HourFigures, read_hours
+from scheduler.store.totals import HourFigures
 from scheduler.web import words
 from scheduler.web.access import Caller, Reader, RuntimeOf
 from scheduler.web.pages.base import ScreenOf, render
@@ -51,12 +51,12 @@ def schedule_page(
     """The next seven days by hour, and how often people answered at these hours."""
     now = screen.now
 
-    def read(connection: Connection) -> tuple[Campaign | None, list[HourFigures], list[dict[str, Any]]]:
+    def read(connection: Connection) -> tuple[Campaign | None, list[dict[str, Any]]]:
         found = _find(connection, caller, campaign)
-        hours = read_hours(connection, now - ANSWERS_OVER, campaign_id=found.id if found else None)
-        return found, hours, [] if found else timeline.list_choices(connection)
+        return found, [] if found else timeline.list_choices(connection)
 
-    found, hours, choices = runtime.database.read(read)
+    found, choices = runtime.database.read(read)
+    hours = runtime.counts.hours(now - ANSWERS_OVER, campaign_id=found.id if found else None).value
     counted = heat_of(request).count(found.id if found else None)
     return render(
         request, "schedule.html", campaign=found, asked=campaign, choices=choices,

@@ -251,6 +251,7 @@ def test_the_figures_are_those_of_the_tables(client, database):
         assert client.get(f"{V1}/report?since={since}").status_code == status, since
 
 
+@pytest.mark.counts_kept
 def test_the_figures_take_as_many_statements_however_many_campaigns_there_are(client, database, monkeypatch):
     statements: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda *of: statements.append(of[2]))
