@@ -1,13 +1,16 @@
-"""Real databases for tests: an SQLite file and a private MariaDB, each with the migrated schema.
+"""Real databases for tests: an SQLite file and a database server, each with the migrated schema.
 
-The MariaDB is the one that RINGBACK_TEST_MYSQL_URL names, or one started here as a plain process. Under
-CI it must be there; elsewhere its tests are skipped with the reason when it cannot be started.
+The server is the one that RINGBACK_TEST_MYSQL_URL names, or one started here as a plain process: Debian's
+MariaDB, or what RINGBACK_TEST_SERVER names (`make test SERVER=mysql`), and then nothing is run that asks no
+server. Its parameter is called `mariadb`, whichever server it is. Under CI, and where a server was named, it must
+be there; elsewhere its tests are skipped with the reason when it cannot be started.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +24,8 @@ from scheduler.service.runtime import Providers, Runtime
 from scheduler.service.totals import NOT_KEPT, Keeping
 from scheduler.store import schema, tables
 from scheduler.store.database import Database
-from tests.mariadb import PrivateMariaDB, Unavailable
+from tests.mariadb import APP_PASSWORD, APP_USER, PrivateMariaDB, Unavailable
+from tests.servers import is_database_half, private_server
 
 NOON = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 """A Friday: 12:00 in Santiago, 16:00 in Madrid, 10:00 in New York. Open nearly everywhere."""
@@ -34,13 +38,37 @@ def mariadb_server() -> Iterator[str]:
     if given:
         yield given
         return
+    with started() as server:
+        yield server.url
+
+
+@contextmanager
+def started(*, durable: bool = False) -> Iterator[PrivateMariaDB]:
+    """A private server of the chosen kind, or the reason why the test is not run."""
     try:
-        with PrivateMariaDB() as server:
-            yield server.url
+        server = private_server(durable=durable).__enter__()
     except Unavailable as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"MariaDB is needed here: {error}")
-        pytest.skip(f"no MariaDB: {error}")
+        if os.environ.get("CI") == "true" or is_database_half():
+            pytest.fail(f"a database server is needed here: {error}")
+        pytest.skip(f"no database server: {error}")
+    try:
+        yield server
+    finally:
+        server.__exit__()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With a server named, what asks none is left out: it does not change with the server."""
+    if not is_database_half():
+        return
+    asked = {"mariadb_server", "mariadb_url", "durable_server"}
+    kept, left = [], []
+    for item in items:
+        of = getattr(item, "callspec", None)
+        asks = of is not None and "mariadb" in of.params.values()
+        (kept if asks or asked & set(getattr(item, "fixturenames", ())) else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +132,7 @@ def runtime(
 
 
 class fresh_database:  # noqa: N801  reads as what it is in a with statement
-    """A database of its own on a server; the URL is its value."""
+    """A database of its own on a server; the URL is its value, for an ordinary user who has no right beside it."""
 
     def __init__(self, server_url: str, name: str) -> None:
         self.server, self.name = Database(server_url), name
@@ -112,8 +140,11 @@ class fresh_database:  # noqa: N801  reads as what it is in a with statement
     def __enter__(self) -> str:
         with self.server.engine.connect() as connection:
             connection.execute(text(f"DROP DATABASE IF EXISTS {self.name}"))
-            connection.execute(text(f"CREATE DATABASE {self.name} CHARACTER SET utf8mb4"))
-        return self.server.url.set(database=self.name).render_as_string(hide_password=False)
+            connection.execute(text(f"CREATE DATABASE {self.name}"))  # in whatever character set the server has
+        url = self.server.url.set(database=self.name)
+        if not os.environ.get("RINGBACK_TEST_MYSQL_URL"):
+            url = url.set(username=APP_USER, password=APP_PASSWORD)
+        return url.render_as_string(hide_password=False)
 
     def __exit__(self, *_: object) -> None:
         with self.server.engine.connect() as connection:

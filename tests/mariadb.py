@@ -10,11 +10,16 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pymysql
 
 USER, PASSWORD = "ringback", "ringback"
+"""May do everything: what makes databases and users, and strains the server."""
+APP_USER, APP_PASSWORD = "ringback_app", "ringback"
+"""An ordinary user, as the program has it: every right on its own databases, none on the server."""
+OWN_DATABASES = r"`ringback\_test\_%`"
 
 
 class Unavailable(Exception):
@@ -27,8 +32,11 @@ class PrivateMariaDB:
     The small `buffer_pool` and log start quickly; tables of millions of rows want larger ones.
     """
 
-    def __init__(self, *, durable: bool = False, buffer_pool: str = "64M", log_size: str = "8M") -> None:
+    def __init__(
+        self, *, durable: bool = False, buffer_pool: str = "64M", log_size: str = "8M", options: Sequence[str] = ()
+    ) -> None:
         self.durable = durable
+        self.options = options
         self.buffer_pool, self.log_size = buffer_pool, log_size
         self.port = _free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="rb"))  # short: socket names are limited to 107 bytes
@@ -53,22 +61,8 @@ class PrivateMariaDB:
 
     def start(self) -> None:
         """Start the server and wait until the account can log in."""
-        unsafe = [] if self.durable else ["--innodb-flush-method=nosync", "--innodb-doublewrite=0"]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    _program("mariadbd", "mysqld"), "--no-defaults", f"--user={getpass.getuser()}",
-                    f"--datadir={self.folder / 'data'}", f"--socket={self.folder / 's.sock'}",
-                    f"--pid-file={self.folder / 'm.pid'}", f"--port={self.port}", "--bind-address=127.0.0.1",
-                    "--skip-networking=0", "--skip-name-resolve", f"--init-file={self.folder / 'init.sql'}",
-                    f"--tmpdir={self.folder / 'tmp'}", "--default-time-zone=+00:00", "--character-set-server=utf8mb4",
-                    "--collation-server=utf8mb4_unicode_ci", "--skip-log-bin",
-                    f"--innodb-log-file-size={self.log_size}", f"--innodb-buffer-pool-size={self.buffer_pool}",
-                    f"--innodb-flush-log-at-trx-commit={int(self.durable)}", "--performance-schema=0",
-                    "--max-connections=200", *unsafe,
-                ],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            )
+            self.process = subprocess.Popen(self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -76,7 +70,7 @@ class PrivateMariaDB:
                 return
             except pymysql.err.OperationalError as error:
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise Unavailable(f"mariadbd did not start: {(self.folder / 'log').read_text()[-2000:]}") from error
+                    raise Unavailable(f"the server did not start: {(self.folder / 'log').read_text()[-2000:]}") from error
                 self.process_wait(0.05)
 
     def connect(self) -> pymysql.Connection[pymysql.cursors.Cursor]:
@@ -119,9 +113,33 @@ class PrivateMariaDB:
         )
         if made.returncode:
             raise Unavailable(f"mariadb-install-db failed: {made.stderr[-1000:]}")
+        self._write_init()
+
+    def _command(self) -> list[str]:
+        unsafe = [] if self.durable else ["--innodb-flush-method=nosync", "--innodb-doublewrite=0"]
+        return [
+            *self._program(), f"--datadir={self.folder / 'data'}", *self._shared_options(), "--skip-networking=0",
+            "--skip-log-bin", f"--innodb-log-file-size={self.log_size}", "--performance-schema=0", *unsafe,
+        ]
+
+    def _program(self) -> list[str]:
+        return [_program("mariadbd", "mysqld"), "--no-defaults", f"--user={getpass.getuser()}"]
+
+    def _shared_options(self) -> list[str]:
+        return [
+            f"--socket={self.folder / 's.sock'}", f"--pid-file={self.folder / 'm.pid'}", f"--port={self.port}",
+            "--bind-address=127.0.0.1", "--skip-name-resolve", f"--init-file={self.folder / 'init.sql'}",
+            f"--tmpdir={self.folder / 'tmp'}", "--default-time-zone=+00:00",
+            f"--innodb-buffer-pool-size={self.buffer_pool}", f"--innodb-flush-log-at-trx-commit={int(self.durable)}",
+            "--max-connections=200", *self.options,
+        ]
+
+    def _write_init(self) -> None:
         (self.folder / "init.sql").write_text(
             f"CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n"
             f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION;\n"
+            f"CREATE USER IF NOT EXISTS '{APP_USER}'@'127.0.0.1' IDENTIFIED BY '{APP_PASSWORD}';\n"
+            f"GRANT ALL ON {OWN_DATABASES}.* TO '{APP_USER}'@'127.0.0.1';\n"
         )
 
 

@@ -85,7 +85,7 @@ def upgrade(database: Database) -> SchemaState:
     def work() -> SchemaState:
         return database.transact(lambda connection: _upgrade(connection, database))
 
-    return database.read(lambda keeper: _alone(keeper, work))
+    return database.read(lambda keeper: _alone(keeper, _lock_name(database), work))
 
 
 def list_differences(database: Database) -> list[str]:
@@ -145,11 +145,18 @@ def _read_state(connection: Connection) -> SchemaState:
     return SchemaState(current, head(), is_known=current is None or current in list_revisions())
 
 
-def _alone(keeper: Connection, work: Callable[[], SchemaState]) -> SchemaState:
-    database = str(keeper.execute(text("SELECT DATABASE()")).scalar())
-    # As releases before spelt it by the server's MD5(), which MySQL has no more: they must wait for each other.
-    name = {"name": "ringback:" + hashlib.md5(database.encode(), usedforsecurity=False).hexdigest()}
-    locked = keeper.execute(text("SELECT GET_LOCK(:name, :wait)"), {**name, "wait": LOCK_WAIT_SECONDS}).scalar()
+def _lock_name(database: Database) -> str:
+    """Locks are the whole server's, so it names the database; a name may have 64 characters, a database as many.
+
+    As earlier releases spelt it by the server's MD5(), which MySQL has no more: they must wait for each other.
+    """
+    name = str(database.url.database)
+    return f"ringback:{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def _alone(keeper: Connection, name: str, work: Callable[[], SchemaState]) -> SchemaState:
+    given = {"name": name, "wait": LOCK_WAIT_SECONDS}
+    locked = keeper.execute(text("SELECT GET_LOCK(:name, :wait)"), given).scalar()
     if locked != 1:
         raise Conflict(
             f"another process has been upgrading this database for {LOCK_WAIT_SECONDS} s; try again later"
@@ -157,7 +164,7 @@ def _alone(keeper: Connection, work: Callable[[], SchemaState]) -> SchemaState:
     try:
         return work()
     finally:
-        keeper.execute(text("SELECT RELEASE_LOCK(:name)"), name)
+        keeper.execute(text("SELECT RELEASE_LOCK(:name)"), given)
 
 
 def _upgrade(connection: Connection, database: Database) -> SchemaState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from sqlalchemy import text
 
 from scheduler.store import schema, tables
 from scheduler.store.database import Database
-from tests.conftest import _sqlite_template
+from tests.conftest import _sqlite_template, started
 from tests.faults.harness import House, choose_seed
-from tests.mariadb import PrivateMariaDB, Unavailable
+from tests.mariadb import PrivateMariaDB
 
 BuildHouse = Callable[..., House]
 
@@ -22,13 +21,8 @@ BuildHouse = Callable[..., House]
 @pytest.fixture(scope="session")
 def durable_server() -> Iterator[PrivateMariaDB]:
     """A server that keeps what it promised when it is killed; the shared fast one does not."""
-    try:
-        with PrivateMariaDB(durable=True) as server:
-            yield server
-    except Unavailable as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"MariaDB is needed here: {error}")
-        pytest.skip(f"no MariaDB: {error}")
+    with started(durable=True) as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
@@ -73,7 +67,7 @@ def empty_database(server: PrivateMariaDB) -> str:
     try:
         if url not in _seeds:
             with admin.engine.connect() as connection:
-                connection.execute(text("CREATE DATABASE IF NOT EXISTS ringback CHARACTER SET utf8mb4"))
+                connection.execute(text("CREATE DATABASE IF NOT EXISTS ringback"))
             schema.upgrade(database)
             with database.engine.connect() as connection:
                 rows = connection.execute(config.select()).mappings()

@@ -31,7 +31,7 @@ def blank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         return
     server = request.getfixturevalue("mariadb_server")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    with fresh_database(server, f"ringback_blank_{worker}_{os.getpid()}") as url:
+    with fresh_database(server, f"ringback_test_blank_{worker}_{os.getpid()}") as url:
         made = Database(url)
         yield made
         made.close()
