@@ -12,7 +12,7 @@ def db() -> None:
     """Make and upgrade the tables.
 
     The tables are made by numbered migrations that come with the program; a database knows which of them
-    it has had. Works on SQLite, MariaDB 10.6 and MySQL 8.0 and newer.
+    it has had. Works on SQLite, MariaDB 10.6 and MySQL 8.4 and newer.
     """
 
 
@@ -30,7 +30,7 @@ def upgrade(program: Program) -> None:
     from scheduler.store import schema
 
     with program.reading(check_schema=False) as database:
-        before = schema.upgrade(database)
+        before = schema.upgrade(database, output.tell)
         if before.is_current:
             click.echo(f"{database} is at revision {before.head} already")
         else:

@@ -1,11 +1,34 @@
 """Run migrations on the connection that `ringback db` hands over, or on one of our own for `alembic`."""
 
+from typing import Any
+
 from alembic import context
-from sqlalchemy import Connection
+from alembic.ddl.mysql import MySQLImpl
+from sqlalchemy import Connection, Table
 
 from scheduler.config import read_settings
 from scheduler.store import tables
 from scheduler.store.database import Database
+
+
+class NamedCharset(MySQLImpl):
+    """No table is ever made in the server's default character set, by old migrations neither: they name none, and
+    a table in latin1 cannot hold what people write. The columns of each are set right by migration 0035.
+    """
+
+    __dialect__ = "mysql"
+
+    def create_table(self, table: Table, **kw: Any) -> None:
+        super().create_table(named(table), **kw)
+
+    def version_table_impl(self, **kw: Any) -> Table:
+        return named(super().version_table_impl(**kw))
+
+
+def named(table: Table) -> Table:
+    table.kwargs["mysql_default_charset"] = tables.CHARSET
+    table.kwargs["mysql_collate"] = tables.EXACT
+    return table
 
 
 def run(connection: Connection) -> None:

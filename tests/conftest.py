@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from scheduler.clock import ManualClock
 from scheduler.config import Settings, read_settings
@@ -102,6 +102,18 @@ def database(database_url: str, _migrated: dict[str, Database]) -> Iterator[Data
     yield known
     if known.is_sqlite:
         known.close()
+
+
+@pytest.fixture
+def admin(database: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """The same database for the user that may make others, and change the server."""
+    if database.is_sqlite:
+        yield database
+        return
+    server = make_url(request.getfixturevalue("mariadb_server"))
+    made = Database(server.set(database=database.url.database))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -61,8 +61,8 @@ class PrivateMariaDB:
 
     def start(self) -> None:
         """Start the server and wait until the account can log in."""
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        with (self.folder / "log").open("ab") as file:
+            self.process = subprocess.Popen(self._command(), stdout=file, stderr=file, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -70,7 +70,8 @@ class PrivateMariaDB:
                 return
             except pymysql.err.OperationalError as error:
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise Unavailable(f"the server did not start: {(self.folder / 'log').read_text()[-2000:]}") from error
+                    log = (self.folder / "log").read_text()
+                    raise Unavailable(f"the server did not start: {log[-2000:]}") from error
                 self.process_wait(0.05)
 
     def connect(self) -> pymysql.Connection[pymysql.cursors.Cursor]:

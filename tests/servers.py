@@ -87,7 +87,7 @@ class UnpackedMariaDB(PrivateMariaDB):
                 *self._program(), "--bootstrap", f"--datadir={self.folder / 'data'}",
                 f"--tmpdir={self.folder / 'tmp'}", f"--innodb-log-file-size={self.log_size}",
             ],
-            input=f"CREATE DATABASE mysql; USE mysql;\n{tables}", capture_output=True, text=True,
+            input=f"CREATE DATABASE mysql;\nUSE mysql;\n{tables}", capture_output=True, text=True,
         )
         if made.returncode:
             raise Unavailable(f"mariadbd could not make its data: {made.stderr[-1000:]}")
@@ -139,7 +139,8 @@ def fetch(name: str) -> str:
     (work / "sources.list").write_text(f"deb{signed} {mirror} sid main\n")
     options = [
         f"Dir::Etc::sourcelist={work / 'sources.list'}", "Dir::Etc::sourceparts=/dev/null",
-        "Dir::Etc::preferences=/dev/null", "Dir::Etc::preferencesparts=/dev/null", f"Dir::State::lists={work / 'lists'}",
+        "Dir::Etc::preferences=/dev/null", "Dir::Etc::preferencesparts=/dev/null",
+        f"Dir::State::lists={work / 'lists'}",
         f"Dir::State::status={work / 'status'}", f"Dir::Cache={work}", f"Dir::Cache::archives={work / 'archives'}",
         "APT::Install-Recommends=false", f"APT::Sandbox::User={getpass.getuser()}", "Acquire::Languages=none",
         "Acquire::Retries=3",
@@ -153,7 +154,8 @@ def fetch(name: str) -> str:
     packages = sorted((work / "archives").glob("*.deb"))
     for package in packages:
         run(["dpkg-deb", "-x", str(package), str(work / "tree")], f"{package.name} could not be unpacked")
-    version = next(one.name.split("_")[1].replace("%3a", ":") for one in packages if one.name.startswith(f"{PACKAGES[name]}_"))
+    server = next(one.name for one in packages if one.name.startswith(f"{PACKAGES[name]}_"))
+    version = server.split("_")[1].replace("%3a", ":")
     shutil.rmtree(tree, ignore_errors=True)
     (work / "tree").rename(tree)
     shutil.rmtree(work)
@@ -164,7 +166,7 @@ def fetch(name: str) -> str:
 def find_mirror() -> str:
     """The mirror that this machine's apt takes Debian from. Raises Unavailable."""
     targets = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian", "Label: Debian"],
+        ["apt-get", "indextargets", "--format=$(REPO_URI)", "Created-By: Packages", "Origin: Debian", "Label: Debian"],
         capture_output=True, text=True,
     ).stdout.split()
     if not targets:

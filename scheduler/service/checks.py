@@ -7,7 +7,6 @@ is asked even when another one finds a problem; a question that cannot be answer
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,13 +21,14 @@ from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settin
 from scheduler.service.runtime import Runtime
 from scheduler.store import accounts, calls, reports, schema, settings
 from scheduler.store.database import Connection, skew
+from scheduler.store.server import list_odd_columns, read_server
 
 SKEW_WARNING = timedelta(seconds=2)
 SKEW_PROBLEM = timedelta(seconds=10)
 ALIVE = timedelta(minutes=1)
 SLACK = timedelta(seconds=5)
 """What a busy machine may take beyond its intervals before that is worth a word."""
-OLDEST_SERVER = {"MariaDB": (10, 6), "MySQL": (8, 0)}
+MOST_ODD = 5
 STILL_IN_USE = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED)
 
 
@@ -205,7 +205,12 @@ def _check_zones(runtime: Runtime) -> Iterator[Finding]:
 
 
 def _check_server(runtime: Runtime) -> Iterator[Finding]:
-    server = runtime.database.read(reports.read_server)
+    server = runtime.database.read(read_server)
+    for obstacle in server.obstacles:
+        yield Finding(Level.PROBLEM, "server", obstacle)
+    if server.read_only:
+        sentence = f"the server is read-only ({server.read_only} is on): nothing is dialed while it is"
+        yield Finding(Level.PROBLEM, "server", sentence)
     if not server.is_durable:
         yield Finding(
             Level.WARNING, "server",
@@ -215,10 +220,23 @@ def _check_server(runtime: Runtime) -> Iterator[Finding]:
     if server.isolation not in ("READ COMMITTED", "SERIALIZABLE"):
         sentence = f"the isolation level is {server.isolation}, so daemons block each other; READ COMMITTED is right"
         yield Finding(Level.WARNING, "server", sentence)
-    oldest = OLDEST_SERVER.get(server.name)
-    if oldest and _numbers(server.version) < oldest:
-        sentence = f"{server.name} {server.version} is too old; {oldest[0]}.{oldest[1]} or newer is needed"
-        yield Finding(Level.PROBLEM, "server", sentence)
+    for odd in server.odd_session:
+        yield Finding(Level.PROBLEM, "server", f"of our own session {odd}; a proxy in between may have reset it")
+    odd_columns = runtime.database.read(list_odd_columns)
+    if odd_columns:
+        yield Finding(
+            Level.PROBLEM, "server",
+            f"{len(odd_columns)} columns have another character set or collation than they should, so that ids may be "
+            f"taken for each other or names not be kept: {'; '.join(odd_columns[:MOST_ODD])}; `ringback db check` "
+            "lists them all",
+        )  # fmt: skip
+    yield Finding(Level.INFO, "server", f"{server.name} {server.version}")
+    if not server.knows_zones:
+        yield Finding(
+            Level.INFO, "server",
+            "the server has no time zone tables: Ringback needs none, but SQL of yours that names a zone does; "
+            "load them with mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql",
+        )  # fmt: skip
 
 
 def _check_clock(runtime: Runtime) -> Iterator[Finding]:
@@ -335,7 +353,3 @@ def _or_ok(check: str, found: Iterable[Finding], sentence: str) -> Iterator[Find
     yield from listed
     if all(one.level is Level.INFO for one in listed):
         yield Finding(Level.OK, check, sentence)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])

@@ -47,6 +47,7 @@ from scheduler.service.runtime import Runtime
 from scheduler.service.vitals import Pulse, measure
 from scheduler.store import accounts, calls, campaigns, journal, schema
 from scheduler.store.database import Connection, skew
+from scheduler.store.server import require_fit
 
 LONGEST_WAIT = 5.0
 """Seconds between tries while the database is away: the first take follows its return within them."""
@@ -192,6 +193,7 @@ class Daemon:
 
     def _check_beginning(self) -> None:
         database, settings = self.runtime.database, self.runtime.settings
+        database.read(require_fit)
         schema.require_current(database)
         self.runtime.providers.get(self.runtime.default_provider)  # one that does not exist is said at once
         now = self.runtime.clock.now()

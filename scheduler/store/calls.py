@@ -66,6 +66,7 @@ from scheduler.store.tables import (
     provider_pace,
     scheduler_config,
 )
+from scheduler.store.texts import cut as cut
 
 S, A, C, D, L, N = call_schedule.c, call_attempts.c, campaigns.c, do_not_call.c, leads.c, provider_pace.c
 
@@ -1265,11 +1266,6 @@ def _rows_of_closed(what: Any) -> Select[Any]:
 
 
 # --- rows as values -----------------------------------------------------------------------------
-
-
-def cut(text: str | None, most: int = 255) -> str | None:
-    """A sentence that fits its column: a reason that is too long is shortened, never an error."""
-    return text if text is None or len(text) <= most else text[: most - 1] + "…"
 
 
 def to_scheduled_call(row: Any) -> ScheduledCall:

@@ -8,7 +8,6 @@ lost nobody knows whether it happened: that is `CommitUnclear`, and the caller m
 
 from __future__ import annotations
 
-import json
 import random
 import sqlite3
 import time
@@ -37,6 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL
 
 from scheduler.errors import Conflict, Contended, DatabaseUnavailable, InvalidValue, RingbackError
+from scheduler.store.texts import dump_json, storable
 
 T = TypeVar("T")
 
@@ -58,12 +58,18 @@ class CommitUnclear(DatabaseUnavailable):
 
 
 class Database:
-    """One database, by URL. Safe for several threads; each unit of work takes a connection of its own."""
+    """One database, by URL. Safe for several threads; each unit of work takes a connection of its own.
 
-    def __init__(self, url: str | URL, *, pool_size: int = 10) -> None:
+    `is_patient`: a statement may take hours, as an upgrade's may.
+    """
+
+    def __init__(self, url: str | URL, *, pool_size: int = 10, is_patient: bool = False) -> None:
         self.url = _checked_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(self.url, pool_size) if self.is_sqlite else _mysql_engine(self.url, pool_size)
+        if self.is_sqlite:
+            self.engine = _sqlite_engine(self.url, pool_size)
+        else:
+            self.engine = _mysql_engine(self.url, pool_size, is_patient)
         self._reader = self.engine.execution_options(ringback_readonly=True)
         # On SQLite every transaction sees one snapshot.
         self._snapshots = self._reader if self.is_sqlite else self._reader.execution_options(
@@ -262,8 +268,10 @@ def ids_in(column: ColumnElement[Any], ids: Collection[int]) -> ColumnElement[bo
 
 def raw(value: Any) -> Any:
     """A value as both drivers take it: instants as UTC text with microseconds."""
+    if isinstance(value, str):
+        return storable(value)
     if isinstance(value, Mapping):
-        return json.dumps(value, default=str)
+        return dump_json(value)
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, datetime):
@@ -331,11 +339,26 @@ def _checked_url(url: str | URL) -> URL:
     raise InvalidValue("database URL", backend, "Ringback runs on mysql+pymysql:// (MySQL, MariaDB) and sqlite:///")
 
 
-def _mysql_engine(url: URL, pool_size: int) -> Engine:
+SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+"""A value that does not fit is an error, whatever the server thinks: `config set` would store half of it."""
+DAY = 86_400
+SESSION = {
+    "time_zone": "'+00:00'", "sql_mode": f"'{SQL_MODE}'", "innodb_lock_wait_timeout": 10, "group_concat_max_len": 65536,
+    "wait_timeout": DAY, "sql_safe_updates": 0,
+}
+"""What a session needs and every user may set; with READ COMMITTED, which the engine sets."""
+PATIENCE = DAY
+
+
+def _mysql_engine(url: URL, pool_size: int, is_patient: bool) -> Engine:
+    session = ", ".join(f"{name} = {value}" for name, value in SESSION.items())
+    if is_patient:
+        session += "/*M! , max_statement_time = 0 */"  # MariaDB's alone
     if "charset" not in url.query:
         url = url.update_query_dict({"charset": "utf8mb4"})
     return create_engine(
         url,
+        json_serializer=dump_json,
         hide_parameters=True,  # an error's text goes to logs and tables, and parameters are numbers and names
         # REPEATABLE READ would deadlock concurrent takes by the thousand and block inserts by gap locks.
         isolation_level="READ COMMITTED",
@@ -346,9 +369,9 @@ def _mysql_engine(url: URL, pool_size: int) -> Engine:
         pool_timeout=10,
         connect_args={
             "connect_timeout": 5,
-            "read_timeout": 60,
+            "read_timeout": PATIENCE if is_patient else 60,
             "write_timeout": 60,
-            "init_command": "SET time_zone = '+00:00', innodb_lock_wait_timeout = 10, group_concat_max_len = 65536",
+            "init_command": f"SET {session}",
             "conv": {**conversions, FIELD_TYPE.TIMESTAMP: _read_instant, FIELD_TYPE.DATETIME: _read_instant},
         },
     )
@@ -367,7 +390,8 @@ def _sqlite_engine(url: URL, pool_size: int) -> Engine:
         raise InvalidValue("database URL", str(url), "several threads share the database, so it must be a file: sqlite:///path")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        url, pool_size=pool_size, max_overflow=4, connect_args={"timeout": 10}, hide_parameters=True
+        url, pool_size=pool_size, max_overflow=4, connect_args={"timeout": 10}, hide_parameters=True,
+        json_serializer=dump_json,
     )
 
     @event.listens_for(engine, "connect")

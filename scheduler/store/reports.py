@@ -577,33 +577,6 @@ def list_all_daemons(connection: Connection, *, with_stopped: bool, limit: int) 
     return _rows(connection, query.order_by(n.id.desc()).limit(limit))
 
 
-# --- the server ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What a database is and how safely it keeps what it was told."""
-
-    name: str
-    version: str
-    isolation: str
-    is_durable: bool
-    durability: str
-
-
-def read_server(connection: Connection) -> Server:
-    isolation = str(connection.get_isolation_level())
-    if connection.dialect.name == "sqlite":
-        version = str(connection.exec_driver_sql("SELECT sqlite_version()").scalar())
-        level = connection.exec_driver_sql("PRAGMA synchronous").scalar() or 0
-        journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
-        return Server("SQLite", version, isolation, level >= 2, f"synchronous = {level}, journal_mode = {journal}")
-    version = str(connection.exec_driver_sql("SELECT VERSION()").scalar())
-    flush = connection.exec_driver_sql("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit").scalar()
-    name = "MariaDB" if "mariadb" in version.lower() else "MySQL"
-    return Server(name, version, isolation, flush == 1, f"innodb_flush_log_at_trx_commit = {flush}")
-
-
 # --- rows ---------------------------------------------------------------------------------------
 
 

@@ -30,13 +30,13 @@ from sqlalchemy import (
     MetaData,
     Numeric,
     SmallInteger,
-    String,
     Table,
     Text,
     UniqueConstraint,
     false,
     text,
 )
+from sqlalchemy import String as CoreString
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
@@ -59,6 +59,7 @@ from scheduler.model import (
     ScheduleStatus,
     Scope,
 )
+from scheduler.store.texts import cut, cut_bytes, storable
 
 metadata = MetaData(
     naming_convention={
@@ -69,6 +70,76 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+CHARSET = "utf8mb4"
+EXACT = "utf8mb4_bin"
+"""What a program compares: ids, codes, numbers, words, hashes, keys. Two that differ in a case or an accent are two."""
+FOR_PEOPLE = "utf8mb4_unicode_ci"
+"""What people write and look for: `sepulveda` finds Sepúlveda. MySQL and MariaDB of every age have both."""
+
+
+class String(TypeDecorator[str]):
+    """Text that a program compares. It hides Core's own type, so that no column here depends on the server's
+    character set, or on a collation under which two ids of a vendor are one.
+    """
+
+    impl = CoreString
+    cache_ok = True
+    collation = EXACT
+
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(self._on_mysql())
+        return dialect.type_descriptor(self.impl_instance)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return self.fit(value) if isinstance(value, str) else value
+
+    def fit(self, value: str) -> str:
+        """The text as it can be stored."""
+        return storable(value)
+
+    def _on_mysql(self) -> TypeEngine[Any]:
+        return mysql.VARCHAR(self.length, charset=CHARSET, collation=self.collation)
+
+
+class Prose(String):
+    """A sentence, a name, an address of people. One that is too long is cut, never an error."""
+
+    cache_ok = True
+    collation = FOR_PEOPLE
+
+    def fit(self, value: str) -> str:
+        return cut(storable(value), self.length or 255) or ""
+
+
+class LongProse(String):
+    """What may fill a page. MySQL's TEXT holds 64 kB, which is not counted in characters."""
+
+    impl = Text
+    cache_ok = True
+    collation = FOR_PEOPLE
+
+    def fit(self, value: str) -> str:
+        return cut_bytes(storable(value))
+
+    def _on_mysql(self) -> TypeEngine[Any]:
+        return mysql.TEXT(charset=CHARSET, collation=self.collation)
+
+
+class LongText(String):
+    """What a program keeps as it was, up to 16 MB."""
+
+    impl = Text
+    cache_ok = True
+
+    def _on_mysql(self) -> TypeEngine[Any]:
+        return mysql.MEDIUMTEXT(charset=CHARSET, collation=self.collation)
 
 
 class _TypedInstant(sqlite.DATETIME):
@@ -159,14 +230,14 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def _words(kind: type[Any], name: str) -> Enum:
-    return Enum(
-        *[member.value for member in kind],
-        name=name,
-        native_enum=True,
-        create_constraint=True,
-        validate_strings=True,
-    )
+def _enum(*values: str, name: str) -> TypeEngine[Any]:
+    """One of these words. They are compared as they stand, wherever the server would fold case and accents."""
+    kept = Enum(*values, name=name, native_enum=True, create_constraint=True, validate_strings=True)
+    return kept.with_variant(mysql.ENUM(*values, name=name, charset=CHARSET, collation=EXACT), "mysql", "mariadb")
+
+
+def _words(kind: type[Any], name: str) -> TypeEngine[Any]:
+    return _enum(*[member.value for member in kind], name=name)
 
 
 def _id() -> Column[int]:
@@ -213,7 +284,7 @@ scheduler_config = Table(
     metadata,
     Column("config_key", String(64), primary_key=True),
     Column("config_value", String(255), nullable=False),
-    Column("description", String(255)),
+    Column("description", Prose(255)),
     _updated(),
 )
 
@@ -222,10 +293,10 @@ accounts = Table(
     metadata,
     _id(),
     Column("code", String(64), nullable=False),
-    Column("name", String(255), nullable=False),
-    Column("status", Enum("active", "closed", name="account_status", create_constraint=True),
+    Column("name", Prose(255), nullable=False),
+    Column("status", _enum("active", "closed", name="account_status"),
            nullable=False, server_default="active"),
-    Column("billing_type", Enum("unlimited", "minutes", "credits", name="billing_type", create_constraint=True),
+    Column("billing_type", _enum("unlimited", "minutes", "credits", name="billing_type"),
            nullable=False, server_default="unlimited"),
     Column("balance", MONEY, nullable=False, server_default=text("0")),
     _created(),
@@ -244,7 +315,7 @@ account_entries = Table(
     Column("attempt_id", BIG),
     Column("kind", _words(EntryKind, "entry_kind"), nullable=False),
     Column("amount", MONEY, nullable=False),
-    Column("note", String(255)),
+    Column("note", Prose(255)),
     Column("actor", String(96), nullable=False),
     _created("at"),
     Index("ix_account_entries_account", "account_id", "id"),
@@ -257,10 +328,10 @@ campaigns = Table(
     _id(),
     Column("code", String(64), nullable=False),
     Column("account_id", BIG),
-    Column("name", String(255), nullable=False),
-    Column("description", Text),
+    Column("name", Prose(255), nullable=False),
+    Column("description", LongProse),
     Column("status", _words(CampaignStatus, "campaign_status"), nullable=False, server_default="active"),
-    Column("status_reason", String(255)),
+    Column("status_reason", Prose(255)),
     Column("priority", Integer, nullable=False, server_default=text("0")),
     Column("provider", String(32)),
     Column("dial_mode", String(32), nullable=False, server_default="agentless"),
@@ -281,7 +352,7 @@ imports = Table(
     metadata,
     _id(),
     Column("campaign_id", BIG),
-    Column("file_name", String(255), nullable=False),
+    Column("file_name", Prose(255), nullable=False),
     Column("file_sha256", String(64)),
     Column("status", _words(ImportStatus, "import_status"), nullable=False, server_default="running"),
     Column("rows_read", Integer, nullable=False, server_default=text("0")),
@@ -302,10 +373,10 @@ leads = Table(
     metadata,
     _id(),
     Column("campaign_id", BIG),
-    Column("nombre", String(255)),
-    Column("apellidos", String(255)),
+    Column("nombre", Prose(255)),
+    Column("apellidos", Prose(255)),
     Column("telefono", PHONE),
-    Column("email", String(255)),
+    Column("email", Prose(255)),
     Column("lead_status", _words(LeadStatus, "lead_status"), nullable=True, server_default="open"),
     Column("closed_reason", String(64)),
     Column("manual_management", Boolean(create_constraint=False), nullable=True, server_default=false()),
@@ -362,7 +433,7 @@ call_schedule = Table(
     Column("phone_position", SmallInteger),
     Column("status", _words(ScheduleStatus, "schedule_status"), nullable=False, server_default="pending"),
     Column("last_outcome", _words(Outcome, "last_outcome")),
-    Column("reason", String(255)),
+    Column("reason", Prose(255)),
     Column("promise", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("hold", _words(Hold, "schedule_hold"), comment="waits for people, not for the clock"),
     Column("lease_owner", String(96)),
@@ -406,10 +477,10 @@ call_attempts = Table(
     Column("talk_seconds", Integer),
     Column("cost", MONEY),
     Column("cost_unit", String(16)),
-    Column("summary", Text),
+    Column("summary", LongProse),
     _instant("appointment_at"),
     Column("details", JSON(none_as_null=True)),
-    Column("error", String(255)),
+    Column("error", Prose(255)),
     _instant("claimed_at"),
     _instant("dial_before"),
     _instant("open_from"),
@@ -442,8 +513,8 @@ do_not_call = Table(
     metadata,
     _id(),
     Column("telefono", PHONE, nullable=False),
-    Column("reason", String(255)),
-    Column("source", String(64)),
+    Column("reason", Prose(255)),
+    Column("source", Prose(64)),
     _created(),
     _instant("expires_at"),
     UniqueConstraint("telefono"),
@@ -460,7 +531,7 @@ events = Table(
     Column("campaign_id", BIG),
     Column("schedule_id", BIG),
     Column("attempt_id", BIG),
-    Column("reason", String(255)),
+    Column("reason", Prose(255)),
     Column("details", JSON(none_as_null=True)),
     Column("rule_version", String(64)),
     Index("ix_events_at", "at"),
@@ -484,7 +555,7 @@ provider_events = Table(
     _instant("processed_at"),
     Column("tries", SmallInteger, nullable=False, server_default=text("0")),
     _instant("next_try_at"),
-    Column("result", String(255)),
+    Column("result", Prose(255)),
     UniqueConstraint("provider", "event_key"),
     Index("ix_provider_events_waiting", "processed_at", "next_try_at", "id"),
 )
@@ -496,7 +567,7 @@ daemons = Table(
     Column("owner", String(96), nullable=False),
     Column("host", String(64), nullable=False),
     Column("pid", Integer, nullable=False),
-    Column("status", Enum("running", "stopping", "stopped", name="daemon_status", create_constraint=True),
+    Column("status", _enum("running", "stopping", "stopped", name="daemon_status"),
            nullable=False, server_default="running"),
     Column("provider", String(32)),
     Column("version", String(32)),
@@ -520,7 +591,7 @@ provider_pace = Table(
     Column("pace", Integer),
     Column("rate", Double),
     _instant("throttled_at"),
-    Column("reason", String(255)),
+    Column("reason", Prose(255)),
     _instant("changed_at"),
 )
 
@@ -596,7 +667,7 @@ idempotency_keys = Table(
     Column("idempotency_key", String(191), nullable=False),
     Column("request_sha256", String(64), nullable=False),
     Column("answer_status", SmallInteger),
-    Column("answer", Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")),
+    Column("answer", LongText),
     _created(),
     UniqueConstraint("caller", "idempotency_key"),
     Index("ix_idempotency_keys_created", "created_at"),

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 
 
 @pytest.fixture
-def granted(database: Database) -> Iterator[str]:
+def granted(database: Database, admin: Database) -> Iterator[str]:
     """Runs the script on this test's own database, as users of its own. Gives the address of the working one."""
     name = str(database.url.database)
     suffix = re.sub(r"\W", "", name)[-8:]
@@ -31,14 +31,14 @@ def granted(database: Database) -> Iterator[str]:
     users = sorted(set(re.findall(r"'(ringback\w*)'@'127.0.0.1'", script)))
     try:
         for user in users:
-            sql(database, f"DROP USER IF EXISTS '{user}'@'127.0.0.1'")
+            sql(admin, f"DROP USER IF EXISTS '{user}'@'127.0.0.1'")
     except Exception as error:
         pytest.skip(f"this server lets its user make no others: {type(error).__name__}")
     for statement in filter(None, (one.strip() for one in re.sub(r"--.*", "", script).split(";"))):
-        sql(database, statement)
+        sql(admin, statement)
     yield database.url.set(username=f"ringback_{suffix}", password="change-me-2").render_as_string(hide_password=False)
     for user in users:
-        sql(database, f"DROP USER '{user}'@'127.0.0.1'")
+        sql(admin, f"DROP USER '{user}'@'127.0.0.1'")
 
 
 def test_the_working_user_can_do_a_days_work(granted, runtime, database, clock, tmp_path):

@@ -323,7 +323,7 @@ def can_set(server: Database, name: str) -> bool:
 
 def load_zone(server: Database, name: str) -> None:
     """Give a private server the one zone that is asked for; one that we may not change stays as it is."""
-    program, file = shutil.which("mariadb-tzinfo-to-sql"), Path("/usr/share/zoneinfo") / name
+    program, file = shutil.which("mariadb-tzinfo-to-sql") or shutil.which("mysql_tzinfo_to_sql"), Path("/usr/share/zoneinfo") / name
     if program is None or not file.exists():
         return
     statements = subprocess.run([program, str(file), name], capture_output=True, text=True, check=True).stdout
