@@ -186,15 +186,14 @@ def downgrade() -> None:
 
 def list_wrong(table: str, definitions: Iterable[str]) -> list[str]:
     """How each column is changed that is there and not yet as it should be."""
-    found = dict(
-        op.get_bind().execute(
-            sa.text(
-                "SELECT column_name AS name, collation_name AS collation FROM information_schema.columns "
-                "WHERE table_schema = DATABASE() AND table_name = :name AND collation_name IS NOT NULL"
-            ),
-            {"name": table},
-        ).tuples().all()
-    )  # fmt: skip
+    rows = op.get_bind().execute(
+        sa.text(
+            "SELECT column_name AS name, collation_name AS collation FROM information_schema.columns "
+            "WHERE table_schema = DATABASE() AND table_name = :name AND collation_name IS NOT NULL"
+        ),
+        {"name": table},
+    )
+    found = {row[0]: row[1] for row in rows}
     changes = []
     for definition in definitions:
         column = definition.partition(" ")[0]

@@ -1074,7 +1074,10 @@ def insert_ended_attempt(connection: Connection, values: Mapping[str, Any]) -> i
 
 
 FOLLOWED = (AttemptState.LIVE, AttemptState.UNKNOWN, AttemptState.ENDED, AttemptState.REFUSED)
-"""Those with a `next_poll_at`: of calls that are over or were given up only those of which more is to be learnt."""
+"""Those with a `next_poll_at`, in the order of their looks: of calls that are over or were given up only those of which more is to be learnt."""
+
+
+BY_NEXT_LOOK = "FORCE INDEX (ix_call_attempts_poll)"
 
 
 def take_polls(connection: Connection, now: datetime, again_at: datetime, limit: int) -> list[Attempt]:
@@ -1082,14 +1085,20 @@ def take_polls(connection: Connection, now: datetime, again_at: datetime, limit:
     next look is set first, so that no other daemon asks at the same time and one that cannot be answered does
     not come straight back.
     """
-    rows = connection.execute(
-        select(*ATTEMPT_COLUMNS)
-        .where(A.state.in_(FOLLOWED), A.next_poll_at <= now)
-        .order_by(A.state, A.next_poll_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
-    found = [_attempt(row) for row in rows]
+    found: list[Attempt] = []
+    for state in FOLLOWED:
+        # A seek for each: over several states at once MySQL would sort, and what it sorts it locks, all that is due.
+        rows = connection.execute(
+            select(*ATTEMPT_COLUMNS)
+            .with_hint(call_attempts, BY_NEXT_LOOK, "mysql")
+            .where(A.state == state, A.next_poll_at <= now)
+            .order_by(A.next_poll_at)
+            .limit(limit - len(found))
+            .with_for_update(skip_locked=True)
+        )
+        found += [_attempt(row) for row in rows]
+        if len(found) >= limit:
+            break
     change_rows(
         connection, call_attempts, [{"id": one.id} for one in found],
         same={"next_poll_at": again_at}, guard=f"state IN {in_states(FOLLOWED)}",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -7,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from scheduler.model import Outcome
-from scheduler.store import calls
+from scheduler.store import calls, inbox
 from scheduler.store.calls import Move
 from scheduler.store.database import Connection, Database
 from scheduler.store.leads import find_lead
@@ -15,6 +16,7 @@ from tests.conftest import NOON
 from tests.factories import (
     DAY,
     HOUR,
+    MINUTE,
     Station,
     add_campaign,
     add_due_lead,
@@ -336,11 +338,64 @@ def test_looks_that_are_due_are_shared_between_daemons(runtime, database, clock)
     Station(runtime).dispatch()
     later = clock.advance(HOUR)
 
-    with open_transaction(database) as one, open_transaction(database) as other:
-        first = {attempt.id for attempt in calls.take_polls(one, later, later + HOUR, 4)}
-        second = {attempt.id for attempt in calls.take_polls(other, later, later + HOUR, 4)}
+    assert share(database, lambda one: [it.id for it in calls.take_polls(one, later, later + HOUR, 4)]) == (4, 2)
 
-    assert (len(first), len(second), first & second) == (4, 2, set())
+
+@mariadb_only
+def test_looks_are_shared_whatever_state_their_calls_are_in(runtime, database, clock):
+    set_config(database, max_concurrent_calls="50")
+    leads = [add_due_lead(database) for _ in range(8)]
+    Station(runtime).dispatch()
+    ids = [attempt_of(database, one).id for one in leads]
+    for state, some in (("unknown", ids[2:4]), ("ended", ids[4:6]), ("refused", ids[6:])):
+        for one in some:
+            sql(database, f"UPDATE call_attempts SET state = '{state}' WHERE id = {one}")
+    later = clock.advance(HOUR)
+    sql(database, "UPDATE call_attempts SET next_poll_at = :at", at=later - HOUR)
+
+    def take(connection):
+        return [it.id for it in calls.take_polls(connection, later, later + HOUR, 3)]
+
+    assert share(database, take, 4) == (3, 3, 2, 0)
+
+
+@mariadb_only
+def test_events_that_wait_are_shared_between_daemons(database):
+    rows = [
+        {"provider": "twilio", "event_key": f"e{number}", "kind": "end", "attempt_ref": None,
+         "provider_call_id": None, "payload": {}} for number in range(9)
+    ]  # fmt: skip
+    database.transact(lambda connection: inbox.add_events(connection, rows, NOON))
+    sql(database, "UPDATE provider_events SET next_try_at = NULL WHERE event_key IN ('e7', 'e8')")
+    sql(database, "UPDATE provider_events SET processed_at = :at, next_try_at = NULL WHERE event_key = 'e0'", at=NOON)
+
+    def take(connection):
+        return [one.id for one in inbox.take_events(connection, NOON + MINUTE, 3)]
+
+    assert share(database, take, 4) == (3, 3, 2, 0)
+
+
+@mariadb_only
+def test_due_rows_of_many_campaigns_are_shared_between_daemons(database):
+    campaigns = [add_campaign(database, f"c{number}") for number in range(25)]
+    for one in campaigns:
+        for _ in range(3):
+            add_due_lead(database, campaign_id=one)
+    later = NOON + HOUR
+
+    def take(connection):
+        return [one.id for one in calls.take_due_of(connection, dict.fromkeys(campaigns, 2), later)]
+
+    assert share(database, take, 3) == (50, 25, 0)
+
+
+def share(database, take, daemons=2):
+    """How many each of so many daemons gets, all at once; none gets what another has."""
+    with contextlib.ExitStack() as stack:
+        shares = [take(stack.enter_context(open_transaction(database))) for _ in range(daemons)]
+    taken = [row_id for one in shares for row_id in one]
+    assert len(taken) == len(set(taken))
+    return tuple(len(one) for one in shares)
 
 
 def test_a_deleted_lead_leaves_an_orphan_that_is_counted_and_named(database):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ from tests.factories import (
     set_config,
     sql,
 )
+from tests.mariadb import Unavailable
+from tests.servers import chosen, loader, unpacked
 
 mariadb_only = pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 
@@ -321,12 +324,21 @@ def can_set(server: Database, name: str) -> bool:
     return True
 
 
+def zone_program() -> list[str]:
+    """Each server brings its own, and reads nothing of the other's."""
+    if chosen() == "mysql":
+        with contextlib.suppress(Unavailable):
+            tree = unpacked("mysql")
+            return [*loader(tree), str(tree / "usr/bin/mysql_tzinfo_to_sql")]
+    return [one for one in (shutil.which("mariadb-tzinfo-to-sql") or shutil.which("mysql_tzinfo_to_sql"),) if one]
+
+
 def load_zone(server: Database, name: str) -> None:
     """Give a private server the one zone that is asked for; one that we may not change stays as it is."""
-    program, file = shutil.which("mariadb-tzinfo-to-sql") or shutil.which("mysql_tzinfo_to_sql"), Path("/usr/share/zoneinfo") / name
-    if program is None or not file.exists():
+    program, file = zone_program(), Path("/usr/share/zoneinfo") / name
+    if not program or not file.exists():
         return
-    statements = subprocess.run([program, str(file), name], capture_output=True, text=True, check=True).stdout
+    statements = subprocess.run([*program, str(file), name], capture_output=True, text=True, check=True).stdout
     options: dict[str, Any] = server.url.translate_connect_args(username="user")
     options["database"] = "mysql"
     try:
