@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import phonenumbers
 
 from scheduler.errors import InvalidValue
 from scheduler.rules.cells import ERROR_CELLS
-from scheduler.rules.phones import may_be_dialed, to_e164
+from scheduler.rules.phones import NOTHING, may_be_dialed, plan_of_code, plan_of_country, to_e164
 
-_NOTHING = "(?!)"
 _DATE = re.compile(r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9].*")
 _PLAIN_NUMBER = re.compile(r"\+?[0-9]+(?:[ -][0-9]+)*")
 _WHOLE_FLOAT = re.compile(r"(\+?[0-9]+)[.,]0{1,2}")
@@ -51,7 +49,9 @@ class NumberReader:
         self._country = default_country.strip().upper()
         if self._country not in phonenumbers.SUPPORTED_REGIONS:
             raise InvalidValue("default country", default_country, "write two ISO letters, such as CL")
-        self._home = _plan_of_country(self._country)
+        self._home = plan_of_country(self._country)
+        own = phonenumbers.PhoneMetadata.metadata_for_region(self._country, None)
+        self._abroad = re.compile((own.international_prefix if own else None) or NOTHING)
 
     def split(self, text: str) -> Sequence[str]:
         """The numbers in a cell, as they are written."""
@@ -79,11 +79,11 @@ class NumberReader:
         digits = text.replace(" ", "").replace("-", "")
         if digits[0] == "+":
             for end in (2, 3, 4):
-                if plan := _plan_of_code(digits[1:end]):
+                if plan := plan_of_code(digits[1:end]):
                     return digits if plan.takes(digits[end:]) else None
             return None
         home = self._home
-        if digits.startswith(home.code) or home.abroad.match(digits) or not home.takes(digits):
+        if digits.startswith(home.code) or self._abroad.match(digits) or not home.takes(digits):
             return None
         return f"+{home.code}{digits}"
 
@@ -115,72 +115,6 @@ def _count_digits(text: str) -> int:
     return sum(map(str.isdigit, text))
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What decides about plain digits: lengths, and prefixes that would be stripped."""
-
-    code: str
-    lengths: frozenset[int]
-    prefix: re.Pattern[str]
-    abroad: re.Pattern[str]
-    countries: tuple[str, ...] = ()
-    dear: re.Pattern[str] = re.compile(_NOTHING)
-
-    def takes(self, national: str) -> bool:
-        """Is it a possible number as it stands, with nothing to strip?"""
-        return len(national) in self.lengths and national[0] != "0" and not self.prefix.match(national)
-
-
-@cache
-def _plan_of_country(country: str) -> _Plan:
-    own = phonenumbers.PhoneMetadata.metadata_for_region(country, None)
-    assert own is not None and own.country_code  # every supported country has them
-    # Several countries share +1 and +7: lengths are those of the main one, as for any such number.
-    main = _main_metadata(own.country_code)
-    return _Plan(str(own.country_code), _lengths(main), _prefix(own), re.compile(own.international_prefix or _NOTHING))
-
-
-@cache
-def _plan_of_code(code: str) -> _Plan | None:
-    if not code.isdigit() or code[0] == "0" or int(code) not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
-        return None
-    main = _main_metadata(int(code))
-    countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)]
-    return _Plan(
-        code, _lengths(main), _prefix(main), re.compile(_NOTHING),
-        tuple(one for one in countries if one != "001"), _dear(countries),
-    )
-
-
-def _main_metadata(code: int) -> phonenumbers.PhoneMetadata:
-    country = phonenumbers.region_code_for_country_code(code)
-    found = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, country)
-    assert found is not None  # as long as COUNTRY_CODE_TO_REGION_CODE knows the code
-    return found
-
-
-def _prefix(metadata: phonenumbers.PhoneMetadata) -> re.Pattern[str]:
-    return re.compile(metadata.national_prefix_for_parsing or _NOTHING)
-
-
-def _dear(countries: Sequence[str]) -> re.Pattern[str]:
-    """What may be a premium-rate number and the like in one of these countries."""
-    patterns = [
-        kind.national_number_pattern
-        for country in countries
-        if (metadata := phonenumbers.PhoneMetadata.metadata_for_region(country, None))
-        for kind in (metadata.premium_rate, metadata.shared_cost, metadata.pager)
-        if kind and kind.national_number_pattern
-    ]
-    return re.compile("|".join(f"(?:{one})" for one in patterns) or _NOTHING)
-
-
-def _lengths(metadata: phonenumbers.PhoneMetadata) -> frozenset[int]:
-    possible = metadata.general_desc
-    assert possible is not None
-    return frozenset(possible.possible_length) - frozenset(possible.possible_length_local_only)
-
-
 # --- where no call may go -------------------------------------------------------------------------
 
 
@@ -200,7 +134,25 @@ class Destinations:
 
     def _is_plainly_good(self, number: str) -> bool:
         for end in (2, 3, 4):
-            if plan := _plan_of_code(number[1:end]):
-                is_allowed = not self._allowed or (len(plan.countries) == 1 and plan.countries[0] in self._allowed)
-                return bool(plan.countries) and is_allowed and not plan.dear.fullmatch(number[end:])
+            if (reach := _reach_of_code(number[1:end])) is not None:
+                countries, dear = reach
+                is_allowed = not self._allowed or (len(countries) == 1 and countries[0] in self._allowed)
+                return bool(countries) and is_allowed and not dear.fullmatch(number[end:])
         return False
+
+
+@cache
+def _reach_of_code(code: str) -> tuple[tuple[str, ...], re.Pattern[str]] | None:
+    """The countries of a calling code, and what may be a premium-rate number and the like in one of them."""
+    if plan_of_code(code) is None:
+        return None
+    countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)]
+    patterns = [
+        kind.national_number_pattern
+        for country in countries
+        if (metadata := phonenumbers.PhoneMetadata.metadata_for_region(country, None))
+        for kind in (metadata.premium_rate, metadata.shared_cost, metadata.pager)
+        if kind and kind.national_number_pattern
+    ]
+    dear = re.compile("|".join(f"(?:{one})" for one in patterns) or NOTHING)
+    return tuple(one for one in countries if one != "001"), dear

@@ -11,23 +11,44 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import phonenumbers
 from phonenumbers import timezone as phone_zones
+from phonenumbers.phonenumberutil import is_number_type_geographical
 
 from scheduler.errors import InvalidValue
 
 UNKNOWN_ZONE = "Etc/Unknown"
+NOTHING = "(?!)"
+"""A pattern that matches no text."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 @dataclass(frozen=True, slots=True)
 class NumberFacts:
-    """`country` is an ISO code or None; `zones` is empty when the number does not tell."""
+    """What follows from an E.164 number alone.
 
+    `country` is an ISO code or None, `kind` what `line_kind` tells; `zones` is empty when the number does not tell.
+    """
+
+    e164: str
     country: str | None
+    kind: str
     zones: tuple[str, ...]
+
+    @property
+    def problem(self) -> str | None:
+        """Why no call may go to it, whatever the settings: toll fraud lives on calls to dear or unknown places.
+
+        Premium-rate and shared-cost lines, numbers of no country (satellites and other shared codes). A number that
+        is possible but not assigned has none: its prefix names its country.
+        """
+        if self.country is None:
+            return "its code belongs to no country, and such calls are dear"
+        if (kind := DEAR_KINDS.get(self.kind)) is not None:
+            return f"it is {kind} number"
+        return None
 
 
 def to_e164(text: str, default_country: str | None, field: str = "telefono") -> str:
@@ -69,20 +90,39 @@ def is_e164(number: str | None) -> bool:
 
 
 @lru_cache(maxsize=4096)  # a lead is judged a few times in a row, and memory must stay flat over millions
-def number_facts(number: str) -> NumberFacts:
-    """What an E.164 number tells. Raises InvalidValue for anything else."""
+def learn(number: str) -> NumberFacts:
+    """All that an E.164 number tells, from one reading of it. Raises InvalidValue for anything else."""
     if not is_e164(number):
         raise InvalidValue("telefono", number, "write it in international form, like +56912345678")
-    try:
-        parsed = phonenumbers.parse(number)
-    except phonenumbers.NumberParseException:
-        raise InvalidValue("telefono", number, "its country code does not exist") from None
-    zones = _known(phone_zones.time_zones_for_number(parsed))
-    if not zones:
-        # A number that is possible but not assigned still has a prefix, and the prefix a place.
-        zones = _known(phone_zones.time_zones_for_geographical_number(parsed))
+    parsed = _read_plainly(number)
+    if parsed is None:
+        try:
+            parsed = phonenumbers.parse(number)
+        except phonenumbers.NumberParseException:
+            raise InvalidValue("telefono", number, "its country code does not exist") from None
+    kind = phonenumbers.number_type(parsed)
     country = phonenumbers.region_code_for_number(parsed)
-    return NumberFacts(country=country if country not in (None, "001") else _main_country(parsed), zones=zones)
+    return NumberFacts(
+        e164=number,
+        country=country if country not in (None, "001") else _main_country(parsed),
+        kind=_KINDS.get(kind, "unknown"),
+        zones=_zones_of(parsed, kind),
+    )
+
+
+def number_facts(number: str) -> NumberFacts:
+    """`learn` by its older name."""
+    return learn(number)
+
+
+def _zones_of(parsed: phonenumbers.PhoneNumber, kind: int) -> tuple[str, ...]:
+    # The library asks for the kind again, which costs more than the rest, where the place decides anyway.
+    if kind == phonenumbers.PhoneNumberType.UNKNOWN or is_number_type_geographical(kind, parsed.country_code or 0):
+        # A number that is possible but not assigned still has a prefix, and the prefix a place.
+        return _known(phone_zones.time_zones_for_geographical_number(parsed))
+    return _known(phone_zones.time_zones_for_number(parsed)) or _known(
+        phone_zones.time_zones_for_geographical_number(parsed)
+    )
 
 
 def _known(zones: Iterable[str]) -> tuple[str, ...]:
@@ -92,6 +132,59 @@ def _known(zones: Iterable[str]) -> tuple[str, ...]:
 def _main_country(parsed: phonenumbers.PhoneNumber) -> str | None:
     code = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
     return code if code not in ("ZZ", "001") else None
+
+
+def _read_plainly(number: str) -> phonenumbers.PhoneNumber | None:
+    """What `phonenumbers.parse` makes of an E.164 number that has nothing to strip, three times as fast; else None."""
+    for end in (2, 3, 4):
+        if plan := plan_of_code(number[1:end]):
+            national = number[end:]
+            if not plan.takes(national):
+                return None
+            return phonenumbers.PhoneNumber(country_code=int(plan.code), national_number=int(national))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What decides about plain digits: lengths, and prefixes that would be stripped."""
+
+    code: str
+    lengths: frozenset[int]
+    prefix: re.Pattern[str]
+
+    def takes(self, national: str) -> bool:
+        """Is it a possible number as it stands, with nothing to strip?"""
+        return len(national) in self.lengths and national[0] != "0" and not self.prefix.match(national)
+
+
+@cache
+def plan_of_code(code: str) -> Plan | None:
+    """Of a calling code, None for one that does not exist."""
+    if not code.isdigit() or code[0] == "0" or int(code) not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+        return None
+    country = phonenumbers.region_code_for_country_code(int(code))
+    return _plan(int(code), phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(int(code), country))
+
+
+@cache
+def plan_of_country(country: str) -> Plan:
+    """Of a supported country: its own prefixes."""
+    own = phonenumbers.PhoneMetadata.metadata_for_region(country, None)
+    assert own is not None and own.country_code  # every supported country has them
+    return _plan(own.country_code, own)
+
+
+def _plan(code: int, metadata: phonenumbers.PhoneMetadata | None) -> Plan:
+    # Several countries share +1 and +7: lengths are those of the main one, as for any such number.
+    country = phonenumbers.region_code_for_country_code(code)
+    main = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, country)
+    assert metadata is not None and main is not None and main.general_desc is not None
+    possible = main.general_desc
+    return Plan(
+        str(code), frozenset(possible.possible_length) - frozenset(possible.possible_length_local_only),
+        re.compile(metadata.national_prefix_for_parsing or NOTHING),
+    )
 
 
 def read_countries(value: object, field: str) -> tuple[str, ...]:
@@ -126,30 +219,22 @@ DEAR_KINDS = {"premium_rate": "a premium-rate", "shared_cost": "a shared-cost", 
 """Kinds of line that fraudsters earn by, with how to speak of them. They are never dialed."""
 
 
-@lru_cache(maxsize=4096)
 def line_kind(number: str) -> str:
     """mobile, fixed, fixed_or_mobile, toll_free, premium_rate, shared_cost, voip ..., or unknown."""
     try:
-        return _KINDS.get(phonenumbers.number_type(phonenumbers.parse(number)), "unknown")
-    except phonenumbers.NumberParseException:
+        return learn(number).kind
+    except InvalidValue:
         return "unknown"
 
 
-@lru_cache(maxsize=4096)
 def may_be_dialed(number: str, allowed_countries: tuple[str, ...] = ()) -> str | None:
-    """None, or why a call to this E.164 number is refused: toll fraud lives on calls to dear or unknown places.
-
-    Refused always: premium-rate and shared-cost lines, numbers of no country (satellites and other shared
-    codes). A number that is possible but not assigned passes: its prefix names its country.
-    """
+    """None, or why a call to this E.164 number is refused: its own problem, or a country that is not allowed."""
     try:
-        country = number_facts(number).country
+        facts = learn(number)
     except InvalidValue as error:
         return str(error)
-    if country is None:
-        return "its code belongs to no country, and such calls are dear"
-    if (kind := DEAR_KINDS.get(line_kind(number))) is not None:
-        return f"it is {kind} number"
-    if allowed_countries and country not in allowed_countries:
-        return f"it is in {country}, and allowed_countries holds only {', '.join(allowed_countries)}"
+    if (problem := facts.problem) is not None:
+        return problem
+    if allowed_countries and facts.country not in allowed_countries:
+        return f"it is in {facts.country}, and allowed_countries holds only {', '.join(allowed_countries)}"
     return None

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import phonenumbers
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from phonenumbers import PhoneNumberType
+from phonenumbers import timezone as phone_zones
 
 from scheduler.errors import InvalidValue
-from scheduler.rules.phones import is_e164, number_facts, to_e164
+from scheduler.rules.phones import is_e164, learn, may_be_dialed, number_facts, to_e164
 
 MANY_ZONES = "+34600000001"  # a Spanish mobile: the peninsula or the Canaries
 
@@ -85,3 +90,53 @@ def test_a_number_without_a_place_names_no_zone():
 def test_facts_are_asked_of_international_numbers_alone(number):
     with pytest.raises(InvalidValue):
         number_facts(number)
+
+
+@pytest.mark.parametrize(
+    "number, kind, problem",
+    [
+        (MANY_ZONES, "mobile", None),
+        ("+12025550123", "fixed_or_mobile", None),
+        ("+34803456789", "premium_rate", "it is a premium-rate number"),
+        ("+881612345678", "mobile", "its code belongs to no country, and such calls are dear"),
+    ],
+)
+def test_a_number_tells_its_kind_of_line_and_why_it_is_never_dialed(number, kind, problem):
+    facts = learn(number)
+
+    assert (facts.e164, facts.kind, facts.problem) == (number, kind, problem)
+    assert may_be_dialed(number) == problem
+
+
+_codes = st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
+
+
+@settings(max_examples=400)
+@given(_codes, st.text("0123456789", min_size=4, max_size=12))
+@example(54, "91123456789")
+@example(52, "15512345678")
+@example(39, "0612345678")
+@example(44, "7624123456")
+@example(1, "8005550123")
+@example(7, "7012345678")
+@example(800, "12345678")
+def test_what_is_learnt_at_once_is_what_the_library_tells_question_by_question(code, national):
+    number = f"+{code}{national}"
+    try:
+        parsed = phonenumbers.parse(number)
+        facts = learn(number)
+    except (phonenumbers.NumberParseException, InvalidValue):
+        return
+
+    zones = [one for one in phone_zones.time_zones_for_number(parsed) if one != "Etc/Unknown"]
+    by_prefix = [one for one in phone_zones.time_zones_for_geographical_number(parsed) if one != "Etc/Unknown"]
+    kind = PhoneNumberType.to_string(phonenumbers.number_type(parsed)).lower()
+    own = {"fixed_line": "fixed", "fixed_line_or_mobile": "fixed_or_mobile", "personal_number": "personal"}
+    own["uan"] = "company"
+    region = phonenumbers.region_code_for_number(parsed)
+    if region in (None, "001"):
+        main = phonenumbers.region_code_for_country_code(code)
+        region = main if main not in ("ZZ", "001") else None
+    assert facts.country == region
+    assert facts.kind == own.get(kind, kind)
+    assert list(facts.zones) == (zones or by_prefix)
