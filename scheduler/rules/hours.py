@@ -25,7 +25,7 @@ import os
 import re
 import zoneinfo
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
@@ -56,6 +56,7 @@ __all__ = [
     "calculate_next_working_datetime",
     "day_start",
     "explain_closed",
+    "find_openings",
     "format_local",
     "is_allowed",
     "next_allowed",
@@ -241,6 +242,11 @@ def is_allowed(rules: Sequence[HoursRule], at: datetime) -> bool:
 def next_allowed(rules: Sequence[HoursRule], at: datetime) -> datetime | None:
     """The earliest allowed instant that is not before `at`; None when there is none within HORIZON."""
     return _schedule(tuple(rules)).next_allowed(_to_utc(at))
+
+
+def find_openings(rules: Sequence[HoursRule]) -> Callable[[datetime], datetime | None]:
+    """`next_allowed` of these rules for many instants, which must be in UTC."""
+    return _schedule(tuple(rules)).next_allowed
 
 
 def open_span(rules: Sequence[HoursRule], at: datetime) -> OpenSpan | None:

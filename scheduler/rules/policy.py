@@ -529,6 +529,18 @@ class Policy:
         return found
 
     @property
+    def closed_days(self) -> tuple[int, ...]:
+        """Days of the week (1 is Monday) on which these hours call nobody, where a day is no holiday."""
+        found: set[int] = set()
+        for rule in self.hours(LeadZones((self.zones or (self.default_zone,))[:1], "", None, None)):
+            days = rule.windows.weekdays
+            found |= {
+                day + 1 for day in range(7)
+                if not days[day] and not any(0 < span.close_s <= span.open_s for span in days[day - 1])
+            }
+        return tuple(sorted(found))
+
+    @property
     def hours_source(self) -> str:
         """Who says when calls may be placed."""
         settings, found = self.settings, []

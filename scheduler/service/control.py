@@ -25,13 +25,13 @@ from scheduler.model import (
     Hold,
     Lead,
     LeadStatus,
-    ScheduledCall,
     ScheduleStatus,
 )
-from scheduler.rules.eligibility import latest_date, number_at, phones_of, zones_of
-from scheduler.rules.hours import Windows, next_allowed, zone_info
+from scheduler.rules.eligibility import latest_date, phones_of, zones_of
+from scheduler.rules.hours import Windows, zone_info
 from scheduler.rules.policy import CallSettings, Policy, Setting, read_call_settings, read_last_date
 from scheduler.service.acting import current_actor
+from scheduler.service.effects import Effect, Told, count_effect, to_the_end
 from scheduler.service.outcomes import planned_row
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
@@ -44,7 +44,6 @@ from scheduler.store.leads import LeadFilter
 CHUNK = 500
 LONGEST_DESCRIPTION = 10_000
 """Its column holds 65,535 bytes, and a character has up to four."""
-PAGE = 2000
 WITH_ALL = "paused with all"
 """How the reason of a campaign begins that was paused together with everything."""
 NOT_CANCELLED = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED, CampaignStatus.COMPLETED)
@@ -111,22 +110,33 @@ def create_campaign(
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What an edit changes: fields with their values before and after, and how many planned calls would move."""
+    """What an edit changes: fields with their values before and after, and how many planned calls would move.
+
+    Where it is not `exact`, `moved` is that of the first `looked_at` of `waiting` planned calls. The new times lie
+    from `first_at` to `last_at`; `never` of the moved get none. On `closed_days` (1 is Monday) nobody is called.
+    """
 
     code: str
     changes: Mapping[str, tuple[Any, Any]]
     waiting: int
     moved: int
+    exact: bool = True
+    looked_at: int = 0
+    never: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    closed_days: tuple[int, ...] = ()
 
 
 def edit_campaign(
     key: str, plan: CampaignPlan, *, dry_run: bool = False, reason: str | None = None,
-    only_if: Callable[[Connection], None] | None = None, runtime: Runtime | None = None,
+    only_if: Callable[[Connection], None] | None = None, told: Told = to_the_end, runtime: Runtime | None = None,
 ) -> Edited:
     """Change a campaign, all of it or nothing. The daemons act on it at their next tick, and upkeep moves planned
     calls into the new hours. Raises Conflict for a cancelled one, InvalidSettings for settings that cannot be used.
 
     `only_if` is asked while the campaign is locked, and raises when it is not the one that was meant any more.
+    `told` hears how many planned calls move, page by page, and says how long it goes on to count them.
     """
     runtime = runtime or shared_runtime()
     now = runtime.clock.now()
@@ -152,12 +162,18 @@ def edit_campaign(
         return campaign, changes
 
     campaign, changes = runtime.database.read(look)
-    waiting = moved = 0
+    effect, closed_days = Effect(), tuple[int, ...]()
     if "call_settings" in changes:  # told by what is in force until now, so before it is written
-        waiting, moved = _effect(runtime, campaign, changes["call_settings"][1], now)
+        before = runtime.database.read(lambda connection: RuleBook().read(connection, [campaign])).policy(campaign.id)
+        after = replace(before, settings=read_call_settings(changes["call_settings"][1]), _hours_by_place={})
+        effect = count_effect(runtime, campaign.id, before, after, now, told)
+        closed_days = after.closed_days
     if changes and not dry_run:
         campaign, changes = runtime.database.transact(write)
-    return Edited(campaign.code, changes, waiting, moved)
+    return Edited(
+        campaign.code, changes, effect.waiting, effect.moved, effect.is_exact, effect.looked_at, effect.never,
+        effect.first_at, effect.last_at, closed_days,
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -234,41 +250,6 @@ def _document(plan: CampaignPlan, campaign: Campaign | None) -> dict[str, Any] |
         right = 'it names no span at all, so nobody could ever be called; write {"mon-fri": [["09:00", "20:00"]]}'
         raise InvalidValue("windows", read.windows, right)
     return read.model_dump(mode="json", exclude_unset=True) or None
-
-
-def _effect(
-    runtime: Runtime, campaign: Campaign, document: Mapping[str, Any] | None, now: datetime
-) -> tuple[int, int]:
-    """(planned calls, how many of them the new settings move), page by page, so that nobody waits for it."""
-    before = runtime.database.read(lambda connection: RuleBook().read(connection, [campaign])).policy(campaign.id)
-    after = replace(before, settings=read_call_settings(document), _hours_by_place={})
-    waiting = moved = 0
-    last: tuple[datetime, int] | None = None
-
-    def look(connection: Connection) -> tuple[list[ScheduledCall], dict[int, Lead]]:
-        rows = calls.list_waiting(connection, campaign.id, last, PAGE)
-        return rows, leads.read_leads(connection, {row.lead_id for row in rows}, deciding=True)
-
-    while True:
-        rows, people = runtime.database.read(look)
-        waiting += len(rows)
-        moved += sum(
-            row.lead_id in people and row.hold in (None, Hold.NEVER, Hold.ERROR)
-            and _opening(row, people[row.lead_id], before, now) != _opening(row, people[row.lead_id], after, now)
-            for row in rows
-        )
-        if len(rows) < PAGE:
-            return waiting, moved
-        last = (rows[-1].scheduled_at, rows[-1].id)
-
-
-def _opening(row: ScheduledCall, lead: Lead, policy: Policy, now: datetime) -> datetime | None:
-    """When the hours of these rules let a planned call through; None: never, or they cannot be read for it."""
-    number = number_at(lead, row.phone_position or 1)
-    try:
-        return next_allowed(policy.hours(zones_of(lead, number, policy)), max(row.wanted_at or row.scheduled_at, now))
-    except InvalidValue:
-        return None
 
 
 # --- campaigns: running, paused, over -------------------------------------------------------------

@@ -23,19 +23,21 @@ from scheduler.model import (
     ScheduledCall,
     ScheduleStatus,
 )
-from scheduler.rules.eligibility import CAPS_REASON, RECHECK_HELD, number_at, phones_of, zones_of
-from scheduler.rules.hours import explain_closed, is_allowed, next_allowed
+from scheduler.rules.eligibility import CAPS_REASON, RECHECK_HELD, phones_of
+from scheduler.rules.hours import is_allowed
+from scheduler.rules.openings import Openings, Place, whereabouts
 from scheduler.rules.phones import is_e164, to_e164
 from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
 from scheduler.rules.retry import Reschedule
 from scheduler.service.accounts import BalanceWatch
 from scheduler.service.dispatch import find_hindrance, find_rest
+from scheduler.service.effects import MOVABLE
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
 from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
 from scheduler.service.runtime import Runtime
 from scheduler.store import accounts, calls, campaigns, journal, leads, settings
-from scheduler.store.calls import Move
+from scheduler.store.calls import Move, PlannedCall
 from scheduler.store.database import Connection
 
 MANY = 500
@@ -378,8 +380,9 @@ class Upkeep:
         fingerprint = policy.fingerprint
         moved = 0
         if known is not None and fingerprint.moves_calls_of(Fingerprint.parse(known)):
+            openings, earlier = Openings(policy, now), Openings(before, now) if before else None
             for rows in self._waiting(key):
-                moved += self._replan(rows, policy, before, now)
+                moved += self._replan(rows, openings, earlier, now)
         # Written last: a process that dies before this does it again, which changes nothing.
         self.runtime.database.transact(lambda connection: settings.add_version(
             connection, key, str(fingerprint), version_document(policy), now, followed=True
@@ -389,16 +392,16 @@ class Upkeep:
             self.reporter.rules_changed(now, where=where, rows=moved)
         return moved
 
-    def _waiting(self, campaign_id: int | None) -> Iterator[list[ScheduledCall]]:
+    def _waiting(self, campaign_id: int | None) -> Iterator[list[PlannedCall]]:
         """Rows that hours or a rule moved away from when they were wished, page by page."""
         after: tuple[datetime, int] | None = None
         while True:
             page = self.runtime.database.read(
-                lambda connection: calls.list_waiting(connection, campaign_id, after, PAGE)  # noqa: B023
+                lambda connection: calls.list_planned(connection, campaign_id, after, PAGE)  # noqa: B023
             )
             rows = [
                 row for row in page
-                if row.wanted_at is not None and row.hold in (None, Hold.NEVER, Hold.ERROR)
+                if row.wanted_at is not None and row.lead_id is not None and row.hold in MOVABLE
             ]
             if rows:
                 yield rows
@@ -407,52 +410,43 @@ class Upkeep:
             after = (page[-1].scheduled_at, page[-1].id)
 
     def _replan(
-        self, rows: list[ScheduledCall], policy: Policy, before: Policy | None, now: datetime
+        self, rows: list[PlannedCall], openings: Openings, before: Openings | None, now: datetime
     ) -> int:
-        def work(connection: Connection) -> int:
-            people = leads.read_leads(connection, {row.lead_id for row in rows}, deciding=True)
-            moves = [
-                move
-                for row in rows
-                if (lead := people.get(row.lead_id)) is not None
-                and (move := plan_again(row, lead, policy, now, before)) is not None
-            ]
-            return calls.move_pending(connection, moves, now)
-
-        return self.runtime.database.transact(work)
+        moves = [move for row in rows if (move := plan_again(row, openings, now, before)) is not None]
+        return self.runtime.database.transact(lambda connection: calls.move_pending(connection, moves, now))
 
 
-def plan_again(
-    row: ScheduledCall, lead: Lead, policy: Policy, now: datetime, before: Policy | None = None
-) -> Move | None:
+def plan_again(row: PlannedCall, openings: Openings, now: datetime, before: Openings | None = None) -> Move | None:
     """The due time of a row that hours had moved, by the rules as they are now. None: it stays.
 
     A row that does not stand where the rules of `before` put it was moved by a person, and stays too.
     """
     wanted_at = row.wanted_at or row.scheduled_at
-    number = number_at(lead, row.phone_position or 1)
-    try:
-        capped = (row.reason or "").startswith(CAPS_REASON)
-        if before is not None and row.hold is None and not capped and not _stands_at_opening(row, lead, number, before):
+    where = whereabouts(row.number, row.time_zone, row.region)
+    capped = (row.reason or "").startswith(CAPS_REASON)
+    problem = None
+    if before is not None and row.hold is None and not capped:
+        earlier = before.place(where, row.number)
+        if (problem := earlier.problem) is None and not _stands_at_opening(row, earlier):
             return None
-        rules = policy.hours(zones_of(lead, number, policy))
-        at = next_allowed(rules, max(wanted_at, now))
-    except InvalidValue as error:
-        return Move(row.id, now + RECHECK_HELD, f"held: {error}", wanted_at, Hold.ERROR)
+    place = openings.place(where, row.number)
+    if (problem := problem or place.problem) is not None:
+        return Move(row.id, now + RECHECK_HELD, f"held: {problem}", wanted_at, Hold.ERROR)
+    at = openings.opening(where, row.number, wanted_at)
     if at is None:
-        return Move(row.id, now + RECHECK_HELD, f"held: {explain_closed(rules, now)}", wanted_at, Hold.NEVER)
+        reason = openings.explain(place, now)
+        return Move(row.id, now + RECHECK_HELD, f"held: {reason}", wanted_at, Hold.NEVER)
     if at == row.scheduled_at and row.hold is None:
         return None
     if capped or at <= max(wanted_at, now):
         # By hours alone: whether a cap still holds it back the gate says when it is due.
         return Move(row.id, max(at, wanted_at) if capped else wanted_at, "planned again: the rules were changed",
                     wanted_at if capped else None)
-    return Move(row.id, at, f"planned again: {explain_closed(rules, max(wanted_at, now))}", wanted_at)
+    return Move(row.id, at, f"planned again: {openings.explain(place, wanted_at)}", wanted_at)
 
 
-def _stands_at_opening(row: ScheduledCall, lead: Lead, number: str | None, before: Policy) -> bool:
-    rules = before.hours(zones_of(lead, number, before))
-    return not is_allowed(rules, row.scheduled_at - timedelta(seconds=1))
+def _stands_at_opening(row: PlannedCall, place: Place) -> bool:
+    return not is_allowed(place.rules, row.scheduled_at - timedelta(seconds=1))
 
 
 def _is_changed(fingerprint: Fingerprint, known: str | None) -> bool:

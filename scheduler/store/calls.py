@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from itertools import starmap
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -62,13 +63,16 @@ from scheduler.store.tables import (
     call_schedule,
     campaigns,
     do_not_call,
+    lead_phones,
     leads,
     provider_pace,
     scheduler_config,
 )
 from scheduler.store.texts import cut as cut
 
-S, A, C, D, L, N = call_schedule.c, call_attempts.c, campaigns.c, do_not_call.c, leads.c, provider_pace.c
+S, A, C, D, L, N, P = (
+    call_schedule.c, call_attempts.c, campaigns.c, do_not_call.c, leads.c, provider_pace.c, lead_phones.c,
+)
 
 
 
@@ -816,6 +820,63 @@ def list_waiting(
         .limit(limit)
     )
     return [to_scheduled_call(row) for row in rows]
+
+
+class PlannedCall(NamedTuple):
+    """A pending row with what decides when the hours let it through. `lead_id` is None when its lead is gone."""
+
+    id: int
+    scheduled_at: datetime
+    wanted_at: datetime | None
+    hold: str | None
+    reason: str | None
+    lead_id: int | None
+    time_zone: str | None
+    region: str | None
+    number: str | None
+    """At the position that is to be rung, as `eligibility.number_at` finds it."""
+
+
+_POSITION = func.coalesce(func.nullif(S.phone_position, 0), 1)
+PLANNED_COLUMNS = (
+    S.id, S.scheduled_at, S.wanted_at, word(S.hold), S.reason, L.id, L.time_zone, L.region,
+    # Position 1 mirrors `leads.telefono`, whatever stands in lead_phones.
+    func.coalesce(P.telefono, L.telefono),
+)
+
+
+def list_planned(
+    connection: Connection, campaign_id: int | None, after: tuple[datetime, int] | None, limit: int
+) -> list[PlannedCall]:
+    """Pending rows of one campaign in the order of the index of due rows, from beyond (due time, id)."""
+    beyond = [] if after is None else [
+        or_(S.scheduled_at > after[0], and_(S.scheduled_at == after[0], S.id > after[1]))
+    ]
+    rows = connection.execute(
+        select(*PLANNED_COLUMNS)
+        .with_hint(call_schedule, "FORCE INDEX (ix_call_schedule_due)", "mysql")
+        .select_from(call_schedule.outerjoin(leads, L.id == S.lead_id).outerjoin(lead_phones, and_(
+            P.lead_id == L.id, P.position == _POSITION,
+            or_(_POSITION > 1, func.coalesce(L.telefono, "") == ""),
+        )))
+        .where(S.status == ScheduleStatus.PENDING, _of(campaign_id), *beyond)
+        .order_by(S.scheduled_at, S.id)
+        .limit(limit)
+    )
+    return list(starmap(PlannedCall, rows))
+
+
+def count_planned(connection: Connection, campaign_id: int | None) -> int:
+    """Pending rows of one campaign, from the index of due rows alone."""
+    return connection.execute(
+        select(func.count()).select_from(call_schedule)
+        .with_hint(call_schedule, "FORCE INDEX (ix_call_schedule_due)", "mysql")
+        .where(S.status == ScheduleStatus.PENDING, _of(campaign_id))
+    ).scalar_one()
+
+
+def _of(campaign_id: int | None) -> ColumnElement[bool]:
+    return S.campaign_id.is_(None) if campaign_id is None else S.campaign_id == campaign_id
 
 
 # --- attempts -----------------------------------------------------------------------------------

@@ -13,9 +13,10 @@ from sqlalchemy import insert
 from scheduler.errors import Conflict, InvalidSettings, InvalidValue, NotFound
 from scheduler.model import CallStatus, DaemonWish, LeadStatus
 from scheduler.providers.base import Accepted, Unanswered
+from scheduler.rules.eligibility import number_at
 from scheduler.service import control, operations
 from scheduler.service.control import CampaignPlan
-from scheduler.store import calls, journal, tables
+from scheduler.store import calls, journal, leads, tables
 from scheduler.store.leads import LeadFilter
 from tests.conftest import NOON
 from tests.factories import (
@@ -179,6 +180,83 @@ def test_an_edit_counts_the_calls_that_upkeep_will_move(runtime, database, clock
     assert (done.waiting, done.moved) == (4, 3)
     assert replanned == (0 if dry_run else 3)
     assert campaign_of(database, "autumn").call_settings == (None if dry_run else {"days_of_week": [1, 2, 3, 4, 5, 6]})
+
+
+def test_an_edit_says_when_the_moved_calls_go_and_which_days_call_nobody(runtime, database, clock):
+    clock.set(SATURDAY)
+    campaign_id = add_campaign(database, "autumn")
+    for days in (2, 3, 4):  # Monday to Wednesday at noon in Santiago
+        plan_call(database, add_lead(database, campaign_id=campaign_id), at=SATURDAY + days * DAY)
+
+    done = control.edit_campaign(
+        "autumn", CampaignPlan(call_settings={"windows": {"tue,thu": [["09:00", "10:00"]]}}), dry_run=True,
+        runtime=runtime,
+    )
+
+    assert (done.moved, done.exact, done.never) == (3, True, 0)
+    assert (done.first_at, done.last_at) == (
+        datetime(2026, 11, 24, 12, tzinfo=UTC), datetime(2026, 11, 26, 12, tzinfo=UTC)
+    )
+    assert done.closed_days == (1, 3, 5, 6, 7)
+
+
+def test_hours_that_never_open_move_calls_to_no_time_at_all(runtime, database, clock):
+    clock.set(SATURDAY)
+    campaign_id = add_campaign(database, "autumn")
+    add_due_lead(database, campaign_id=campaign_id, at=SATURDAY)
+
+    done = control.edit_campaign(
+        "autumn", CampaignPlan(call_settings={"windows": {"hol": [["09:00", "10:00"]]}}), dry_run=True, runtime=runtime
+    )
+
+    assert (done.waiting, done.moved, done.never, done.first_at) == (1, 1, 1, None)
+    assert done.closed_days == (1, 2, 3, 4, 5, 6, 7)
+
+
+def test_a_count_that_is_not_waited_for_says_how_far_it_looked(runtime, database, clock):
+    clock.set(SATURDAY)
+    campaign_id = add_campaign(database, "autumn")
+    with database.engine.begin() as connection:
+        connection.execute(insert(tables.leads), [
+            {"id": one, "campaign_id": campaign_id, "telefono": f"+56955{one:06d}"} for one in range(1, 1302)
+        ])
+        connection.execute(insert(tables.call_schedule), [
+            {"lead_id": one, "campaign_id": campaign_id, "scheduled_at": SATURDAY, "status": "pending"}
+            for one in range(1, 1302)
+        ])
+    plan, told = CampaignPlan(set_values={"days_of_week": [1, 2, 3, 4, 5, 6]}), []
+
+    early = control.edit_campaign("autumn", plan, dry_run=True, told=lambda effect: False, runtime=runtime)
+    exact = control.edit_campaign(
+        "autumn", plan, dry_run=True, told=lambda effect: told.append(effect) is None, runtime=runtime
+    )
+
+    assert (early.waiting, early.looked_at, early.moved, early.exact) == (1301, 1000, 1000, False)
+    assert (exact.waiting, exact.looked_at, exact.moved, exact.exact) == (1301, 1301, 1301, True)
+    assert [one.looked_at for one in told] == [1000, 1301]
+
+
+def test_a_planned_call_is_judged_by_the_number_that_it_will_ring(runtime, database):
+    campaign_id = add_campaign(database, "autumn")
+    two = add_lead(database, "+56955501085", "+34911234567", campaign_id=campaign_id)
+    by_hand = add_lead(database, "+56955501086", campaign_id=campaign_id)
+    sql(database, "DELETE FROM lead_phones WHERE lead_id = :id", id=by_hand)
+    changed = add_lead(database, "+56955501087", "+34911234568", campaign_id=campaign_id)
+    sql(database, "UPDATE leads SET telefono = '+12025550123' WHERE id = :id", id=changed)
+    emptied = add_lead(database, "+56955501088", campaign_id=campaign_id)
+    sql(database, "UPDATE leads SET telefono = '' WHERE id = :id", id=emptied)
+    ids = [two, by_hand, changed, emptied]
+    planned = {plan_call(database, lead_id): lead_id for lead_id in ids}
+
+    for position in (None, 0, 1, 2, 7):
+        sql(database, "UPDATE call_schedule SET phone_position = :position", position=position)
+        rows = database.read(lambda connection: calls.list_planned(connection, campaign_id, None, 10))
+        people = database.read(lambda connection: leads.read_leads(connection, ids))
+
+        assert [row.id for row in rows] == sorted(planned)
+        assert [row.number or None for row in rows] == [
+            number_at(people[planned[row.id]], position or 1) or None for row in rows
+        ]
 
 
 def test_settings_broken_by_sql_are_mended_whole_and_not_in_parts(runtime, database):
