@@ -131,6 +131,7 @@ def edit(
       ringback campaigns edit autumn --settings autumn.json --dry-run
     """
     from scheduler.service import control
+    from scheduler.service.effects import Effect
 
     plan = control.CampaignPlan(
         name=name,
@@ -145,10 +146,19 @@ def edit(
         deadline_days=given["deadline_days"],
         no_deadline=no_deadline,
     )
-    with program.working() as runtime:
-        edited = control.edit_campaign(campaign, plan, dry_run=dry_run, runtime=runtime)
+    with program.working() as runtime, output.Bar("looking at planned calls") as bar:
+        def told(effect: Effect) -> bool:
+            bar.move(effect.looked_at, effect.waiting)
+            return True
+
+        edited = control.edit_campaign(campaign, plan, dry_run=dry_run, told=told, runtime=runtime)
+    effect = edited.effect
     if as_json:
-        output.show(edited)
+        output.show({
+            "code": edited.code, "changes": edited.changes, "waiting": effect.waiting, "moved": effect.moved,
+            "never": effect.never, "first_at": effect.first_at, "last_at": effect.last_at,
+            "closed_days": edited.closed_days,
+        })
         return
     if not edited.changes:
         click.echo(f"campaign {edited.code}: nothing changes")
@@ -156,7 +166,11 @@ def edit(
         click.echo(output.printable(f"{field}: {_shown(old)} -> {_shown(new)}"))
     if "call_settings" in edited.changes:
         will = "would move" if dry_run else "move"
-        click.echo(f"{edited.moved} of {edited.waiting} planned calls {will} with the new settings")
+        click.echo(f"{effect.moved} of {effect.waiting} planned calls {will} with the new settings")
+        if effect.first_at and effect.last_at:
+            click.echo(f"the new times: {output.words(effect.first_at)} to {output.words(effect.last_at)}")
+        if effect.never:
+            click.echo(f"{effect.never} of them are never called with these hours")
 
 
 @campaigns.command()

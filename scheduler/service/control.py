@@ -110,22 +110,23 @@ def create_campaign(
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What an edit changes: fields with their values before and after, and how many planned calls would move.
+    """What an edit changes: fields with their values before and after, and what it does to planned calls.
 
-    Where it is not `exact`, `moved` is that of the first `looked_at` of `waiting` planned calls. The new times lie
-    from `first_at` to `last_at`; `never` of the moved get none. On `closed_days` (1 is Monday) nobody is called.
+    On `closed_days` (1 is Monday) the new hours call nobody.
     """
 
     code: str
     changes: Mapping[str, tuple[Any, Any]]
-    waiting: int
-    moved: int
-    exact: bool = True
-    looked_at: int = 0
-    never: int = 0
-    first_at: datetime | None = None
-    last_at: datetime | None = None
-    closed_days: tuple[int, ...] = ()
+    effect: Effect
+    closed_days: tuple[int, ...]
+
+    @property
+    def waiting(self) -> int:
+        return self.effect.waiting
+
+    @property
+    def moved(self) -> int:
+        return self.effect.moved
 
 
 def edit_campaign(
@@ -170,10 +171,7 @@ def edit_campaign(
         closed_days = after.closed_days
     if changes and not dry_run:
         campaign, changes = runtime.database.transact(write)
-    return Edited(
-        campaign.code, changes, effect.waiting, effect.moved, effect.is_exact, effect.looked_at, effect.never,
-        effect.first_at, effect.last_at, closed_days,
-    )
+    return Edited(campaign.code, changes, effect, closed_days)
 
 
 def _plain(value: Any) -> Any:

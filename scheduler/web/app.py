@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from scheduler import __version__
 from scheduler.events import Reporter
 from scheduler.service.bulk import BulkJobs
+from scheduler.service.effects import EffectCounts
 from scheduler.service.heat import Heat
 from scheduler.service.import_jobs import ImportJobs
 from scheduler.service.inbox import Inbox, InboxWriter
@@ -47,12 +48,14 @@ def create_app(
         runtime.counts.start(reporter)
         app.state.import_jobs = jobs = ImportJobs(runtime, reporter)
         app.state.bulk_jobs = bulk = BulkJobs(reporter)
+        app.state.effect_counts = counts = EffectCounts(reporter)
         app.state.heat, app.state.shelf = heat, shelf = Heat(runtime), Shelf()
         try:
             yield
         finally:
             jobs.close()
             bulk.close()
+            counts.close()
             heat.close()
             shelf.clear()
             runtime.counts.close()

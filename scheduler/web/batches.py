@@ -29,6 +29,7 @@ from scheduler.rules.policy import read_config_value
 from scheduler.rules.rows import Verdict
 from scheduler.service import batches as service
 from scheduler.service import control
+from scheduler.service.effects import Patience
 from scheduler.service.imports import ImportReport, Manner, import_leads
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.totals import find_broke
@@ -416,12 +417,13 @@ def change_batch(batch_id: BatchKey, body: BatchChange, caller: Operator, runtim
     )
     is_edited = given != ["is_active"]
     if is_edited and body.is_active is not None:
-        control.edit_campaign(campaign.code, plan, dry_run=True, runtime=runtime)  # refuse all of it or nothing
+        # Refuse all of it or nothing; nobody asks here how many calls move.
+        control.edit_campaign(campaign.code, plan, dry_run=True, told=Patience(0), runtime=runtime)
     if body.is_active is not None:
         turn = service.resume_batch if body.is_active else service.pause_batch
         turn(campaign.code, reason=None, runtime=runtime)
     if is_edited:
-        control.edit_campaign(campaign.code, plan, runtime=runtime)
+        control.edit_campaign(campaign.code, plan, told=Patience(0), runtime=runtime)
     message = {True: "Batch resumed", False: "Batch paused", None: "Batch updated successfully"}[body.is_active]
     return {"success": True, "message": message, "batch_id": campaign.code, "updated_fields": given}
 

@@ -256,6 +256,23 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "Before it is saved": "Antes de guardar",
     "Effect": "Efecto",
     "No call is planned, so none moves.": "No hay llamadas planificadas, así que ninguna se mueve.",
+    "About {share} of {waiting} planned calls will move.":
+        "Cambiarán de hora cerca del {share} de {waiting} llamadas planificadas.",
+    "Looked at so far: the first {looked} of {waiting}, of which {moved} move.":
+        "Revisadas hasta ahora: las primeras {looked} de {waiting}; de ellas cambian {moved}.",
+    "The exact number follows.": "Sigue el número exacto.",
+    "First of the new times": "Primera de las nuevas horas",
+    "Last of the new times": "Última de las nuevas horas",
+    "Never called with these hours": "No se llaman nunca con este horario",
+    "This server knows nothing of this count: it was restarted since, or somebody else asked for it. Preview the "
+    "effect again.":
+        "Este servidor no conoce este recuento: se reinició desde entonces, o lo pidió otra persona. Vuelva a ver el "
+        "efecto.",
+    "These hours call nobody on any day of the week, except where holidays have hours of their own.":
+        "Este horario no llama a nadie ningún día de la semana, salvo en feriados con horario propio.",
+    "Days on which nobody is called: {days}": "Días en que no se llama a nadie: {days}",
+    "Campaign {code} is changed: about {share} of {waiting} planned calls move.":
+        "La campaña {code} cambió: cerca del {share} de {waiting} llamadas planificadas cambian de hora.",
     "{n} of {waiting} planned calls will move.": (
         "Se moverá {n} de {waiting} llamadas planificadas.", "Se moverán {n} de {waiting} llamadas planificadas.",
     ),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
-from tests.factories import add_campaign, add_due_lead, add_lead, find, find_all, lead_of, set_config, sql
+from tests.factories import add_campaign, add_due_lead, add_lead, find, find_all, lead_of, plan_call, set_config, sql
 
 
 def test_create_takes_account_group_preset_and_last_date(ringback: Ringback, database: Database) -> None:
@@ -73,6 +73,17 @@ def test_edit_tells_what_changed_and_a_dry_run_writes_nothing(ringback: Ringback
     assert "nothing changes" in ringback.ok(*words)
     ringback.ok("campaigns", "edit", "autumn", "--set", "ring_timeout=")
     assert find(database, tables.campaigns, code="autumn").call_settings == {"max_attempts": 5}
+
+
+def test_edit_tells_when_the_moved_calls_go(ringback: Ringback, database: Database) -> None:
+    campaign_id = add_campaign(database, "autumn", call_settings={"windows": {"all": [["00:00", "24:00"]]}})
+    plan_call(database, add_lead(database, campaign_id=campaign_id), at=datetime(2037, 1, 1, 12, tzinfo=UTC))
+    windows = ("campaigns", "edit", "autumn", "--dry-run", "--set", 'windows={"tue": [["09:00", "10:00"]]}')
+
+    told, facts = ringback.ok(*windows), ringback.json(*windows)
+
+    assert "1 of 1 planned calls would move" in told and "the new times: 2037-01-06" in told
+    assert (facts["moved"], facts["never"], facts["closed_days"]) == (1, 0, [1, 3, 4, 5, 6, 7])
 
 
 def test_a_campaign_is_paused_and_resumed(ringback: Ringback, database: Database) -> None:

@@ -27,6 +27,7 @@ from tests.factories import (
     add_campaign,
     add_due_lead,
     add_lead,
+    add_many_planned,
     attempt_of,
     attempts_of,
     bar,
@@ -193,8 +194,8 @@ def test_an_edit_says_when_the_moved_calls_go_and_which_days_call_nobody(runtime
         runtime=runtime,
     )
 
-    assert (done.moved, done.exact, done.never) == (3, True, 0)
-    assert (done.first_at, done.last_at) == (
+    assert (done.moved, done.effect.is_exact, done.effect.never) == (3, True, 0)
+    assert (done.effect.first_at, done.effect.last_at) == (
         datetime(2026, 11, 24, 12, tzinfo=UTC), datetime(2026, 11, 26, 12, tzinfo=UTC)
     )
     assert done.closed_days == (1, 3, 5, 6, 7)
@@ -209,21 +210,14 @@ def test_hours_that_never_open_move_calls_to_no_time_at_all(runtime, database, c
         "autumn", CampaignPlan(call_settings={"windows": {"hol": [["09:00", "10:00"]]}}), dry_run=True, runtime=runtime
     )
 
-    assert (done.waiting, done.moved, done.never, done.first_at) == (1, 1, 1, None)
+    assert (done.waiting, done.moved, done.effect.never, done.effect.first_at) == (1, 1, 1, None)
     assert done.closed_days == (1, 2, 3, 4, 5, 6, 7)
 
 
 def test_a_count_that_is_not_waited_for_says_how_far_it_looked(runtime, database, clock):
     clock.set(SATURDAY)
     campaign_id = add_campaign(database, "autumn")
-    with database.engine.begin() as connection:
-        connection.execute(insert(tables.leads), [
-            {"id": one, "campaign_id": campaign_id, "telefono": f"+56955{one:06d}"} for one in range(1, 1302)
-        ])
-        connection.execute(insert(tables.call_schedule), [
-            {"lead_id": one, "campaign_id": campaign_id, "scheduled_at": SATURDAY, "status": "pending"}
-            for one in range(1, 1302)
-        ])
+    add_many_planned(database, campaign_id, 1301, at=SATURDAY)
     plan, told = CampaignPlan(set_values={"days_of_week": [1, 2, 3, 4, 5, 6]}), []
 
     early = control.edit_campaign("autumn", plan, dry_run=True, told=lambda effect: False, runtime=runtime)
@@ -231,8 +225,8 @@ def test_a_count_that_is_not_waited_for_says_how_far_it_looked(runtime, database
         "autumn", plan, dry_run=True, told=lambda effect: told.append(effect) is None, runtime=runtime
     )
 
-    assert (early.waiting, early.looked_at, early.moved, early.exact) == (1301, 1000, 1000, False)
-    assert (exact.waiting, exact.looked_at, exact.moved, exact.exact) == (1301, 1301, 1301, True)
+    assert (early.waiting, early.effect.looked_at, early.moved, early.effect.is_exact) == (1301, 1000, 1000, False)
+    assert (exact.waiting, exact.effect.looked_at, exact.moved, exact.effect.is_exact) == (1301, 1301, 1301, True)
     assert [one.looked_at for one in told] == [1000, 1301]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+import threading
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,16 @@ from sqlalchemy import event
 
 import scheduler.web
 from scheduler.clock import ManualClock
+from scheduler.events import Reporter
 from scheduler.rules.policy import Config
 from scheduler.service import access, accounts, control
+from scheduler.service.effects import Count, EffectCounts, Told
 from scheduler.service.runtime import Runtime
 from scheduler.store import journal, tables
 from scheduler.store.database import Database
 from scheduler.web import pages
 from scheduler.web.pages import settings_form
+from scheduler.web.server import WebServer
 from tests.conftest import NOON
 from tests.factories import (
     HOUR,
@@ -29,6 +34,7 @@ from tests.factories import (
     add_campaign,
     add_due_lead,
     add_lead,
+    add_many_planned,
     events_of,
     find,
     plan_call,
@@ -406,6 +412,61 @@ def test_the_effect_is_told_before_settings_are_saved(client: httpx.Client, data
     }}
     assert (edited.actor, edited.reason) == ("open", "call_settings: siesta")
     assert "2 of 3 planned calls move." in plain(client.get("/campaigns/busy", headers=HTML).text)
+
+
+class Held(EffectCounts):
+    """Counts that stand still after their first page until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+
+    def start(self, key: str, owner: str, look: Callable[[Told], object], *, wait: float) -> Count:
+        return super().start(
+            key, owner, lambda told: look(lambda effect: told(effect) and self.go_on.wait(20)),
+            wait=20 if self.go_on.is_set() else 0,
+        )
+
+
+@sqlite_alone
+def test_many_planned_calls_are_estimated_first_and_then_counted(runtime: Runtime, database: Database):
+    campaign = add_campaign(database, "busy", call_settings={"windows": {"all": [["09:00", "20:00"]]}})
+    add_many_planned(database, campaign, 1301)
+    held, server = Held(), WebServer(runtime, "127.0.0.1", 0, reporter=Reporter(lambda line: None))
+    server.start()
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        form = form_of(client, "/campaigns/busy/settings") | {"windows.fri": "15:00-20:00"}
+        server.app.state.effect_counts = held  # by now the server has made its own
+        early = client.post("/campaigns/busy/settings", headers=HTML, data=form)
+        progress = re.search(r'hx-get="([^"]*)"', early.text)
+        assert progress is not None
+        meanwhile = client.get(progress[1], headers=HTML)
+        held.go_on.set()
+        again = fields_of(early.text) | {"step": "preview"}
+        exact = client.post("/campaigns/busy/settings", headers=HTML, data=again)
+        ended = client.get(progress[1], headers=HTML)
+        gone = client.get("/campaigns/busy/settings/effect/unknown", headers=HTML)
+        spanish = client.get(progress[1], headers=HTML | {"Accept-Language": "es"})
+    server.stop()
+    held.close()
+
+    assert "About 100% of 1,301 planned calls will move." in plain(early.text)
+    assert "the first 1,000 of 1,301, of which 1,000 move" in plain(early.text)
+    assert meanwhile.status_code == 200
+    for page in (exact, ended):
+        assert "1,301 of 1,301 planned calls will move." in plain(page.text) and "hx-get" not in page.text
+    assert "Primera de las nuevas horas" in spanish.text
+    assert gone.status_code == 404
+
+
+@sqlite_alone
+def test_a_preview_names_the_days_on_which_nobody_is_called(client: httpx.Client, database: Database):
+    campaign = add_campaign(database, "busy", call_settings={"windows": {"all": [["09:00", "20:00"]]}})
+    plan_call(database, add_lead(database, campaign_id=campaign))
+    form = form_of(client, "/campaigns/busy/settings") | {"windows.sat": "", "windows.sun": ""}
+    preview = client.post("/campaigns/busy/settings", headers=HTML, data=form)
+
+    assert "Days on which nobody is called: Sat, Sun" in plain(preview.text)
 
 
 @sqlite_alone

@@ -11,6 +11,7 @@ from scheduler.errors import InvalidSettings, NotFound
 from scheduler.model import CampaignStatus
 from scheduler.rules.policy import read_call_settings
 from scheduler.service import control
+from scheduler.service.effects import Patience
 from scheduler.service.runtime import Runtime
 from scheduler.store import listings
 from scheduler.store.database import Connection
@@ -50,6 +51,8 @@ from scheduler.web.problems import Refusal, responses
 from scheduler.web.reach import reached_campaign, require_account, require_everything
 from scheduler.web.replies import Cursor, Limit, Page, is_stale, paged, read_cursor, tag_of, tagged
 
+EFFECT_PATIENCE = 10.0
+"""Seconds that planned calls are counted for; whoever asks waits, and their proxy may not for long."""
 router = noun("campaigns")
 Group = Annotated[str | None, Query(min_length=1, max_length=64, pattern=NO_NUL)]
 OfAccount = Annotated[str | None, Query(min_length=1, max_length=64, pattern=NO_NUL, description="Code or id")]
@@ -103,6 +106,9 @@ def edit_campaign(
 ) -> Any:
     """Change a campaign, all that is named or nothing, and say what that does to the calls that are planned.
 
+    So many planned calls that they are not counted within 10 seconds are estimated from those that are due first: then
+    `exact` is false.
+
     With the header `If-Match` (the ETag of the campaign as it was read) it is refused (412) once somebody else has
     changed the campaign.
     """
@@ -120,10 +126,14 @@ def edit_campaign(
         deadline_days=body.deadline_days, no_deadline=body.no_deadline,
     )
     done = control.edit_campaign(
-        known.code, plan, dry_run=dry_run == "true", reason=body.reason, only_if=only_if, runtime=runtime
+        known.code, plan, dry_run=dry_run == "true", reason=body.reason, only_if=only_if,
+        told=Patience(EFFECT_PATIENCE), runtime=runtime,
     )
+    effect = done.effect
     return CampaignEffect(
-        code=done.code, dry_run=dry_run == "true", waiting=done.waiting, moved=done.moved,
+        code=done.code, dry_run=dry_run == "true", waiting=effect.waiting, moved=effect.moved,
+        exact=effect.is_exact, looked_at=effect.looked_at, never=effect.never, first_at=effect.first_at,
+        last_at=effect.last_at, closed_days=list(done.closed_days),
         changes=[Change(field=name, before=plain(old), after=plain(new)) for name, (old, new) in done.changes.items()],
     )
 

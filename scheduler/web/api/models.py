@@ -262,13 +262,24 @@ class Change(BaseModel):
 
 
 class CampaignEffect(BaseModel):
-    """What an edit changes: of `waiting` planned calls `moved` get another time. Nothing is written by a dry run."""
+    """What an edit changes: of `waiting` planned calls `moved` get another time. Nothing is written by a dry run.
+
+    Many planned calls are counted for some seconds only. Then `exact` is false, and `moved` is that of the first
+    `looked_at` of `waiting`. The new times lie from `first_at` to `last_at`; `never` of the moved calls get none, and
+    on `closed_days` (1 is Monday) the new hours call nobody.
+    """
 
     code: str
     dry_run: bool
     changes: list[Change]
     waiting: int
     moved: int
+    exact: bool
+    looked_at: int
+    never: int
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    closed_days: list[int]
 
 
 class CampaignState(BaseModel):

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 from zoneinfo import available_timezones
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from scheduler.errors import Conflict, InvalidSettings, InvalidValue, NotFound
@@ -29,6 +29,7 @@ from scheduler.rules.policy import PROVIDER_NAMES, Config, Policy
 from scheduler.rules.presets import PRESETS
 from scheduler.service import control
 from scheduler.service.control import Cancelled, Edited
+from scheduler.service.effects import Count, EffectCounts, Patience
 from scheduler.service.runtime import Runtime
 from scheduler.store import campaigns as store
 from scheduler.store import screens
@@ -56,6 +57,9 @@ PAGE = 50
 MOST_ACCOUNTS = 500
 PATIENCE = 8.0
 """Seconds that somebody waits for a cancel; then it goes on behind the answer."""
+EFFECT_PATIENCE = 1.5
+"""Seconds that somebody waits for what new settings do; then the count goes on behind the answer."""
+NOT_SETTINGS = ("step", "reason", "csrf_token")
 Search = Annotated[str, Query(max_length=100)]
 
 router = APIRouter()
@@ -403,7 +407,8 @@ def edit_settings(request: Request, caller: Operator, runtime: RuntimeOf, key: s
         )
     try:
         edited = control.edit_campaign(
-            campaign.code, draft.plan, dry_run=step != "save", reason=_reason(form), runtime=runtime
+            campaign.code, draft.plan, dry_run=step != "save", reason=_reason(form),
+            told=Patience(EFFECT_PATIENCE if step == "save" else 0), runtime=runtime,
         )
     except (InvalidValue, NotFound) as error:
         return _show_form(
@@ -411,13 +416,52 @@ def edit_settings(request: Request, caller: Operator, runtime: RuntimeOf, key: s
         )
     if step == "save":
         return _saved(request, row, edited)
-    return _show_preview(request, row, form, draft, edited)
+    count = None
+    if not edited.effect.is_exact:
+        count = counts_of(request).start(
+            _question(row, form), caller.actor, lambda told: control.edit_campaign(
+                campaign.code, draft.plan, dry_run=True, told=told, runtime=runtime
+            ), wait=EFFECT_PATIENCE,
+        )
+    return _show_preview(request, row, form, draft, edited, count)
+
+
+@router.get("/campaigns/{key}/settings/effect/{question}")
+def show_effect(
+    request: Request, caller: Operator, runtime: RuntimeOf, key: str, question: Annotated[str, Path(max_length=64)]
+) -> Response:
+    """How far the count of a preview is."""
+    require_everything(caller)
+    row = runtime.database.read(lambda connection: _find(connection, key)[1])
+    count = counts_of(request).find(question, caller.actor)
+    return render(
+        request, "campaign_effect.html", status=200 if count else 404, row=row, count=count,
+        effect=count.effect if count else None, path_of=campaign_path(row["code"], row["id"]),
+    )
+
+
+def counts_of(request: Request) -> EffectCounts:
+    """Of this process."""
+    found: EffectCounts = request.app.state.effect_counts
+    return found
+
+
+def _question(row: Mapping[str, Any], form: Mapping[str, str]) -> str:
+    """The same for the same settings of the same campaign: asked again, one count answers."""
+    asked = sorted((name, text) for name, text in form.items() if name not in NOT_SETTINGS)
+    return hashlib.sha256(json.dumps([seen_as(row), asked]).encode()).hexdigest()[:32]
 
 
 def _saved(request: Request, row: Mapping[str, Any], edited: Edited) -> Response:
     path = campaign_path(row["code"], row["id"])
     if not edited.changes:
         return redirect(request, path, "Nothing was changed.", kind="warning")
+    if not edited.effect.is_exact:
+        share = words.write_share(screen_of(request).language, edited.effect.share)
+        return redirect(
+            request, path, "Campaign {code} is changed: about {share} of {waiting} planned calls move.",
+            code=row["code"], share=share, waiting=edited.waiting,
+        )
     if edited.waiting:
         return redirect(
             request, path,
@@ -429,12 +473,15 @@ def _saved(request: Request, row: Mapping[str, Any], edited: Edited) -> Response
 
 
 def _show_preview(
-    request: Request, row: Mapping[str, Any], form: Mapping[str, str], draft: Draft, edited: Edited
+    request: Request, row: Mapping[str, Any], form: Mapping[str, str], draft: Draft, edited: Edited, count: Count | None
 ) -> Response:
-    kept = {name: text for name, text in form.items() if name not in ("step", "reason", "csrf_token")}
+    kept = {name: text for name, text in form.items() if name not in NOT_SETTINGS}
+    language = screen_of(request).language
     return render(
         request, "campaign_preview.html", row=row, edited=edited, changes=list(_spell_out(edited)), kept=kept,
-        path_of=campaign_path(row["code"], row["id"]), plan=draft.plan,
+        path_of=campaign_path(row["code"], row["id"]), plan=draft.plan, count=count,
+        effect=count.effect if count and count.effect.looked_at else edited.effect,
+        closed=[words.name_day(language, day) for day in edited.closed_days],
     )
 
 
