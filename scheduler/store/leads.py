@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from scheduler.model import CallStatus, Hold, Lead, LeadStatus, Phone, PhoneStatus, ScheduleStatus
 from scheduler.store.calls import in_states, word
-from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row
+from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, raw, select_among
 from scheduler.store.tables import call_schedule, do_not_call, lead_phones, leads
 
 L, P, D, S = leads.c, lead_phones.c, do_not_call.c, call_schedule.c
@@ -165,10 +165,10 @@ def read_barred(connection: Connection, numbers: Collection[str], now: datetime)
     if not numbers:
         return {}
     spellings = {text: number for number in numbers for text in (number, number[1:], "00" + number[1:])}
-    rows = connection.execute(
-        select(D.telefono, D.reason).where(
-            D.telefono.in_(sorted(spellings)), or_(D.expires_at.is_(None), D.expires_at > now)
-        )
+    rows = select_among(
+        connection, sorted(spellings),
+        f"SELECT telefono, reason FROM do_not_call WHERE (expires_at IS NULL OR expires_at > '{raw(now)}') "
+        "AND telefono IN ",
     )
     # Some collations take trailing spaces for nothing, so what comes back may not be what was asked for.
     found = ((spellings.get(listed.strip()), reason) for listed, reason in rows)
