@@ -187,11 +187,27 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class NumberTraits:
+    """What many telephone numbers have in common.
+
+    `country` is an ISO code or None (a number of no country), `line` the kind of line (mobile, fixed, toll_free,
+    premium_rate ... or unknown); `zones` is empty when the number does not tell.
+    """
+
+    country: str | None
+    line: str
+    zones: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Phone:
+    """A number of a lead. `traits` is None while nothing was learnt of it, or what was is of another number."""
+
     lead_id: int
     position: int
     number: str
     status: PhoneStatus = PhoneStatus.ACTIVE
+    traits: NumberTraits | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

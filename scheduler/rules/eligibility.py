@@ -26,6 +26,7 @@ from scheduler.model import (
     Hold,
     Lead,
     LeadStatus,
+    NumberTraits,
     Outcome,
     Phone,
     PhoneStatus,
@@ -40,7 +41,7 @@ from scheduler.rules.hours import (
     open_span,
     zone_info,
 )
-from scheduler.rules.phones import is_e164, line_kind, may_be_dialed
+from scheduler.rules.phones import is_e164, learn, why_not
 from scheduler.rules.policy import Policy, Setting
 from scheduler.rules.retry import most_with_promises
 from scheduler.rules.zones import LeadZones, lead_zones
@@ -185,7 +186,12 @@ class Case:
         allowed = self.policy.allowed_countries.value
         found = {}
         for phone in self.phones:
-            if is_e164(phone.number) and (why := may_be_dialed(phone.number, allowed)) is not None:
+            try:
+                traits = phone.traits or (learn(phone.number) if is_e164(phone.number) else None)
+                why = why_not(traits, allowed) if traits is not None else None
+            except InvalidValue as error:
+                why = str(error)
+            if why is not None:
                 found[phone.number] = why
         return found
 
@@ -309,7 +315,7 @@ def _has_number(case: Case) -> Verdict | None:
         if any(phone.number in case.barred or phone.number in case.unreachable for phone in case.phones):
             return None  # the next questions say so
         return Closed("invalid_number", "no number of this lead can be dialed")
-    if not is_e164(case.phone.number):
+    if case.phone.traits is None and not is_e164(case.phone.number):
         return Held(
             Hold.ERROR, case.now + RECHECK_HELD,
             "its number cannot be dialed as written; telefono must be like +56912345678",
@@ -438,7 +444,7 @@ def target_of(lead: Lead, number: str | None, policy: Policy) -> Target:
     """What a call to this lead counts by. Debt and subject are variables of the lead (deuda, asunto)."""
     return Target(
         lead=lead.id, phone=number, debt=variable_of(lead, "debt", "deuda"), campaign=policy.campaign_id or 0,
-        subject=variable_of(lead, "subject", "asunto"), line=line_kind(number) if number and is_e164(number) else None,
+        subject=variable_of(lead, "subject", "asunto"), line=line_of(lead, number),
         group=group_key(policy.group, policy.campaign_id),
     )
 
@@ -484,12 +490,32 @@ def number_at(lead: Lead, position: int) -> str | None:
     return next((phone.number for phone in phones_of(lead) if phone.position == position), lead.phone)
 
 
+def traits_at(lead: Lead, number: str | None) -> NumberTraits | None:
+    """What is known of this number of a lead; None for none, or one that cannot be dialed as it is written.
+
+    Raises InvalidValue for a country code that does not exist.
+    """
+    for phone in lead.phones:
+        if phone.number == number and phone.traits is not None:
+            return phone.traits
+    return learn(number) if number is not None and is_e164(number) else None
+
+
+def line_of(lead: Lead, number: str | None) -> str | None:
+    """The kind of line that this number of a lead is; None where it says nothing."""
+    try:
+        traits = traits_at(lead, number)
+    except InvalidValue:
+        return "unknown"
+    return traits.line if traits is not None else None
+
+
 def zones_of(lead: Lead, number: str | None, policy: Policy) -> LeadZones:
     """Where this lead may be when rung at this number."""
     return lead_zones(
         time_zone=lead.time_zone,
         region=lead.region,
-        number=number if number and is_e164(number) else None,
+        traits=traits_at(lead, number),
         campaign_zones=policy.zones,
         default_zone=policy.default_zone,
     )

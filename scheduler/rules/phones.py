@@ -19,37 +19,14 @@ from phonenumbers import timezone as phone_zones
 from phonenumbers.phonenumberutil import is_number_type_geographical
 
 from scheduler.errors import InvalidValue
+from scheduler.model import NumberTraits
 
 UNKNOWN_ZONE = "Etc/Unknown"
 NOTHING = "(?!)"
 """A pattern that matches no text."""
+DATA_VERSION: str = phonenumbers.__version__
+"""Of the tables that `learn` reads; what was learnt from older ones is learnt anew."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-
-
-@dataclass(frozen=True, slots=True)
-class NumberFacts:
-    """What follows from an E.164 number alone.
-
-    `country` is an ISO code or None, `kind` what `line_kind` tells; `zones` is empty when the number does not tell.
-    """
-
-    e164: str
-    country: str | None
-    kind: str
-    zones: tuple[str, ...]
-
-    @property
-    def problem(self) -> str | None:
-        """Why no call may go to it, whatever the settings: toll fraud lives on calls to dear or unknown places.
-
-        Premium-rate and shared-cost lines, numbers of no country (satellites and other shared codes). A number that
-        is possible but not assigned has none: its prefix names its country.
-        """
-        if self.country is None:
-            return "its code belongs to no country, and such calls are dear"
-        if (kind := DEAR_KINDS.get(self.kind)) is not None:
-            return f"it is {kind} number"
-        return None
 
 
 def to_e164(text: str, default_country: str | None, field: str = "telefono") -> str:
@@ -91,8 +68,11 @@ def is_e164(number: str | None) -> bool:
 
 
 @lru_cache(maxsize=4096)  # a lead is judged a few times in a row, and memory must stay flat over millions
-def learn(number: str) -> NumberFacts:
-    """All that an E.164 number tells, from one reading of it. Raises InvalidValue for anything else."""
+def learn(number: str) -> NumberTraits:
+    """All that an E.164 number tells, from one reading of it. Raises InvalidValue for anything else.
+
+    Tables keep it beside the number (`store.numbers`), so that a daemon reads no number twice.
+    """
     if not is_e164(number):
         raise InvalidValue("telefono", number, "write it in international form, like +56912345678")
     parsed = _read_plainly(number)
@@ -103,17 +83,11 @@ def learn(number: str) -> NumberFacts:
             raise InvalidValue("telefono", number, "its country code does not exist") from None
     country = phonenumbers.region_code_for_number(parsed)
     kind = _type_of(parsed, country)
-    return NumberFacts(
-        e164=number,
+    return NumberTraits(
         country=country if country not in (None, "001") else _main_country(parsed),
-        kind=_KINDS.get(kind, "unknown"),
+        line=_KINDS.get(kind, "unknown"),
         zones=_zones_of(parsed, kind),
     )
-
-
-def number_facts(number: str) -> NumberFacts:
-    """`learn` by its older name."""
-    return learn(number)
 
 
 def _type_of(parsed: phonenumbers.PhoneNumber, country: str | None) -> int:
@@ -277,19 +251,39 @@ DEAR_KINDS = {"premium_rate": "a premium-rate", "shared_cost": "a shared-cost", 
 def line_kind(number: str) -> str:
     """mobile, fixed, fixed_or_mobile, toll_free, premium_rate, shared_cost, voip ..., or unknown."""
     try:
-        return learn(number).kind
+        return learn(number).line
     except InvalidValue:
         return "unknown"
 
 
 def may_be_dialed(number: str, allowed_countries: tuple[str, ...] = ()) -> str | None:
-    """None, or why a call to this E.164 number is refused: its own problem, or a country that is not allowed."""
+    """None, or why a call to this E.164 number is refused."""
     try:
-        facts = learn(number)
+        return why_not(learn(number), allowed_countries)
     except InvalidValue as error:
         return str(error)
-    if (problem := facts.problem) is not None:
-        return problem
-    if allowed_countries and facts.country not in allowed_countries:
-        return f"it is in {facts.country}, and allowed_countries holds only {', '.join(allowed_countries)}"
+
+
+@lru_cache(maxsize=1024)
+def why_not(traits: NumberTraits, allowed_countries: tuple[str, ...] = ()) -> str | None:
+    """None, or why no call may go to such a number: toll fraud lives on calls to dear or unknown places.
+
+    Refused always: premium-rate and shared-cost lines, numbers of no country (satellites and other shared codes).
+    A number that is possible but not assigned passes: its prefix names its country.
+    """
+    if traits.country is None:
+        return "its code belongs to no country, and such calls are dear"
+    if (line := DEAR_KINDS.get(traits.line)) is not None:
+        return f"it is {line} number"
+    if allowed_countries and traits.country not in allowed_countries:
+        return f"it is in {traits.country}, and allowed_countries holds only {', '.join(allowed_countries)}"
     return None
+
+
+KEY_DIGITS = 7
+"""What every spelling of a number ends with, the shortest national one too."""
+
+
+def number_key(text: str) -> str:
+    """The last digits of a number: the same in whatever spelling, so that those with other keys are other numbers."""
+    return "".join(letter for letter in text if letter.isdecimal() and letter.isascii())[-KEY_DIGITS:]

@@ -25,7 +25,7 @@ from scheduler.rules.cells import ERROR_CELLS, restore
 from scheduler.rules.headers import REJECT_COLUMNS, Columns
 from scheduler.rules.hours import wall_to_utc, zone_info
 from scheduler.rules.phone_cells import Destinations, NumberReader
-from scheduler.rules.phones import DEAR_KINDS, line_kind
+from scheduler.rules.phones import DEAR_KINDS, learn, line_kind
 from scheduler.rules.zones import REGIONS, lead_zones, normal_region
 
 T = TypeVar("T")
@@ -254,7 +254,7 @@ class RowJudge:
             given = datetime.fromisoformat(text)
             if given.tzinfo is None:
                 where = lead_zones(
-                    time_zone=time_zone, region=region, number=number, campaign_zones=self._campaign_zones,
+                    time_zone=time_zone, region=region, traits=learn(number), campaign_zones=self._campaign_zones,
                     default_zone=self._default_zone,
                 )
                 instant = wall_to_utc(given, zone_info(where.zones[0]))

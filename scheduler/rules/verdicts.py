@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from scheduler.errors import InvalidValue
-from scheduler.rules.phones import line_kind, number_facts
+from scheduler.rules.phones import learn, line_kind
 from scheduler.rules.rows import NewLead, Reject, Verdict
 from scheduler.rules.zones import lead_zones
 
@@ -39,8 +39,8 @@ def describe_rows(
     found = [_describe_reject(one) for one in rejects if not one.is_warning]
     for row in added:
         where = lead_zones(
-            time_zone=row.time_zone, region=row.region, number=row.numbers[0].number, campaign_zones=campaign_zones,
-            default_zone=default_zone,
+            time_zone=row.time_zone, region=row.region, traits=learn(row.numbers[0].number),
+            campaign_zones=campaign_zones, default_zone=default_zone,
         )
         numbers = tuple(one.number for one in row.numbers)
         kinds, countries = _tell(numbers)
@@ -64,7 +64,7 @@ def _tell(numbers: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _country(number: str) -> str:
     try:
-        return number_facts(number).country or "none"
+        return learn(number).country or "none"
     except InvalidValue:
         return "none"
 
@@ -72,6 +72,6 @@ def _country(number: str) -> str:
 def _zones_of(numbers: Iterable[str]) -> Iterator[str]:
     for number in numbers:
         try:
-            yield from number_facts(number).zones
+            yield from learn(number).zones
         except InvalidValue:
             continue

@@ -8,9 +8,10 @@ zones, open means open in all of them. The source goes into every explanation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scheduler.errors import InvalidValue
-from scheduler.rules.phones import number_facts
+from scheduler.model import NumberTraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +27,21 @@ class LeadZones:
     region: str | None
 
 
+@lru_cache(maxsize=4096)  # few answers serve millions of leads
 def lead_zones(
     *,
     time_zone: str | None,
     region: str | None,
-    number: str | None,
+    traits: NumberTraits | None,
     campaign_zones: tuple[str, ...] = (),
     default_zone: str,
 ) -> LeadZones:
-    """The zones of one lead at one number. Raises InvalidValue for a region that is not known."""
-    country = None
-    suggested: tuple[str, ...] = ()
-    if number:
-        facts = number_facts(number)
-        country, suggested = facts.country, facts.zones
+    """The zones of one lead at one number, of which `traits` are known (None: at none).
+
+    Raises InvalidValue for a region that is not known.
+    """
+    country = traits.country if traits else None
+    suggested = traits.zones if traits else ()
     code = normal_region(region) if region else None
     if code:
         country = code[:2]

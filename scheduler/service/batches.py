@@ -233,7 +233,7 @@ class HoursNow:
 
 def read_hours_now(policy: Policy, now: datetime) -> HoursNow:
     where = lead_zones(
-        time_zone=None, region=None, number=None, campaign_zones=policy.zones, default_zone=policy.default_zone
+        time_zone=None, region=None, traits=None, campaign_zones=policy.zones, default_zone=policy.default_zone
     )
     rules = policy.hours(where)
     if is_allowed(rules, now):

@@ -95,6 +95,7 @@ from scheduler.service.vitals import cause_of
 from scheduler.store import accounts, calls, campaigns, journal, leads
 from scheduler.store.calls import Intent, Move
 from scheduler.store.database import Connection
+from scheduler.store.numbers import learn_unknown
 
 LARGEST_TAKE = 500
 WORTH_A_TAKE = 8
@@ -669,7 +670,7 @@ class _Take:
         return (campaign.provider if campaign else None) or self.dispatcher.runtime.default_provider
 
     def _judge_all(self, rows: Sequence[ScheduledCall], locked: dict[int, Campaign], rules: Rules) -> None:
-        people = leads.read_leads(self.connection, {row.lead_id for row in rows})
+        people = learn_unknown(self.connection, leads.read_leads(self.connection, {row.lead_id for row in rows}))
         numbers = {phone.number for lead in people.values() for phone in phones_of(lead)}
         barred = leads.read_barred(self.connection, numbers, self.now)
         engaged = calls.read_engaged(self.connection, numbers, set(people), [row.id for row in rows])

@@ -20,6 +20,7 @@ from scheduler.errors import InvalidValue, NotFound
 from scheduler.model import OPEN_STATES, AttemptState, Campaign, CampaignStatus, LeadStatus, Outcome
 from scheduler.rules.figures import Pace, Rate, find_end, find_pace, find_quantile, share, spread_over_week
 from scheduler.rules.hours import day_start, wall_to_utc, zone_info
+from scheduler.rules.phones import learn
 from scheduler.rules.policy import Policy
 from scheduler.rules.zones import lead_zones
 from scheduler.service.rulebook import RuleBook, Rules
@@ -300,7 +301,8 @@ def find_zone(dials: funnel.Dials, policy: Policy) -> str:
     preferred = (*policy.zones, policy.default_zone)
     try:
         zones = lead_zones(
-            time_zone=dials.time_zone, region=dials.region, number=dials.number, campaign_zones=policy.zones,
+            time_zone=dials.time_zone, region=dials.region, traits=learn(dials.number) if dials.number else None,
+            campaign_zones=policy.zones,
             default_zone=policy.default_zone,
         ).zones
         zone = next((one for one in preferred if one in zones), zones[0])
@@ -413,6 +415,6 @@ def _is_called(campaign_id: int | None, campaigns: Mapping[int, Campaign]) -> bo
 
 def _end_within_hours(leads: int, pace: Pace, policy: Policy, now: datetime) -> datetime | None:
     where = lead_zones(
-        time_zone=None, region=None, number=None, campaign_zones=policy.zones, default_zone=policy.default_zone
+        time_zone=None, region=None, traits=None, campaign_zones=policy.zones, default_zone=policy.default_zone
     )
     return find_end(leads, pace, policy.hours(where), now)

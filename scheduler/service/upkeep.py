@@ -36,7 +36,7 @@ from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
 from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
 from scheduler.service.runtime import Runtime
-from scheduler.store import accounts, calls, campaigns, journal, leads, settings
+from scheduler.store import accounts, calls, campaigns, journal, leads, numbers, settings
 from scheduler.store.calls import Move, PlannedCall
 from scheduler.store.database import Connection
 
@@ -82,6 +82,7 @@ class Upkeep:
         self._stopped_after: dict[int, tuple[datetime, int]] = {}
         self._waiting_after: dict[int | None, tuple[datetime, int]] = {}
         self._barred_after = 0
+        self._learnt_until: int | None = 0
         self._slow_at: datetime | None = None
         self._balances = BalanceWatch(runtime.database)
 
@@ -100,6 +101,7 @@ class Upkeep:
             ("saying why due calls wait", self._say_waiting),
             ("tidying what waits in stopped campaigns", self._tidy_stopped),
             ("reading the do-not-call list", self._respell_barred),
+            ("learning what numbers tell", self._learn_numbers),
         ]
         is_slow_turn = self._slow_at is None or now - self._slow_at >= SLOW_EVERY
         if is_slow_turn:
@@ -325,6 +327,14 @@ class Upkeep:
                 journal.add_events(connection, [Happening(
                     kind="do_not_call_respelt", actor=self.owner, reason=f"entry {entry_id} was written {text!r}",
                 )], now)
+
+    def _learn_numbers(self, connection: Connection, now: datetime, report: Report) -> None:
+        """Every number once in the life of a process: a new release knows more, and some were written by SQL."""
+        if self._learnt_until is None:
+            return
+        page = numbers.list_unlearnt(connection, self._learnt_until, PAGE)
+        numbers.learn_unknown(connection, leads.read_leads(connection, page.leads, deciding=True))
+        self._learnt_until = page.until
 
     def _clean_up(self, connection: Connection, now: datetime, report: Report) -> None:
         rules = self.rulebook.read(connection)

@@ -30,6 +30,7 @@ from scheduler.rules.rows import Holder, NewLead, Settled, settle
 from scheduler.store.calls import word
 from scheduler.store.database import BY_ID, ids_in, insert_row, marks, raw, select_among
 from scheduler.store.leads import read_barred
+from scheduler.store.numbers import COLUMNS, NOT_LEARNT, learnt_columns
 from scheduler.store.tables import call_attempts, call_schedule, campaigns, imports, lead_phones, leads
 
 A, C, L, M, P, S = call_attempts.c, campaigns.c, leads.c, imports.c, lead_phones.c, call_schedule.c
@@ -147,10 +148,11 @@ def insert_leads(
     if len(found) != len(rows):
         raise Overtaken
     ids = dict(found)
+    learnt = learnt_columns(connection, [one.number for row in rows for one in row.numbers])
     _insert(
-        connection, lead_phones, ("lead_id", "position", "telefono"),
+        connection, lead_phones, ("lead_id", "position", "telefono", *COLUMNS),
         [
-            (ids[row.numbers[0].number], position, one.number)
+            (ids[row.numbers[0].number], position, one.number, *learnt.get(one.number, NOT_LEARNT))
             for row in rows
             for position, one in enumerate(row.numbers, 1)
         ],

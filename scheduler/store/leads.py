@@ -30,14 +30,18 @@ from sqlalchemy import (
 
 from scheduler.model import CallStatus, Hold, Lead, LeadStatus, Phone, PhoneStatus, ScheduleStatus
 from scheduler.store.calls import in_states, word
-from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, raw, select_among
+from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, insert_rows, raw, select_among
+from scheduler.store.numbers import COLUMNS, NOT_LEARNT, known_traits, learnt_columns, read_traits
 from scheduler.store.tables import call_schedule, do_not_call, lead_phones, leads
 
 L, P, D, S = leads.c, lead_phones.c, do_not_call.c, call_schedule.c
 
-# The numbers of a lead as one text, "1 active +56912345678,2 invalid ...": one row per lead, not per number.
+# The numbers of a lead as one text, "1 active 86 +56912345678,2 invalid ...": one row per lead, not per number. The
+# third word is the id of what the number tells, 0 where that was learnt of another number or not yet.
 PHONES = select(func.group_concat(
-    cast(P.position, String(3)) + " " + type_coerce(P.status, String) + " " + func.replace(P.telefono, ",", ";")
+    cast(P.position, String(3)) + " " + type_coerce(P.status, String) + " "
+    + cast(func.coalesce(case((P.e164 == P.telefono, P.traits_id)), 0), String(20)) + " "
+    + func.replace(P.telefono, ",", ";")
 )).where(P.lead_id == L.id).scalar_subquery()
 
 DECIDING_COLUMNS = (
@@ -61,7 +65,8 @@ def read_leads(
         return {}
     columns = DECIDING_COLUMNS if deciding else LEAD_COLUMNS
     query = select(*columns).with_hint(leads, BY_ID, "mysql").where(ids_in(L.id, set(ids))).order_by(L.id)
-    rows = connection.execute(query.with_for_update() if lock else query)
+    rows = connection.execute(query.with_for_update() if lock else query).all()
+    read_traits(connection, {one for row in rows for one in _traits_ids(row.phones)})
     return {row[0]: to_lead(row) for row in rows}
 
 
@@ -134,11 +139,14 @@ def insert_lead(connection: Connection, values: Mapping[str, Any], phones: Seque
 
 
 def insert_phones(connection: Connection, phones: Sequence[tuple[int, int, str]]) -> None:
-    if phones:
-        connection.execute(
-            insert(lead_phones),
-            [{"lead_id": lead_id, "position": position, "telefono": number} for lead_id, position, number in phones],
-        )
+    learnt = learnt_columns(connection, [number for _, _, number in phones])
+    insert_rows(connection, lead_phones, [
+        {
+            "lead_id": lead_id, "position": position, "telefono": number,
+            **dict(zip(COLUMNS, learnt.get(number, NOT_LEARNT), strict=True)),
+        }
+        for lead_id, position, number in phones
+    ])
 
 
 def mark_invalid(connection: Connection, lead: Lead, position: int, number: str) -> None:
@@ -404,14 +412,24 @@ def to_lead(row: Any) -> Lead:
     )
 
 
+def _traits_ids(text: str | None) -> list[int]:
+    if not text:
+        return []
+    return [int(traits_id) for one in text.split(",") if (traits_id := one.split(" ", 3)[2]) != "0"]
+
+
 def _phones(lead_id: int, text: str) -> tuple[Phone, ...]:
     if "," not in text:
-        position, status, number = text.split(" ", 2)
-        return (Phone(lead_id, int(position), number, PhoneStatus(status)),)
-    parts = sorted((int(position), number, status) for position, status, number in (
-        one.split(" ", 2) for one in text.split(",")
-    ))
-    return tuple(Phone(lead_id, position, number, PhoneStatus(status)) for position, number, status in parts)
+        return (_phone(lead_id, text),)
+    return tuple(sorted((_phone(lead_id, one) for one in text.split(",")), key=lambda one: one.position))
+
+
+def _phone(lead_id: int, text: str) -> Phone:
+    position, status, traits_id, number = text.split(" ", 3)
+    return Phone(lead_id, int(position), number, _STATUSES[status], known_traits(int(traits_id)))
+
+
+_STATUSES = {one.value: one for one in PhoneStatus}
 
 
 def _variables(text: str | None) -> Mapping[str, Any] | None:

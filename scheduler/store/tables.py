@@ -417,7 +417,22 @@ lead_phones = Table(
     Column("position", SmallInteger, primary_key=True, autoincrement=False),
     Column("telefono", PHONE, nullable=False),
     Column("status", _words(PhoneStatus, "phone_status"), nullable=False, server_default="active"),
+    # What follows from the number alone, learnt once. `e164` is the number that it was learnt of: where a person
+    # wrote another one since, it counts for nothing.
+    Column("e164", String(16)),
+    Column("number_key", String(8), comment="the last digits, which no spelling changes"),
+    Column("traits_id", BIG),
     Index("ix_lead_phones_phone", "telefono"),
+)
+
+number_traits = Table(
+    "number_traits",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=False, comment="follows from what the row says"),
+    Column("data_version", String(16), nullable=False),
+    Column("country", String(2)),
+    Column("line", String(24), nullable=False),
+    Column("zones", Text, nullable=False),
 )
 
 call_schedule = Table(

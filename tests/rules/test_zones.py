@@ -4,6 +4,7 @@ import pytest
 
 from scheduler.errors import InvalidValue
 from scheduler.rules.hours import zone_info
+from scheduler.rules.phones import learn
 from scheduler.rules.zones import REGIONS, lead_zones, normal_region, zones_of_region
 
 CHILE, SPANISH_MOBILE, NOWHERE = "+56912345678", "+34600000001", "+888123456789"
@@ -77,5 +78,6 @@ def test_every_zone_of_the_table_exists(code):
 
 def find_zones(*, time_zone=None, region=None, number=None, campaign_zones=(), default_zone="UTC"):
     return lead_zones(
-        time_zone=time_zone, region=region, number=number, campaign_zones=campaign_zones, default_zone=default_zone
+        time_zone=time_zone, region=region, traits=learn(number) if number else None,
+        campaign_zones=campaign_zones, default_zone=default_zone,
     )

@@ -68,7 +68,7 @@ class Hours:
 def hours_of(policy: Policy, now: datetime) -> Hours:
     """By the clock of the campaign, or of the installation; a lead's own clock may differ."""
     where = lead_zones(
-        time_zone=None, region=None, number=None, campaign_zones=policy.zones, default_zone=policy.default_zone
+        time_zone=None, region=None, traits=None, campaign_zones=policy.zones, default_zone=policy.default_zone
     )
     rules = policy.hours(where)
     if is_allowed(rules, now):
