@@ -22,6 +22,7 @@ from scheduler.providers.base import Provider
 from scheduler.service.runtime import Providers, Runtime
 from scheduler.store import schema
 from scheduler.store.database import Connection, Database, DatabaseClock
+from scheduler.store.numbers import learnt_columns
 
 MARK = "benchmark"
 ALWAYS_OPEN = json.dumps({"allowed_hours": {"start": "00:00", "end": "24:00"}, "days_of_week": [1, 2, 3, 4, 5, 6, 7]})
@@ -141,8 +142,11 @@ def _add_leads(connection: Connection, campaign_id: int, numbers: list[str], due
 
 def _complete_leads(connection: Connection, campaign_id: int, first: str, last: str, due: datetime) -> None:
     new = f"campaign_id = {campaign_id} AND telefono BETWEEN '{first}' AND '{last}'"
+    # As an import writes them: what one of these numbers tells all of them do.
+    _, _, traits = learnt_columns(connection, [first])[first]
     connection.execute(text(
-        f"INSERT INTO lead_phones (lead_id, position, telefono) SELECT id, 1, telefono FROM leads WHERE {new}"
+        "INSERT INTO lead_phones (lead_id, position, telefono, e164, number_key, traits_id)"
+        f" SELECT id, 1, telefono, telefono, SUBSTR(telefono, -7), {traits} FROM leads WHERE {new}"
     ))
     connection.execute(
         text(

@@ -1,7 +1,6 @@
-"""What a telephone number tells stands beside it, so that no daemon reads the same number twice.
+"""What telephone numbers tell (country, kind of line, zones), one row for thousands that tell the same.
 
-The numbers that are there are learnt by the first take that meets them, and by upkeep. The previous release still
-runs on the result: it does not write the new columns, and what it writes is learnt later.
+The previous release still runs on the result: it does not know the table.
 
 Revision ID: 0036
 """
@@ -27,15 +26,7 @@ def upgrade() -> None:
         sa.Column("zones", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_number_traits")),
     )
-    for column in (
-        sa.Column("e164", sa.String(16), nullable=True),
-        sa.Column("number_key", sa.String(8), nullable=True, comment="the last digits, which no spelling changes"),
-        sa.Column("traits_id", BIG, nullable=True),
-    ):
-        op.add_column("lead_phones", column)
 
 
 def downgrade() -> None:
-    for column in ("traits_id", "number_key", "e164"):
-        op.drop_column("lead_phones", column)
     op.drop_table("number_traits")

@@ -665,6 +665,11 @@ class Policy:
         return Setting(built_in, "built-in")
 
     @cached_property
+    def version(self) -> str:
+        """The fingerprint as text, as steps and attempts carry it."""
+        return str(self.fingerprint)
+
+    @cached_property
     def fingerprint(self) -> Fingerprint:
         """Of the rules in force, and apart from the others of those that say when calls may be placed."""
         settings = self.settings.model_dump(mode="json", exclude_none=True)

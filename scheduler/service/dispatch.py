@@ -89,6 +89,7 @@ from scheduler.service.outcomes import (
     wait_after,
     without_phone,
 )
+from scheduler.service.refs import new_refs
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
 from scheduler.service.vitals import cause_of
@@ -755,7 +756,7 @@ class _Take:
         self.happenings.append(Happening(
             kind=kind, actor=self.dispatcher.owner, lead_id=row.lead_id, schedule_id=row.id,
             campaign_id=lead.campaign_id if lead else row.campaign_id, reason=reason, details=details,
-            rule_version=str(policy.fingerprint),
+            rule_version=policy.version,
         ))
 
     def _end_round(
@@ -790,17 +791,19 @@ class _Take:
             return []
         token = str(uuid.uuid4())
         dial_before = now + dispatcher._budget
+        refs = new_refs(len(self.chosen), now)
         intents = [
             Intent(
-                attempt_ref=str(uuid.uuid4()), schedule_id=row.id, lead_id=lead.id, campaign_id=lead.campaign_id,
+                attempt_ref=ref, schedule_id=row.id, lead_id=lead.id, campaign_id=lead.campaign_id,
                 attempt_number=row.attempt_number, phone=verdict.phone.number, provider=provider,
                 claimed_at=now, dial_before=dial_before,
                 open_from=verdict.span.open_from, open_until=verdict.span.open_until,
                 account_id=account.id if account else None,
                 reserved=expected_cost(account, policy.max_call_duration) if account and account.is_paying else None,
                 debt=variable_of(lead, "debt", "deuda"), subject=variable_of(lead, "subject", "asunto"),
+                claimed_by=dispatcher.owner, rule_version=policy.version,
             )
-            for row, lead, verdict, policy, provider in self.chosen
+            for ref, (row, lead, verdict, policy, provider) in zip(refs, self.chosen, strict=True)
             for account in [self._account_of(self.locked.get(lead.campaign_id or 0))]
         ]
         reach("take.before_write")
@@ -823,10 +826,8 @@ class _Take:
         campaigns.start_campaigns(connection, {row.campaign_id for row, *_ in self.chosen if row.campaign_id}, now)
         slots = self._give_slots()
         jobs = []
-        for intent, (row, lead, verdict, policy, provider) in zip(intents, self.chosen, strict=True):
+        for intent, (row, lead, _, policy, provider) in zip(intents, self.chosen, strict=True):
             slot = next(slots[provider]) if provider in slots else None
-            self._keep("dialed", row, lead, policy, f"attempt {row.attempt_number}, phone {verdict.phone.position}")
-            self.happenings[-1] = replace(self.happenings[-1], attempt_id=ids[intent.schedule_id])
             jobs.append(DialJob(
                 attempt_id=ids[intent.schedule_id], schedule_id=row.id, lead_id=lead.id,
                 attempt_number=row.attempt_number, token=token, provider=provider,

@@ -83,7 +83,7 @@ def explain_case(
         decided=_decided(case, refusal, is_planned=is_planned),
         first_yes_at=first_yes_at,
         waiting_for=None if first_yes_at is not None else _waiting_for(verdict, is_planned=is_planned),
-        rule_version=str(case.policy.fingerprint),
+        rule_version=case.policy.version,
         steps=steps,
     )
 

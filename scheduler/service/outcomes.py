@@ -276,7 +276,7 @@ class _Batch:
         kind = "closed" if lead.id in self.closed else "planned" if goes_on else "ended"
         self.happenings.append(Happening(
             kind=kind, actor=self.actor, lead_id=lead.id, campaign_id=lead.campaign_id, attempt_id=attempt.id,
-            schedule_id=attempt.schedule_id, reason=f"{outcome}; {follows}", rule_version=str(policy.fingerprint),
+            schedule_id=attempt.schedule_id, reason=f"{outcome}; {follows}", rule_version=policy.version,
         ))
         self.applied.note(
             "ended", who=spoken(lead), number=attempt.phone, provider=attempt.provider, outcome=outcome.value,
@@ -359,7 +359,7 @@ def amend_ends(
             journal.add_events(connection, [Happening(
                 kind="amended", actor=actor, lead_id=lead.id, campaign_id=lead.campaign_id, attempt_id=ending.id,
                 schedule_id=ending.schedule_id, reason=f"{ending.outcome} was {outcome}; {follows}",
-                rule_version=str(policy.fingerprint),
+                rule_version=policy.version,
             )], now)
             applied.note("settled", attempt_id=ending.id, how=f"now known to be {outcome}; {follows}")
     rulebook.record(connection, rules, {lead.campaign_id for lead in people.values()}, now)
@@ -791,7 +791,7 @@ def carry_out(
     if policy is not None:
         journal.add_events(connection, [Happening(
             kind="closed" if isinstance(step, Finish) else "planned", actor=actor, lead_id=lead.id,
-            campaign_id=lead.campaign_id, reason=step.reason, rule_version=str(policy.fingerprint),
+            campaign_id=lead.campaign_id, reason=step.reason, rule_version=policy.version,
         )], now)
     if isinstance(step, Finish):
         leads.close_leads(connection, {lead.id: step.closed_reason}, now)

@@ -529,6 +529,8 @@ class Intent:
     reserved: Decimal | None = None
     debt: str | None = None
     subject: str | None = None
+    claimed_by: str | None = None
+    rule_version: str | None = None
 
 
 def insert_intents(connection: Connection, intents: Sequence[Intent]) -> dict[int, int]:
@@ -554,6 +556,8 @@ def insert_intents(connection: Connection, intents: Sequence[Intent]) -> dict[in
             "reserved": one.reserved,
             "debt": one.debt,
             "subject": one.subject,
+            "claimed_by": one.claimed_by,
+            "rule_version": one.rule_version,
         }
         for one in intents
     ])

@@ -185,7 +185,7 @@ def change_rows(
                 sets.append(f"{column} = {mark}")
                 values.append(raw(value))
         for column in per_row:
-            if _is_shared(chunk, column):
+            if _are_same([row[column] for row in chunk]):
                 to = mark
                 values.append(raw(chunk[0][column]))
             else:
@@ -213,20 +213,37 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         return
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
-        # The driver writes a value under a name once, however often it is used: most columns are the same in all.
-        shared = {column for column in columns if _is_shared(chunk, column)}
-        named = {column: raw(chunk[0][column]) for column in shared}
-        lines = []
-        for number, row in enumerate(chunk):
-            own = {column: column if column in shared else f"{column}.{number}" for column in columns}
-            named.update((name, raw(row[column])) for column, name in own.items() if column not in shared)
-            lines.append("(" + ", ".join(f"%({name})s" for name in own.values()) + ")")
+        named: dict[str, Any] = {}
+        written = [_write_column(column, [row[column] for row in chunk], named) for column in columns]
+        lines = ["(" + ", ".join(line) + ")" for line in zip(*written, strict=True)]
         connection.exec_driver_sql(into + ", ".join(lines), named)
 
 
-def _is_shared(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
-    first = rows[0][column]
-    return all(row[column] is first or row[column] == first for row in rows)
+def _write_column(column: str, values: Sequence[Any], named: dict[str, Any]) -> Iterable[str]:
+    """The values of a column as SQL: numbers as they are, text by a name in `named`.
+
+    The driver writes a value under a name once, however often it is used: most columns are the same in all rows.
+    Text never stands in the statement, which errors and logs may show.
+    """
+    if _are_same(values):
+        named[column] = raw(values[0])
+        return [f"%({column})s"] * len(values)
+    marks = []
+    for number, value in enumerate(values):
+        if type(value) is int:
+            marks.append(str(value))
+        elif value is None:
+            marks.append("NULL")
+        else:
+            name = f"{column}.{number}"
+            named[name] = raw(value)
+            marks.append(f"%({name})s")
+    return marks
+
+
+def _are_same(values: Sequence[Any]) -> bool:
+    first = values[0]
+    return all(value is first or value == first for value in values)
 
 
 def insert_row(connection: Connection, table: Table, values: Mapping[str, Any]) -> int:

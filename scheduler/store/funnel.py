@@ -35,6 +35,7 @@ from scheduler.rules.caps import words_counted
 from scheduler.rules.eligibility import CAPS_REASON
 from scheduler.rules.figures import QUARTER
 from scheduler.store.calls import word
+from scheduler.store.journal import find_first_since
 from scheduler.store.tables import call_attempts, call_schedule, events, leads
 
 A, E, L, S = call_attempts.c, events.c, leads.c, call_schedule.c
@@ -361,7 +362,7 @@ def count_postponed(connection: Connection, scope: Scope) -> list[Postponed]:
     if scope.campaign_id is not None:
         query = query.where(E.campaign_id == scope.campaign_id)
     if scope.since is not None:
-        query = query.where(E.at >= scope.since)
+        query = query.where(E.at >= scope.since, E.id >= (find_first_since(connection, scope.since) or 0))
     return sorted((Postponed(*row) for row in connection.execute(query)), key=lambda one: CAUSES.index(one.cause))
 
 

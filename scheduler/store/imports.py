@@ -457,5 +457,6 @@ def _lock_untouched(connection: Connection, ids: Sequence[int]) -> set[int]:
 def _is_untouched() -> ColumnElement[bool]:
     """No call was ever made to this lead, and none is being made."""
     called = select(A.id).where(A.lead_id == L.id).correlate(leads).exists()
-    in_work = select(S.id).where(S.lead_id == L.id, S.status == ScheduleStatus.IN_PROGRESS).correlate(leads).exists()
+    of_lead = (S.open_lead_id == L.id, S.status == ScheduleStatus.IN_PROGRESS)
+    in_work = select(S.id).where(*of_lead).correlate(leads).exists()
     return (L.call_attempts_count == 0) & ~called & ~in_work

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Text, delete, insert, or_, select, type_coerce, update
+from sqlalchemy import Connection, Text, delete, func, insert, or_, select, type_coerce, update
 
 from scheduler.model import DaemonDoing, DaemonWish, Happening
 from scheduler.store.calls import cut, word
 from scheduler.store.database import insert_rows
 from scheduler.store.tables import daemons, events
 
-N = daemons.c
+E, N = events.c, daemons.c
 
 
 def add_events(connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
@@ -27,6 +27,30 @@ def add_events(connection: Connection, happenings: Sequence[Happening], now: dat
             }
             for one in happenings
         ])
+
+
+LONGEST_TRANSACTION = timedelta(minutes=15)
+"""Ids of events follow time, but for transactions that were long: none waits longer for its locks."""
+
+
+def find_first_since(connection: Connection, since: datetime) -> int | None:
+    """An id that no event since then is below; None when nothing happened since.
+
+    By halves along the key, a seek each: an index on `at` would be changed by every call that is made.
+    """
+    since -= LONGEST_TRANSACTION
+    low, high = connection.execute(select(func.min(E.id), func.max(E.id))).one()
+    if low is None:
+        return None
+    before, first = low - 1, high
+    while first - before > 1:
+        middle = (before + first) // 2
+        found = connection.execute(select(E.id, E.at).where(E.id >= middle).order_by(E.id).limit(1)).one()
+        if found.at < since:
+            before = found.id
+        else:
+            first = middle
+    return int(first)
 
 
 def add_daemon(

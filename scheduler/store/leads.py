@@ -235,7 +235,7 @@ def list_closed_with_open_row(connection: Connection, since: datetime, limit: in
     """(schedule row, lead) of leads closed since then that still have a pending row."""
     rows = connection.execute(
         select(S.id, S.lead_id)
-        .join(leads, L.id == S.lead_id)
+        .join(leads, L.id == S.open_lead_id)
         .where(
             L.lead_status == LeadStatus.CLOSED, L.closed_at >= since, S.status == ScheduleStatus.PENDING,
         )

@@ -24,6 +24,7 @@ from sqlalchemy import BigInteger, Connection, Select, Text, func, select, text,
 from scheduler.model import OPEN_STATES, OPEN_STATUSES, Hold, LeadStatus, ScheduleStatus
 from scheduler.store import reports
 from scheduler.store.database import ids_in, raw
+from scheduler.store.journal import find_first_since
 from scheduler.store.reports import A, E, K, L, P, ReportRow, S
 from scheduler.store.tables import UTCDateTime, campaigns, do_not_call
 
@@ -402,7 +403,7 @@ def list_events_page(
     if scopes == []:
         return Rows()
     if since is not None:
-        first = _first_since(connection, since)
+        first = find_first_since(connection, since)
         if first is None:
             return Rows()
         walk.range(f"t.id >= {first}")
@@ -438,15 +439,6 @@ def list_events_page(
     ).where(ids_in(E.id, ids)), ids)
     found.goes_on_at = goes_on_at[0] if goes_on_at else None
     return found
-
-
-def _first_since(connection: Connection, since: datetime) -> int | None:
-    """The lowest id of what happened since then. Ids follow time but for transactions that took long, so the
-    earliest few thousand are compared.
-    """
-    earliest = select(E.id).where(E.at >= since).order_by(E.at).limit(WINDOW)
-    found = list(connection.execute(earliest).scalars())
-    return min(found) if found else None
 
 
 # --- the do-not-call list -------------------------------------------------------------------------

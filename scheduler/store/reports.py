@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, or_, select, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, literal, or_, select, text, type_coerce
 
 from scheduler.model import (
     OPEN_STATES,
@@ -102,13 +102,37 @@ def find_lead(connection: Connection, lead_id: int, *, limit: int) -> ReportRow 
 
 def list_steps(connection: Connection, lead_id: int, *, limit: int) -> list[ReportRow]:
     """What happened to a lead, newest first, each step with the version of the rules that decided it."""
-    return _rows(
+    noted = _rows(
         connection,
         select(E.at, E.kind, E.actor, E.reason, E.rule_version)
         .where(E.lead_id == lead_id)
         .order_by(E.id.desc())
         .limit(limit),
     )
+    dialed = list_dials(connection, A.lead_id == lead_id, limit=limit)
+    # At the same instant a dial comes before what follows from it.
+    return sorted([*noted, *dialed], key=lambda one: (one["at"], one["kind"] != DIALED), reverse=True)[:limit]
+
+
+DIALED = "dialed"
+
+
+def list_dials(connection: Connection, of: ColumnElement[bool], *, limit: int) -> list[ReportRow]:
+    """Attempts as steps of their lead, newest first: an attempt is what is noted of a dial."""
+    query = (
+        select(
+            A.claimed_at.label("at"), literal(DIALED).label("kind"), A.claimed_by.label("actor"), A.attempt_number,
+            A.rule_version,
+        )
+        .where(of, A.rule_version.is_not(None))
+        .order_by(A.id.desc())
+        .limit(limit)
+    )
+    found = []
+    for row in _rows(connection, query):
+        number = row.pop("attempt_number")
+        found.append({**row, "reason": f"attempt {number}"})
+    return found
 
 
 def list_schedule(

@@ -462,7 +462,8 @@ call_schedule = Table(
     # The claim walks this index in order and stops at its limit: rows of other campaigns, of other
     # states or not yet due are never read, and so never locked.
     Index("ix_call_schedule_due", "status", "campaign_id", "scheduled_at", "id"),
-    Index("ix_call_schedule_lead", "lead_id", "status"),
+    # By the lead alone: with the status in it, each step of a row would change it.
+    Index("ix_call_schedule_lead", "lead_id"),
     Index("ix_call_schedule_held", "hold"),
     sqlite_autoincrement=True,  # ids are never used again: history points at them
 )
@@ -506,6 +507,8 @@ call_attempts = Table(
     Column("reserved", MONEY),
     Column("debt", String(64)),
     Column("subject", String(64)),
+    Column("claimed_by", String(96), comment="the daemon that dialed it"),
+    Column("rule_version", String(64), comment="rule_versions.fingerprint of the rules that let it through"),
     UniqueConstraint("attempt_ref"),
     UniqueConstraint("provider", "provider_call_id"),
     # One open attempt per phone across all campaigns, one per schedule row. The mark is NULL once the
@@ -549,7 +552,6 @@ events = Table(
     Column("reason", Prose(255)),
     Column("details", JSON(none_as_null=True)),
     Column("rule_version", String(64)),
-    Index("ix_events_at", "at"),
     Index("ix_events_lead", "lead_id"),
     # The audit page by page: of one campaign, and what people did among what the machine noted.
     Index("ix_events_campaign", "campaign_id"),

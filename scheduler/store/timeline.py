@@ -47,7 +47,7 @@ from scheduler.store import accounts as payers
 from scheduler.store.calls import CAMPAIGN_COLUMNS, SCHEDULE_COLUMNS, to_campaign, to_scheduled_call, word
 from scheduler.store.database import ids_in
 from scheduler.store.leads import LEAD_COLUMNS, LeadFilter, conditions, to_lead
-from scheduler.store.reports import REACHED, account_query, lead_query
+from scheduler.store.reports import REACHED, account_query, lead_query, list_dials
 from scheduler.store.tables import (
     account_entries,
     accounts,
@@ -151,7 +151,7 @@ def list_timeline(connection: Connection, lead_id: int, *, limit: int = MOST_STE
     )  # fmt: skip
     dialed = select(
         A.lead_id, func.coalesce(A.placed_at, A.claimed_at, A.ended_at).label("at"), A.id, word(A.state).label("word"),
-        word(A.outcome), A.error.label("reason"), A.provider.label("actor"), nothing.label("rule_version"),
+        word(A.outcome), A.error.label("reason"), A.provider.label("actor"), A.rule_version,
         A.attempt_number.label("number"), A.telefono.label("phone"), A.schedule_id, A.id.label("attempt_id"),
         A.talk_seconds.label("seconds"),
     )  # fmt: skip
@@ -329,7 +329,8 @@ def list_steps_of_call(connection: Connection, attempt_id: int) -> list[Row]:
         .order_by(E.id.desc())
         .limit(MOST_STEPS)
     )
-    return _rows(connection, query)
+    dialed = [{"id": None, **one} for one in list_dials(connection, A.id == attempt_id, limit=1)]
+    return _rows(connection, query) + dialed
 
 
 def count_open_by_provider(connection: Connection) -> dict[str, dict[str, int]]:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from scheduler.store import listings, tables
+from scheduler.store.journal import LONGEST_TRANSACTION, find_first_since
 from tests import factories
 from tests.conftest import NOON
 
@@ -268,3 +269,23 @@ def plans(database, read):
             (statement, str(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all()))
             for statement, parameters in said if statement.lstrip("(").startswith("SELECT")
         ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 17])
+def test_the_first_event_since_an_instant_is_found_by_halves(database, count):
+    ids = []
+    hour = timedelta(hours=1)
+    for number in range(count):
+        at = NOON + number * hour
+        ids.append(factories._insert(database, tables.events, {"kind": "moved", "actor": "daemon", "at": at}))
+        factories._insert(database, tables.events, {"kind": "gone", "actor": "daemon", "at": at})
+    factories.sql(database, "DELETE FROM events WHERE kind = 'gone'")  # ids have gaps
+
+    for number, row_id in enumerate(ids):
+        since = NOON + number * hour + LONGEST_TRANSACTION
+        first = database.read(lambda connection, since=since: find_first_since(connection, since))
+        assert (ids[number - 1] if number else 0) < first <= row_id
+
+
+def test_of_no_event_none_is_the_first(database):
+    assert database.read(lambda connection: find_first_since(connection, NOON)) is None

@@ -1,0 +1,21 @@
+"""Events are in the order of time by their key; no index repeats that.
+
+The previous release still runs on the result: reports over a period read more rows.
+
+Revision ID: 0040
+"""
+
+from alembic import op
+
+revision = "0040"
+down_revision = "0039"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.drop_index("ix_events_at", "events")
+
+
+def downgrade() -> None:
+    op.create_index("ix_events_at", "events", ["at"])
