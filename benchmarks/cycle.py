@@ -25,7 +25,7 @@ from scheduler.events import SilentReporter
 from scheduler.model import Outcome
 from scheduler.providers.base import Accepted, CallKey, CallReport, DialRequest, Phase, Quiet
 from scheduler.service.dispatch import Dispatcher
-from scheduler.service.runtime import Runtime
+from scheduler.service.runtime import Runtime, prepare_process
 
 
 def main() -> None:
@@ -54,8 +54,8 @@ def measure(url: str, leads: int, batch: int = 500, *, force: bool = False) -> d
 
 def run_cycles(runtime: Runtime, cycles: int, batch: int) -> float:
     """Tick until so many calls are done. Returns the seconds that it took."""
+    prepare_process()
     # As in a daemon that is busy: while one batch is written down, there are places for the next.
-    sys.setswitchinterval(0.0005)
     dispatcher = Dispatcher(
         runtime, owner="benchmark", reporter=SilentReporter(), places=2 * batch, largest_take=batch
     )

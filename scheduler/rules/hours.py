@@ -354,7 +354,11 @@ def plan(rules: Sequence[HoursRule], base: datetime, delay: Delay = NoDelay()) -
 
     `reason` is empty when the wanted instant is allowed as it is.
     """
-    rules = tuple(rules)
+    return _plan(tuple(rules), base, delay)
+
+
+@lru_cache(maxsize=1024)  # leads of one campaign whose calls end together are planned alike
+def _plan(rules: tuple[HoursRule, ...], base: datetime, delay: Delay) -> Planned:
     wanted_at = apply_delay(rules, base, delay)
     if wanted_at is None:
         return Planned(None, None, f"never: {_why_no_delay(rules, _to_utc(base), delay)}")

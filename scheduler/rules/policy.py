@@ -482,33 +482,30 @@ class Policy:
     call_until: date | None = None
     """The campaign's last date to call; a lead may have an earlier one of its own."""
     _hours_by_place: dict[Any, tuple[HoursRule, ...]] = field(default_factory=dict, repr=False)
+    _resolved: dict[tuple[Outcome | None, str], Setting[Any]] = field(default_factory=dict, repr=False)
 
     def delay(self, outcome: Outcome) -> Setting[timedelta]:
         """How long to wait after this outcome."""
-        nested = self.settings.retry_settings
-        hours = self._resolve(
-            outcome, "delay_hours",
-            self.settings.retry_delay_hours if self.settings.retry_delay_hours is not None
-            else (nested.retry_delay_hours if nested else None),
-            "retry_delay_hours", BUILT_IN_DELAY_HOURS,
-        )
-        return Setting(timedelta(hours=hours.value), hours.source)
+        found = self._resolved.get((outcome, "delay"))
+        if found is None:
+            hours = self._resolve(outcome, "delay_hours", "retry_delay_hours", BUILT_IN_DELAY_HOURS)
+            found = Setting(timedelta(hours=hours.value), hours.source)
+            self._resolved[outcome, "delay"] = found
+        return found
 
     def max_attempts(self, outcome: Outcome | None) -> Setting[int]:
         """Attempts in all, when this outcome was the last one."""
-        nested = self.settings.retry_settings
-        return self._resolve(
-            outcome, "max_attempts",
-            self.settings.max_attempts if self.settings.max_attempts is not None
-            else (nested.max_attempts if nested else None),
-            "max_attempts", BUILT_IN_MAX_ATTEMPTS,
-        )
+        found = self._resolved.get((outcome, "most"))
+        if found is None:
+            found = self._resolve(outcome, "max_attempts", "max_attempts", BUILT_IN_MAX_ATTEMPTS)
+            self._resolved[outcome, "most"] = found
+        return found
 
-    @property
+    @cached_property
     def ring_timeout(self) -> timedelta:
         return timedelta(seconds=self.settings.ring_timeout or self.config.get("ring_timeout", 30))
 
-    @property
+    @cached_property
     def max_call_duration(self) -> timedelta:
         return timedelta(seconds=self.settings.max_call_duration or self.config.get("max_call_duration", 600))
 
@@ -516,7 +513,7 @@ class Policy:
     def default_zone(self) -> str:
         return self.config.get("timezone", "UTC")
 
-    @property
+    @cached_property
     def zones(self) -> tuple[str, ...]:
         return self.settings.zone_names
 
@@ -592,7 +589,7 @@ class Policy:
         preset = self.settings.found_preset
         return (*self.settings.own_cooldowns, *(preset.cooldowns if preset else ()))
 
-    @property
+    @cached_property
     def allowed_countries(self) -> Setting[tuple[str, ...]]:
         """Countries that may be called; empty: any that is known. A campaign can only narrow what the
         installation allows.
@@ -611,7 +608,7 @@ class Policy:
         """Do caps count other calls when the campaign changes its group?"""
         return any("group" in cap.by for cap in self.caps) or any("group" in one.by for one in self.cooldowns)
 
-    @property
+    @cached_property
     def is_capped(self) -> bool:
         """Do earlier calls bear on the next one?"""
         return bool(self.caps or self.cooldowns)
@@ -651,11 +648,14 @@ class Policy:
         holidays: Holidays = Holidays.parse(written) if written is not None else self.config.get("holidays", Holidays())
         return narrow_holidays(holidays, where.country, where.region)
 
-    def _resolve(self, outcome: Outcome | None, name: str, own: Any, own_name: str, built_in: Any) -> Setting[Any]:
+    def _resolve(self, outcome: Outcome | None, name: str, own_name: str, built_in: Any) -> Setting[Any]:
         if outcome is not None and self.settings.outcomes and outcome in self.settings.outcomes:
             found = getattr(self.settings.outcomes[outcome], name)
             if found is not None:
                 return Setting(found, f"call_settings.outcomes.{outcome}.{name}")
+        own, nested = getattr(self.settings, own_name), self.settings.retry_settings
+        if own is None and nested is not None:
+            own = getattr(nested, own_name)
         if own is not None:
             return Setting(own, f"call_settings.{own_name}")
         for key in (f"{outcome}_{name}", f"default_{name}"):

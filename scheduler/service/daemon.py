@@ -43,7 +43,7 @@ from scheduler.service.dispatch import find_hindrance
 from scheduler.service.inbox import Inbox
 from scheduler.service.notify import Notifier
 from scheduler.service.rulebook import RuleBook
-from scheduler.service.runtime import Runtime
+from scheduler.service.runtime import Runtime, prepare_process
 from scheduler.service.vitals import Pulse, measure
 from scheduler.store import accounts, calls, campaigns, journal, schema
 from scheduler.store.database import Connection, skew
@@ -108,9 +108,7 @@ class Daemon:
 
     def run(self, *, until_idle: bool = False, idle_after: timedelta = IDLE_AFTER) -> int:
         """Work until a signal, or until nothing is left that is due within `idle_after`. Returns the exit code."""
-        # Dials, answers and ticks are many short waits for sockets: at the default of 5 ms a thread that has its
-        # answer would mostly wait for another to give way.
-        sys.setswitchinterval(0.0005)
+        prepare_process()
         with self._signal_handlers():
             if not self._begin():
                 return 0

@@ -941,24 +941,35 @@ def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
         select(
             A.id, word(A.state), A.schedule_id, A.lead_id, A.attempt_number, A.telefono, A.provider,
             A.provider_call_id, word(S.status), S.phone_position, S.lease_token, A.account_id, A.reserved,
-            A.campaign_id, word(A.outcome), A.cost, A.talk_seconds, A.appointment_at,
-            func.substr(A.summary, 1, 1), A.provider_status,
+            A.campaign_id,
         )
         .outerjoin(call_schedule, S.id == A.schedule_id)
         .with_hint(call_attempts, BY_ID, "mysql")
         .where(ids_in(A.id, ids))
         .order_by(A.id)
         .with_for_update()
-    )
+    ).all()
+    # An open attempt has no end: what that was is asked of the few that are over.
+    over = {row[0]: () for row in rows if row[1] not in OPEN_STATES}
+    if over:
+        ends = connection.execute(
+            select(
+                A.id, word(A.outcome), A.cost, A.talk_seconds, A.appointment_at, func.substr(A.summary, 1, 1),
+                A.provider_status,
+            ).where(ids_in(A.id, over))
+        )
+        over |= {
+            row_id: (Outcome(outcome) if outcome else None, *facts) for row_id, outcome, *facts in ends
+        }
     return [
         Ending(
             attempt_id, AttemptState(state), schedule_id, lead_id, number, phone, provider, call_id,
             ScheduleStatus(status) if status else None, position, token, account_id, reserved, campaign_id,
-            Outcome(outcome) if outcome else None, cost, talk, appointment_at, summary, said,
+            *over.get(attempt_id, ()),
         )
         for (
             attempt_id, state, schedule_id, lead_id, number, phone, provider, call_id, status, position, token,
-            account_id, reserved, campaign_id, outcome, cost, talk, appointment_at, summary, said,
+            account_id, reserved, campaign_id,
         ) in rows
     ]
 
