@@ -50,6 +50,7 @@ if given is not None:
 else:
     url = context.get_x_argument(as_dictionary=True).get("url") or read_settings().url
     database = Database(url)
+    database.make_file()
     with database.engine.connect() as own:
         run(own)
         own.commit()

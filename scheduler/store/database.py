@@ -4,6 +4,7 @@ Decided here: isolation, durability, what is retried and what means "the databas
 transaction is run again when the engine says that it lost a race (deadlock, lock wait, busy); nothing
 inside one may dial, sleep or print, because it may run more than once. When the answer to a COMMIT is
 lost nobody knows whether it happened: that is `CommitUnclear`, and the caller must look before acting.
+An SQLite file is never made by opening it: a mistyped path is refused, and only `make_file` makes one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import pymysql.err
 from pymysql.constants import FIELD_TYPE
@@ -24,6 +26,7 @@ from pymysql.converters import conversions, convert_datetime
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Dialect,
     Engine,
     Insert,
     Table,
@@ -36,7 +39,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL
 
-from scheduler.errors import Conflict, Contended, DatabaseUnavailable, InvalidValue, RingbackError
+from scheduler.errors import Conflict, Contended, DatabaseUnavailable, InvalidValue, RingbackError, SchemaMismatch
 from scheduler.store.texts import dump_json, storable
 
 T = TypeVar("T")
@@ -112,6 +115,22 @@ class Database:
         )
         return None if int(flush) == 1 else f"innodb_flush_log_at_trx_commit is {flush}, not 1"
 
+    @property
+    def file(self) -> Path | None:
+        """Where the SQLite database is; None on a server."""
+        return _file_of(self.url) if self.is_sqlite else None
+
+    def make_file(self) -> None:
+        """An empty SQLite file in its folder, where there is none. Does nothing on a server."""
+        if self.file is None or not _is_missing(self.file):
+            return
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.touch()
+        except OSError as error:
+            why = f"it cannot be made ({error.strerror}); name another place for it"
+            raise InvalidValue("database file", str(self.file), why) from None
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -137,6 +156,12 @@ class Database:
                     raise CommitUnclear(f"{self}: the connection broke while committing ({cause})") from error
                 if isinstance(error, exc.DataError) or isinstance(cause, OverflowError):
                     raise RingbackError(f"a value does not fit its column: {explain(cause or error)}") from error
+                if self.file is not None and _is_missing(self.file):
+                    # No waiting will mend that, so it is not as if the database were away.
+                    raise SchemaMismatch(
+                        f"{self}: there is no file {self.file.absolute()}; make it with `ringback db upgrade`, or "
+                        "name the right one"
+                    ) from None
                 if isinstance(error, exc.TimeoutError) or is_unavailable(cause):
                     raise DatabaseUnavailable(f"{self}: {explain(cause or error)}") from error
                 raise
@@ -352,7 +377,7 @@ def explain(error: BaseException) -> str:
         return f"{error.args[1]}" + (f" ({hint})" if hint else "")
     text = str(error)
     if "unable to open" in text:
-        return "the file cannot be opened; does its folder exist, and may this user write there?"
+        return "the file cannot be opened; may this user read it, and write into its folder?"
     if "not a database" in text or "malformed" in text:
         return "the file is not an SQLite database, or is damaged"
     if "full" in text:
@@ -427,11 +452,19 @@ def _read_instant(text: str) -> Any:
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:
     if not url.database or url.database == ":memory:":
         raise InvalidValue("database URL", str(url), "several threads share the database, so it must be a file: sqlite:///path")
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url, pool_size=pool_size, max_overflow=4, connect_args={"timeout": 10}, hide_parameters=True,
         json_serializer=dump_json,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _open(_dialect: Dialect, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:
+        """As a URI with a mode, because the driver makes a file of whatever path it is given."""
+        if not options.get("uri"):
+            arguments[0] = f"{_file_of(url).absolute().as_uri()}?mode=rw"
+            options["uri"] = True
+        elif "mode=" not in arguments[0]:
+            arguments[0] += ("&" if "?" in arguments[0] else "?") + "mode=rw"
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -448,6 +481,23 @@ def _sqlite_engine(url: URL, pool_size: int) -> Engine:
         connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _file_of(url: URL) -> Path:
+    """The file, of a path and of `file:path?options` alike."""
+    name = url.database or ""
+    return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name)
+
+
+def _is_missing(file: Path) -> bool:
+    """Is nothing there? A folder that may not be looked into is no answer."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _code(error: BaseException) -> int:

@@ -77,10 +77,11 @@ def require_current(database: Database) -> None:
 def upgrade(database: Database, say: Say = lambda sentence: None) -> SchemaState:
     """Bring the tables to our newest revision. Returns where they stood before.
 
-    Safe to run twice at once: the second waits and finds nothing left to do. `say` is told of what takes long.
-    Raises SchemaMismatch for a database that is newer than this program, and, before anything is made,
-    RingbackError for a server that it cannot run on.
+    Makes the file of an SQLite database that is not there, as nothing else does. Safe to run twice at once: the
+    second waits and finds nothing left to do. `say` is told of what takes long. Raises SchemaMismatch for a database
+    that is newer than this program, and, before anything is made, RingbackError for a server that it cannot run on.
     """
+    database.make_file()
     if database.is_sqlite:
         # One transaction that writes from its start: another process waits, and a failure undoes it all.
         return database.transact(lambda connection: _upgrade(connection, database, say))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from scheduler.store import schema
 from scheduler.store.database import Database
@@ -53,3 +56,23 @@ def test_a_newer_database_is_refused_by_every_command(homeless: Ringback, tmp_pa
     for arguments in (("stats",), ("db", "upgrade"), ("run",), ("db", "check"), ("leads", "suspend", 1)):
         assert "newer than this program" in homeless.refused(*arguments, RINGBACK_DATABASE_URL=url)
     assert "newer than this program" in homeless.ok("db", "current", RINGBACK_DATABASE_URL=url)
+
+
+@pytest.mark.parametrize("arguments", [
+    ("stats",), ("run",), ("run", "--once"), ("serve", "--port", 0), ("db", "current"), ("db", "check"),
+    ("leads", "list"), ("leads", "suspend", 1), ("config", "set", "paused", "yes"), ("users", "list"),
+    ("cleanup",), ("alerts",), ("leads", "import", __file__), ("campaigns", "create", "Autumn", "--code", "autumn"),
+])  # fmt: skip
+def test_a_mistyped_path_is_refused_and_makes_nothing(arguments: Sequence[object], homeless: Ringback) -> None:
+    said = homeless.refused(*arguments, RINGBACK_DATABASE_URL="sqlite:///var/mistyped.db")
+
+    assert f"there is no file {Path.cwd() / 'var' / 'mistyped.db'}; make it with `ringback db upgrade`" in said
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_check_names_the_file_that_is_not_there_and_makes_none(homeless: Ringback) -> None:
+    done = homeless("check", RINGBACK_DATABASE_URL="sqlite:///var/mistyped.db")
+
+    assert done.exit_code == 1
+    assert f"there is no file {Path.cwd() / 'var' / 'mistyped.db'}" in done.stdout
+    assert list(Path.cwd().iterdir()) == []

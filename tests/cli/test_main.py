@@ -127,6 +127,7 @@ def test_a_file_that_is_no_database_is_one_sentence(homeless: Ringback, tmp_path
 
 def test_commands_refuse_an_empty_database_and_name_the_command_that_helps(homeless: Ringback, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'empty.db'}"
+    (tmp_path / "empty.db").touch()
     for arguments in (("stats",), ("leads", "list"), ("leads", "close", 1), ("run", "--once"), ("run",)):
         assert "run `ringback db upgrade`" in homeless.refused(*arguments, RINGBACK_DATABASE_URL=url)
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import event, exc, make_url
+from sqlalchemy import URL, event, exc, make_url
 
-from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue
+from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue, SchemaMismatch
 from scheduler.service.runtime import Runtime
-from scheduler.store import tables
+from scheduler.store import schema, tables
 from scheduler.store.database import MAX_TRIES, CommitUnclear, Database, DatabaseClock, Raw, change_rows, insert_row
 from tests.conftest import NOON
 from tests.factories import (
@@ -251,6 +251,37 @@ def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path):
     (tmp_path / "folder.db").mkdir()
 
     check_unavailable(f"sqlite:///{tmp_path / 'folder.db'}", "cannot be opened")
+
+
+def test_a_file_that_is_not_there_is_refused_by_its_name_and_nothing_is_made(tmp_path):
+    missing = Database(f"sqlite:///{tmp_path / 'no' / 'such one.db'}")
+
+    for ask in (missing.read, missing.read_snapshot, missing.transact):
+        with pytest.raises(SchemaMismatch, match=r"no file .*/no/such one\.db; make it with `ringback db upgrade`"):
+            ask(lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["new.db", "a folder/50% ready #1?.db", "file:as%20uri.db?uri=true"])
+def test_an_upgrade_makes_the_file_that_is_named_and_its_folder(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    url = f"sqlite:///{name}" if "uri=" in name else URL.create("sqlite", database=name)
+    made = Database(url)
+
+    schema.upgrade(made)
+
+    assert schema.read_state(made).is_current
+    made.close()
+    [file] = tmp_path.rglob("*.db")
+    assert str(file.relative_to(tmp_path)) == ("as uri.db" if "uri=" in name else name)
+
+
+def test_a_place_where_no_file_can_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(InvalidValue, match=r"it cannot be made .*; name another place"):
+        schema.upgrade(Database(f"sqlite:///{tmp_path / 'file' / 'ringback.db'}"))
 
 
 @sqlite_only

@@ -26,6 +26,7 @@ def blank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database with nothing in it."""
     if request.param == "sqlite":
         made = Database(f"sqlite:///{tmp_path / 'blank.db'}")
+        made.make_file()
         yield made
         made.close()
         return
