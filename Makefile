@@ -18,11 +18,19 @@ EXAMPLE := RINGBACK_DATABASE_URL='$(DATABASE_URL)' RINGBACK_PROVIDER=simulator \
 	RINGBACK_SIMULATOR_RING_SECONDS=0.7 RINGBACK_SIMULATOR_TALK_SECONDS=2 RINGBACK_SIMULATOR_CALLBACK_MINUTES=0.5 \
 	RINGBACK_DISPATCH_INTERVAL=0.5 RINGBACK_FOLLOW_INTERVAL=0.5 RINGBACK_POLL_EVERY=1 RINGBACK_UPKEEP_INTERVAL=2
 
+# Says what a long step does while it does it. What is installed was resolved once and is pinned with its hashes:
+# --no-deps has pip take it as it stands, so that no release of anybody's changes what is installed.
+STEP := $(PYTHON) tools/steps.py
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOCKED := install --progress-bar off --no-compile --no-deps --require-hashes
+APT := DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -y --no-install-recommends
+
 OWN_CACHE := -o cache_dir=.pytest_cache/faults
 FAILED_AGAIN := $(BIN)/python -m pytest $(OWN_CACHE) -n 1 -m faults --last-failed --last-failed-no-failures none
 
 .DEFAULT_GOAL := help
-.PHONY: help run reset test test-rules test-faults lint bench faults screenshots constraints build clean mariadb chromium
+.PHONY: help run reset test test-rules test-faults test-install lint bench faults screenshots constraints build clean \
+	mariadb chromium
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +38,7 @@ help: ## Show this list
 run: $(VENV)/.run ## Import the example leads and watch them being called by the simulator; dashboard on port 8000
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
 		{ echo "Port $(PORT) cannot be used (is the example running already?); choose another: make run PORT=8001" >&2; exit 1; }
+	@mkdir -p var
 	@$(EXAMPLE) $(BIN)/ringback db upgrade
 	@$(EXAMPLE) $(BIN)/ringback accounts show acc-test-001 >/dev/null 2>&1 || $(EXAMPLE) $(BIN)/ringback accounts create \
 		--code acc-test-001 --billing-type minutes --balance 2000 'Example account'
@@ -51,11 +60,14 @@ else
 endif
 
 test-rules: # Everything but the faults, which keep real deadlines and so come first
-	nice -n 5 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults"
+	nice -n 5 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults and not install"
 
 test-faults: # Real processes that are killed and frozen keep real deadlines, which a busy machine may miss: what failed
 	@# gets up to two more runs by itself, and must pass one. The cache is its own, because the other half writes one too.
 	$(BIN)/python -m pytest $(OWN_CACHE) -n $(CORES) --dist worksteal -m faults || $(FAILED_AGAIN) || $(FAILED_AGAIN)
+
+test-install: $(VENV)/.dev ## Install from the registry as a newcomer does, with each Python and pip at hand (minutes)
+	$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m install $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
@@ -70,15 +82,25 @@ faults: $(VENV)/.dev mariadb ## Kill and freeze real daemons a thousand times an
 screenshots: $(VENV)/.dev chromium ## Take the README's pictures anew, from the running example
 	$(BIN)/python docs/screenshots.py
 
-build: $(VENV)/.dev ## Build the wheel into dist/
-	$(BIN)/python -m build --wheel --no-isolation
+build: $(VENV)/.dev ## Build wheel and sdist into dist/, and say how they are installed
+	@rm -rf build dist
+	@$(STEP) "Building the wheel and the source archive" -- $(BIN)/python -m build --no-isolation
+	@for built in dist/*; do echo "  $$built"; done
+	@echo "Install it elsewhere, with its dashboard: pip install '$$(echo $(CURDIR)/dist/ringback-*.whl)[web]'"
 
-constraints: $(VENV)/.dev ## Pin the versions that run and tests install
-	$(BIN)/pip install pip-tools
-	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --generate-hashes --allow-unsafe \
-		--extra web --extra asterisk -o constraints.txt setup.cfg
-	$(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-find-links --generate-hashes --allow-unsafe \
-		--extra test --extra lint -o constraints-dev.txt setup.cfg
+# Both lists are resolved for all Pythons at once, with the extras kept. The second holds only what the first has not,
+# so that they cannot disagree. Pins stay as they are unless ARGS=--upgrade, or ARGS="--upgrade-package NAME".
+RESOLVE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-strip-extras --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links $(ARGS) setup.cfg
+MADE_BY := \# Made by `make constraints`. Install it with --no-deps --require-hashes: nothing is to be resolved again.
+
+constraints: $(VENV)/.dev ## Pin anew what run and tests install, with hashes
+	$(PIP) install -q 'uv>=0.13,<1'
+	$(RESOLVE) --extra web --extra asterisk -o constraints.txt >/dev/null
+	sed -i '1i $(MADE_BY)' constraints.txt
+	$(RESOLVE) --all-extras -c constraints.txt -o constraints-dev.txt >/dev/null \
+		$$(sed -n 's/^\([A-Za-z0-9._-]*\).*==.*/--no-emit-package \1/p' constraints.txt)
+	sed -i -e '1i $(MADE_BY)\n-r constraints.txt' -e '/^# The following packages were excluded/,$$d' constraints-dev.txt
 
 clean: ## Delete what was built
 	rm -rf build dist *.egg-info scheduler.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -86,40 +108,43 @@ clean: ## Delete what was built
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
-	@echo "Making a virtual environment in $(VENV) ..."
-	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(MAKE) --no-print-directory venv-support && \
-		$(PYTHON) -m venv $(VENV); } || { rm -rf $(VENV); $(PYTHON) -m pip install -q --user virtualenv && \
-		$(PYTHON) -m virtualenv -q $(VENV); }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(PYTHON) -c 'import virtualenv' 2>/dev/null || \
+		$(MAKE) --no-print-directory venv-support
+	@$(STEP) "Making a virtual environment in $(VENV)" -- sh -c \
+		'$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV); } || { rm -rf $(VENV); exit 1; }'
 
 .PHONY: venv-support
 venv-support: # Debian keeps venv in a package of its own
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; \
+		$(STEP) "Asking apt what there is" -- apt-get update && \
+		$(STEP) "Installing python3-venv by apt" -- env $(APT) install python3-venv; \
 	else echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; fi
 
+# The package is built by the setuptools that is pinned, not by whichever is newest.
 $(VENV)/.run: $(VENV)/bin/python setup.cfg constraints.txt
-	@echo "Installing what Ringback needs ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r constraints.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@$(STEP) "Installing what Ringback needs" --lock $(VENV) constraints.txt -- $(PIP) $(LOCKED) -r constraints.txt
+	@awk '/^setuptools==/ { found = 1 } found { print } found && !/\\$$/ { exit }' constraints-dev.txt > $(VENV)/build.txt
+	@$(STEP) "Installing Ringback itself" -- sh -c '$(PIP) $(LOCKED) -r $(VENV)/build.txt && \
+		$(PIP) install --no-deps --no-index --no-build-isolation -e . && $(PIP) check'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run constraints-dev.txt
-	@echo "Installing what the tests need ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r constraints-dev.txt
+	@$(STEP) "Installing what the tests need" --lock $(VENV) constraints-dev.txt -- $(PIP) $(LOCKED) -r constraints-dev.txt
+	@$(STEP) "Comparing what is installed with what it asks for" -- $(PIP) check
 	@touch $@
 
 mariadb:
 	@if [ -n "$$RINGBACK_TEST_MYSQL_URL" ] || PATH="$$PATH:/usr/sbin" command -v mariadbd >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "Installing mariadb-server (the tests start a private server of their own) ..."; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -qq --no-install-recommends mariadb-server >/dev/null; \
+		$(STEP) "Asking apt what there is" -- apt-get update && \
+		$(STEP) "Installing mariadb-server by apt (the tests start a private server of their own)" -- \
+			env $(APT) install mariadb-server; \
 	else echo "MariaDB is not installed, so its tests are skipped; on Debian: apt-get install mariadb-server" >&2; fi
 
 chromium:
 	@if PATH="$$PATH:/usr/sbin" command -v chromium chromium-browser google-chrome >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "Installing chromium (the tests of the pages drive it) ..."; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+		$(STEP) "Asking apt what there is" -- apt-get update && \
+		$(STEP) "Installing chromium by apt (the tests of the pages drive it)" -- \
+			env $(APT) install chromium fonts-dejavu-core; \
 	else echo "Chromium is not installed, so the tests in a browser are skipped; on Debian: apt-get install chromium" >&2; fi
