@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.report import DAYS
-from scheduler.errors import InvalidValue, RingbackError
+from scheduler.errors import InvalidValue, MissingExtra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def check_plot(path: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise RingbackError("--plot needs matplotlib; install it with: pip install 'ringback[plot]'") from None
+        raise MissingExtra("--plot", "plot") from None
 
 
 def draw_report(report: Report, path: Path) -> None:

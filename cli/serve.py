@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import Program, output
+from scheduler.errors import MissingExtra
 
 if TYPE_CHECKING:
     from scheduler.events import Reporter
@@ -56,8 +57,6 @@ def open_server(runtime: Runtime, host: str, port: int, reporter: Reporter) -> W
     """Raises UsageError where the extra `web` is not installed, Conflict where others could reach it unasked."""
     try:
         from scheduler.web.server import WebServer
-    except ImportError as error:
-        raise click.UsageError(
-            f"serving needs the extra `web` ({error.name} is missing); install it with pip install 'ringback[web]'"
-        ) from None
+    except ImportError:
+        raise click.UsageError(str(MissingExtra("serving", "web"))) from None
     return WebServer(runtime, host, port, reporter=reporter)

@@ -8,7 +8,8 @@
     |-- Conflict                  the row is there but not in a state that allows this
     |-- Contended                 rows stayed locked by others; nothing was written, try again
     |-- DatabaseUnavailable       not reachable, read-only, full: wait and try again
-    |-- SchemaMismatch            the tables are older or newer than this code
+    |-- SchemaMismatch            the tables are older or newer than this code, or there is no file with tables
+    |-- MissingExtra              libraries of an extra are not installed; says which command installs them
     `-- ProviderError             a telephony request that cannot be answered; says if it is permanent
 
 Lost races, empty polls and refusals are return values, not errors. A docstring is the default message.
@@ -16,7 +17,11 @@ Lost races, empty polls and refusals are return values, not errors. A docstring 
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 from collections.abc import Iterable
+from importlib import metadata
 
 
 class RingbackError(Exception):
@@ -80,6 +85,28 @@ class DatabaseUnavailable(RingbackError):
 
 class SchemaMismatch(RingbackError):
     """The database schema does not fit this version; run `ringback db upgrade`."""
+
+
+class MissingExtra(RingbackError):
+    """Libraries of an extra are not installed."""
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{purpose} needs the extra `{extra}`; install it with {how_to_install(extra)}")
+
+
+def how_to_install(extra: str) -> str:
+    """A command that installs what an extra needs, wherever this program came from: wheel, archive or source tree.
+
+    It names the libraries, never Ringback: on an index that name is not ours, and a stranger's package would come.
+    """
+    try:
+        asked = metadata.requires("ringback") or ()
+    except metadata.PackageNotFoundError:
+        return f"pip: its libraries are listed under `{extra}` in setup.cfg"
+    of_extra = re.compile(rf"extra == ['\"]{re.escape(extra)}['\"]")
+    libraries = sorted(one.partition(";")[0].strip() for one in asked if of_extra.search(one))
+    return shlex.join([sys.executable, "-m", "pip", "install", *libraries])
 
 
 class ProviderError(RingbackError):

@@ -37,7 +37,7 @@ from pydantic import SecretStr
 
 from scheduler.clock import boottime
 from scheduler.config import Keys
-from scheduler.errors import InvalidValue, ProviderError
+from scheduler.errors import InvalidValue, ProviderError, how_to_install
 from scheduler.model import Outcome
 from scheduler.providers.base import (
     Accepted,
@@ -722,7 +722,7 @@ class Asterisk:
         if not _has_websockets():
             yield _warning(
                 "The library websockets is missing, so ends are learnt late and without their cause; "
-                "run pip install 'ringback[asterisk]'"
+                f"run {how_to_install('asterisk')}"
             )
         if self.cdr is None:
             yield _warning(

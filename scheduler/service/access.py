@@ -35,7 +35,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from scheduler.clock import boottime
-from scheduler.errors import Conflict, Contended, DatabaseUnavailable, InvalidValue, NotFound, RingbackError
+from scheduler.errors import (
+    Conflict,
+    Contended,
+    DatabaseUnavailable,
+    InvalidValue,
+    MissingExtra,
+    NotFound,
+    RingbackError,
+)
 from scheduler.model import Happening, Role, Scope
 from scheduler.service.acting import current_actor
 from scheduler.service.runtime import Runtime, shared_runtime
@@ -561,7 +569,7 @@ def _hasher() -> PasswordHasher:
     try:
         from argon2 import PasswordHasher
     except ImportError:
-        raise RingbackError("passwords need the extra `web`; install it with pip install 'ringback[web]'") from None
+        raise MissingExtra("a password", "web") from None
     return PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # what OWASP's cheat sheet asks for
 
 

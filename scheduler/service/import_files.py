@@ -29,6 +29,9 @@ class _Draft:
             raise InvalidValue(what, str(path), "it is the file that is being imported")
         if path.is_dir():
             raise InvalidValue(what, str(path), "it is a directory")
+        if not path.parent.exists():
+            right = f"there is no folder {path.parent}; make it first, or name another place"
+            raise InvalidValue(what, str(path), right)
         try:
             self._file = self._draft.open("w", encoding="utf-8", newline="")
         except OSError as error:

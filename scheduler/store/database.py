@@ -39,7 +39,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL
 
-from scheduler.errors import Conflict, Contended, DatabaseUnavailable, InvalidValue, RingbackError, SchemaMismatch
+from scheduler.errors import (
+    Conflict,
+    Contended,
+    DatabaseUnavailable,
+    InvalidValue,
+    MissingExtra,
+    RingbackError,
+    SchemaMismatch,
+)
 from scheduler.store.texts import dump_json, storable
 
 T = TypeVar("T")
@@ -143,6 +151,10 @@ class Database:
                     committing = True
                     transaction.commit()
                 return result
+            except RuntimeError as error:
+                if "cryptography" in str(error):  # the driver's way to say that a password is to be sent encrypted
+                    raise MissingExtra(f"{self}: this login without TLS", "mysql-rsa") from None
+                raise
             except exc.SQLAlchemyError as error:
                 cause = error.orig if isinstance(error, exc.DBAPIError) else None
                 # A deadlock undoes everything, a lock wait only its own statement; leaving the block
