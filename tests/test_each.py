@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.each import each
+
+
+def test_every_row_is_tried_and_all_the_wrong_ones_are_named():
+    tried = []
+
+    @each("given, expected", [(1, 1), (2, 3), pytest.param(4, 4), (5, 0)], ids=["one", "two", "four", "five"])
+    def doubtful(given: int, expected: int) -> None:
+        tried.append(given)
+        assert given == expected
+
+    with pytest.raises(ExceptionGroup, match="2 of 4 rows are wrong") as failed:
+        doubtful()
+
+    assert tried == [1, 2, 4, 5]
+    assert [one.__notes__ for one in failed.value.exceptions] == [
+        ["row 1 (two): given=2, expected=3"], ["row 3 (five): given=5, expected=0"]
+    ]
+
+
+def test_two_tables_stand_for_every_combination():
+    tried = []
+
+    @each("one", "ab")
+    @each("other", [1, 2])
+    def both(one: str, other: int) -> None:
+        tried.append((one, other))
+
+    both()
+
+    assert tried == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
+
+
+def test_each_row_has_a_folder_of_its_own(tmp_path):
+    folders = []
+
+    @each("name", ["a", "b"])
+    def written(name: str, tmp_path) -> None:
+        folders.append(tmp_path)
+        assert not list(tmp_path.iterdir())
+        (tmp_path / name).touch()
+
+    written(tmp_path=tmp_path)
+
+    assert len(set(folders)) == 2
+
+
+def test_a_table_that_tests_nothing_is_refused():
+    with pytest.raises(AssertionError, match="without a row"):
+        each("name", [])
+    with pytest.raises(AssertionError, match="too many values"):
+        each("name, other", [(1, 2, 3)])
+    with pytest.raises(AssertionError, match="does not take"):
+        each("name", ["a"])(lambda other: None)
