@@ -37,6 +37,7 @@ from scheduler.providers.base import (
     Unanswered,
     Wiring,
 )
+from tests.each import each
 from tests.providers.contract import LONG_AFTER, NOON, NUMBER, Line, ProviderContract, key, place_accepted, request
 from tests.providers.fakes.asterisk import PASSWORD, USERNAME, stamp
 from tests.providers.fakes.asterisk import Asterisk as FakeAsterisk
@@ -319,7 +320,7 @@ CAUSES: list[tuple[int | None, int | None, Outcome]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("cause", "sip", "outcome"), CAUSES)
+@each(("cause", "sip", "outcome"), CAUSES)
 def test_the_cause_of_an_unanswered_call_decides(cause: int, sip: int | None, outcome: Outcome):
     report = read_end(cause=cause, tech_cause=sip)
 
@@ -328,7 +329,7 @@ def test_the_cause_of_an_unanswered_call_decides(cause: int, sip: int | None, ou
     assert report.refusal is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("cause", "sip", "kind", "words"),
     [
         (21, 401, RefusalKind.HOLD, "login"), (21, 407, RefusalKind.HOLD, "login"), (0, 407, RefusalKind.HOLD, "login"),
@@ -350,15 +351,15 @@ def test_a_call_that_the_trunk_turns_away_spends_no_attempt_and_stops_the_others
     assert str(sip or cause) in report.refusal.reason
 
 
-@pytest.mark.parametrize("cause", [120, -1, 9999, "soon", None, 17.5])
+@each("cause", [120, -1, 9999, "soon", None, 17.5])
 def test_a_cause_that_nobody_knows_is_a_failure_that_shows(cause: object):
     report = read_end(cause=cause)
 
     assert (report.outcome, report.known_word) == (Outcome.FAILED, False)
 
 
-@pytest.mark.parametrize("cause", [0, 1, 16, 17, 19, 21, 34, 52, 127, 999])
-@pytest.mark.parametrize(
+@each("cause", [0, 1, 16, 17, 19, 21, 34, 52, 127, 999])
+@each(
     ("talked", "outcome"),
     [(0, Outcome.HANG_UP), (7, Outcome.HANG_UP), (8, Outcome.COMPLETED), (95, Outcome.COMPLETED)],
 )
@@ -381,8 +382,8 @@ def test_an_answer_that_is_in_our_books_counts_even_if_nobody_heard_it(server: V
         assert (report.outcome, report.talk_seconds) == (Outcome.COMPLETED, 30)
 
 
-@pytest.mark.parametrize("cause", [16, 17, 19, 21, 52, 127])
-@pytest.mark.parametrize(("talked", "outcome"), [(7, Outcome.HANG_UP), (30, Outcome.COMPLETED)])
+@each("cause", [16, 17, 19, 21, 52, 127])
+@each(("talked", "outcome"), [(7, Outcome.HANG_UP), (30, Outcome.COMPLETED)])
 def test_an_event_of_the_end_after_a_restart_counts_the_answer_that_is_in_our_books(
     cause: int, talked: int, outcome: Outcome
 ):
@@ -406,7 +407,7 @@ def test_an_answer_that_was_heard_is_more_exact_than_the_one_in_our_books():
     assert (report.answered_at, report.talk_seconds) == (ANSWERED_AT, 30)
 
 
-@pytest.mark.parametrize(("lived", "outcome"), [(7, Outcome.HANG_UP), (60, Outcome.COMPLETED)])
+@each(("lived", "outcome"), [(7, Outcome.HANG_UP), (60, Outcome.COMPLETED)])
 def test_an_answer_that_only_another_process_saw_is_known_by_the_channels_state(lived: int, outcome: Outcome):
     report = read_end(cause=16, state="Up", at=NOON + timedelta(seconds=lived))
 
@@ -432,7 +433,7 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("document", ANSWERS.values(), ids=ANSWERS.keys())
+@each("document", ANSWERS.values(), ids=ANSWERS.keys())
 def test_an_answer_is_heard_in_three_ways(document: dict[str, Any]):
     provider = adapter_at("http://127.0.0.1:9")
     event = hear(provider, {**document, "timestamp": stamp(ANSWERED_AT)})
@@ -454,7 +455,7 @@ def test_an_answer_is_told_once_and_an_end_has_a_key_of_its_own():
     assert hear(provider, end_of(REF, cause=16)).key == end.key
 
 
-@pytest.mark.parametrize(
+@each(
     "document",
     [
         {"type": "ChannelCreated", "channel": {"id": REF}},
@@ -520,7 +521,7 @@ MIXES = {
 }
 
 
-@pytest.mark.parametrize(("fate", "expected"), MIXES.items(), ids=MIXES.keys())
+@each(("fate", "expected"), MIXES.items(), ids=MIXES.keys())
 def test_every_fate_is_heard_over_the_websocket(tmp_path: Path, fate: str, expected: tuple[Outcome, bool]):
     clock = ManualClock(NOON)
     with serving(tmp_path / "ledger", clock, mix=f"{fate}=1", talk=timedelta(seconds=20)) as server:
@@ -945,7 +946,7 @@ def test_an_unusable_answer_to_find_is_no_proof(server: VendorServer, reply: Rep
 # --- hanging up
 
 
-@pytest.mark.parametrize(
+@each(
     ("mix", "after", "outcome"), [("no_answer=1", 1, Outcome.CANCELLED), ("completed=1", 7, Outcome.COMPLETED)]
 )
 def test_a_call_that_we_end_is_cancelled_before_its_answer_and_completed_after(
@@ -970,7 +971,7 @@ def test_a_call_that_we_end_is_cancelled_before_its_answer_and_completed_after(
     assert fake(server).asked["DELETE ari channels"] == 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("state", "said", "outcome"),
     [
         ("Ringing", {"soft": True, "cause": 32}, Outcome.CANCELLED),
@@ -1159,7 +1160,7 @@ def test_keys_that_are_missing_are_all_named():
     assert missing.value.names == ("ASTERISK_URL", "ASTERISK_USERNAME", "ASTERISK_PASSWORD", "ASTERISK_ENDPOINT")
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value"),
     [
         ("ASTERISK_URL", "http://asterisk.example.com:8088"),
@@ -1195,7 +1196,7 @@ def test_a_call_cannot_go_into_an_application_and_into_the_dialplan():
         adapter_at("http://10.0.0.1:8088", ASTERISK_APP="robot", ASTERISK_CONTEXT="out")
 
 
-@pytest.mark.parametrize(
+@each(
     ("keys", "events"),
     [
         ({"ASTERISK_URL": "http://10.0.0.1:8088"}, "ws://10.0.0.1:8088/ari/events"),

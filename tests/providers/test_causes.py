@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.model import Outcome
 from scheduler.providers.causes import is_our_trunk, outcome_of_cause, outcome_of_sip
+from tests.each import each
 
 # The rows of the table in section 10 of the facts about providers, in its order: causes, SIP codes, outcome.
 ROWS: list[tuple[tuple[int, ...], tuple[int, ...], Outcome]] = [
@@ -33,43 +33,43 @@ CODES = [(code, outcome) for _, codes, outcome in ROWS for code in codes]
 PAIRS = [(cause, code, outcome) for causes, codes, outcome in ROWS for cause in causes for code in codes]
 
 
-@pytest.mark.parametrize(("cause", "outcome"), CAUSES)
+@each(("cause", "outcome"), CAUSES)
 def test_a_cause_is_an_outcome(cause: int, outcome: Outcome):
     assert outcome_of_cause(cause) is outcome
     assert not is_our_trunk(cause)
 
 
-@pytest.mark.parametrize(("code", "outcome"), CODES)
+@each(("code", "outcome"), CODES)
 def test_a_sip_code_is_an_outcome(code: int, outcome: Outcome):
     assert outcome_of_sip(code) is outcome
     assert not is_our_trunk(None, code)
 
 
-@pytest.mark.parametrize(("cause", "code", "outcome"), PAIRS)
+@each(("cause", "code", "outcome"), PAIRS)
 def test_a_cause_and_the_codes_of_its_row_agree(cause: int, code: int, outcome: Outcome):
     assert outcome_of_cause(cause, code) is outcome
 
 
-@pytest.mark.parametrize("cause", [52, 54])
+@each("cause", [52, 54])
 def test_a_barred_call_is_the_trunks_matter(cause: int):
     assert is_our_trunk(cause)
     assert is_our_trunk(cause, 403)
     assert outcome_of_cause(cause) is Outcome.FAILED
 
 
-@pytest.mark.parametrize("code", [401, 403, 407])
-@pytest.mark.parametrize("cause", [None, 21, 52, 127])
+@each("code", [401, 403, 407])
+@each("cause", [None, 21, 52, 127])
 def test_a_code_that_asks_for_credentials_is_the_trunks_matter(cause: int | None, code: int):
     assert is_our_trunk(cause, code)
     assert outcome_of_cause(cause, code) is Outcome.FAILED  # never `hang_up`: no person was asked
 
 
-@pytest.mark.parametrize("code", [607, 608])
+@each("code", [607, 608])
 def test_a_refusal_that_reaches_asterisk_as_interworking_is_still_a_refusal(code: int):
     assert outcome_of_cause(127, code) is Outcome.HANG_UP
 
 
-@pytest.mark.parametrize(
+@each(
     ("cause", "code", "outcome"),
     [
         (16, 200, Outcome.NO_ANSWER),
@@ -89,7 +89,7 @@ def test_a_final_code_counts_more_than_the_cause_and_any_other_nothing(
     assert outcome_of_cause(cause, code) is outcome
 
 
-@pytest.mark.parametrize("code", [None, 0, 100, 180, 200, 299, 700])
+@each("code", [None, 0, 100, 180, 200, 299, 700])
 def test_a_code_that_ends_no_call_says_nothing(code: int | None):
     assert outcome_of_sip(code) is None
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from scheduler.errors import InvalidValue, ProviderError
 from scheduler.providers.base import RefusalKind, Refused, Unanswered
 from scheduler.providers.http_client import Answer, HttpClient, is_forbidden, read_address, unusable
+from tests.each import each
 from tests.providers.contract import NOON, NUMBER
 from tests.providers.test_simulator_http import closed_port, dribbles, read_request, reply, says, scripted
 
@@ -31,7 +32,7 @@ OK = reply("200 OK", b'{"id":"a"}')
 # --- addresses
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "read"),
     [
         ("https://api.example.com", "https://api.example.com"),
@@ -52,7 +53,7 @@ def test_an_address_is_read_without_its_last_slash(written: str, read: str):
     assert read_address("X_URL", written) == read
 
 
-@pytest.mark.parametrize(
+@each(
     "written",
     [
         "", "api.example.com", "ftp://api.example.com", "file:///etc/passwd", "https://", "https:///path", "//api",
@@ -73,7 +74,7 @@ PRIVATE = [
 PUBLIC = ["http://api.example.com", "http://8.8.8.8", "http://[2001:4860:4860::8888]", "http://172.32.0.1"]
 
 
-@pytest.mark.parametrize("written", PRIVATE)
+@each("written", PRIVATE)
 def test_plain_http_into_a_private_network_needs_leave(written: str):
     assert read_address("X_URL", written, plain="private") == written
     assert read_address("X_URL", written, plain="anywhere") == written
@@ -81,7 +82,7 @@ def test_plain_http_into_a_private_network_needs_leave(written: str):
         read_address("X_URL", written)
 
 
-@pytest.mark.parametrize("written", PUBLIC)
+@each("written", PUBLIC)
 def test_plain_http_into_the_open_is_for_those_who_ask_for_it(written: str):
     assert read_address("X_URL", written, plain="anywhere") == written
     assert read_address("X_URL", written.replace("http:", "https:")) == written.replace("http:", "https:")
@@ -103,12 +104,12 @@ FINE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("host", FORBIDDEN)
+@each("host", FORBIDDEN)
 def test_a_link_local_or_metadata_host_is_forbidden(host: str):
     assert is_forbidden(host)
 
 
-@pytest.mark.parametrize("host", FINE)
+@each("host", FINE)
 def test_any_other_host_is_not(host: str):
     assert not is_forbidden(host)
 
@@ -131,8 +132,8 @@ def test_no_name_makes_the_question_fail(host: str):
     assert is_forbidden(host) in (True, False)
 
 
-@pytest.mark.parametrize("plain", ["here", "private", "anywhere"])
-@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "metadata", "0.0.0.0", "[fe80::1]"])
+@each("plain", ["here", "private", "anywhere"])
+@each("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "metadata", "0.0.0.0", "[fe80::1]"])
 def test_a_forbidden_host_is_no_address_unless_it_is_allowed_by_name(host: str, plain: Any):
     for scheme in ("http", "https"):
         with pytest.raises(InvalidValue, match="RINGBACK_ALLOW_HOSTS"):
@@ -144,7 +145,7 @@ def test_an_allowed_host_may_be_spoken_to_in_plain_http():
     assert read_address("X_URL", "http://API.example.com", allow_hosts={"api.example.com"}) == "http://api.example.com"
 
 
-@pytest.mark.parametrize(
+@each(
     "written",
     [
         "https://user:s3cret@api.example.com", "https://user:s3cret@api.example.com:99999", "https://s3cret@[::1",
@@ -235,7 +236,7 @@ def test_a_name_none_of_whose_addresses_answers_is_never_sent(monkeypatch: pytes
     assert answer.kind is RefusalKind.NEVER_SENT
 
 
-@pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", f"{'a' * 64}.example"])
+@each("host", ["nowhere.invalid", "a..b", f"{'a' * 64}.example"])
 def test_a_name_that_cannot_be_resolved_is_never_sent(host: str):
     with client_to(f"http://{host}") as client:
         answer = client.start("the vendor", "POST", "/calls")
@@ -263,7 +264,7 @@ def test_a_wait_until_a_date_is_counted_from_the_answers_own_date(sent: int, unt
     assert answer.retry_after() == max(then - at, timedelta(0))
 
 
-@pytest.mark.parametrize(
+@each(
     "written", ["", "soon", "-3", "1.5", "+7", "٧", "7 s", "9" * 30, "9" * 5000, "2026-03-02T12:00:00Z", ","]
 )
 def test_a_wait_that_cannot_be_read_is_none(written: str):
@@ -295,7 +296,7 @@ def test_json_that_is_no_object_is_an_empty_one():
     assert (Answer(200, b'["a"]', {}).document(), Answer(200, b'["a"]', {}).json()) == ({}, ["a"])
 
 
-@pytest.mark.parametrize(
+@each(
     "head",
     [
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000000\r\n",
@@ -355,7 +356,7 @@ def test_headers_and_a_user_go_with_every_request():
     assert b"Authorization: Basic " + b64encode(b"sid:token") in sent
 
 
-@pytest.mark.parametrize(("status", "permanent"), [(401, True), (402, True), (403, True), (404, False), (500, False)])
+@each(("status", "permanent"), [(401, True), (402, True), (403, True), (404, False), (500, False)])
 def test_an_unusable_answer_is_permanent_where_the_account_is_the_reason(status: int, permanent: bool):
     error = unusable("the vendor", "a call", Answer(status, b"secret text", {}))
 

@@ -43,6 +43,7 @@ from scheduler.providers.http_dialer import (
     sign,
 )
 from scheduler.providers.network import WORDS
+from tests.each import each
 from tests.providers.contract import LONG_AFTER, NOON, NUMBER, Line, ProviderContract, key, poll_one, request
 from tests.providers.fakes.http_dialer import ACCOUNT, SECRET, TOKEN
 from tests.providers.fakes.http_dialer import HttpDialer as FakeDialer
@@ -136,7 +137,7 @@ def test_what_is_not_known_is_left_out_and_spans_are_whole_seconds_of_at_least_o
     assert "authorization" not in asked.headers
 
 
-@pytest.mark.parametrize("path", ["", "/", "/dialer/v1", "/dialer/v1/"])
+@each("path", ["", "/", "/dialer/v1", "/dialer/v1/"])
 def test_a_base_address_may_have_a_path(tmp_path: Path, path: str):
     with serving(tmp_path, prefix=path) as server, dialer(server, HTTP_DIALER_URL=server.url + path) as provider:
         call_id = provider.place(request("a")).call_id
@@ -190,7 +191,7 @@ ACCEPTED = {
 }
 
 
-@pytest.mark.parametrize(("status", "body", "call_id"), ACCEPTED.values(), ids=ACCEPTED.keys())
+@each(("status", "body", "call_id"), ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_a_success_with_an_id_is_accepted(status: int, body: object, call_id: str):
     assert read(status, body) == Accepted(call_id)
 
@@ -237,7 +238,7 @@ DOCUMENTED = {
 }
 
 
-@pytest.mark.parametrize(("status", "body", "kind"), DOCUMENTED.values(), ids=DOCUMENTED.keys())
+@each(("status", "body", "kind"), DOCUMENTED.values(), ids=DOCUMENTED.keys())
 def test_a_refusal_in_the_dialers_own_json_is_proof(status: int, body: object, kind: RefusalKind):
     answer = read(status, body)
 
@@ -295,12 +296,12 @@ PROVES_NOTHING = {
 }
 
 
-@pytest.mark.parametrize(("status", "body"), PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
+@each(("status", "body"), PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
 def test_what_proves_nothing_is_unanswered(status: int, body: object):
     assert isinstance(read(status, body), Unanswered)
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "headers", "body", "wait"),
     [
         (429, {"Retry-After": "7"}, {"error": "throttled"}, 7),
@@ -398,7 +399,7 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize(("word", "phase"), PHASES.items())
+@each(("word", "phase"), PHASES.items())
 def test_a_live_word_is_a_phase(word: str, phase: Phase):
     report = translate({"status": word})
 
@@ -444,7 +445,7 @@ OUTCOMES = {
 }
 
 
-@pytest.mark.parametrize(("word", "outcome"), OUTCOMES.items())
+@each(("word", "outcome"), OUTCOMES.items())
 def test_a_last_word_is_an_outcome(word: str, outcome: Outcome):
     report = translate({"status": word})
 
@@ -455,8 +456,8 @@ def test_a_last_word_is_an_outcome(word: str, outcome: Outcome):
 OVER = ["ended", "Finished", "done", "terminated", "disconnected", "expired", "timeout", "timed-out"]
 
 
-@pytest.mark.parametrize("word", OVER)
-@pytest.mark.parametrize("told", [{"answered_at": ANSWERED}, {"duration": 12}, {"duration": "12.5"}])
+@each("word", OVER)
+@each("told", [{"answered_at": ANSWERED}, {"duration": 12}, {"duration": "12.5"}])
 def test_a_word_that_only_says_over_is_a_talk_when_somebody_answered(word: str, told: dict[str, Any]):
     report = translate({"status": word, **told})
 
@@ -466,7 +467,7 @@ def test_a_word_that_only_says_over_is_a_talk_when_somebody_answered(word: str, 
     assert translate({"status": word, **cut}).outcome is Outcome.HANG_UP
 
 
-@pytest.mark.parametrize("told", [{"duration": 0}, {"duration": -3}, {"duration": "x"}, {"ended_at": ENDED}, {}])
+@each("told", [{"duration": 0}, {"duration": -3}, {"duration": "x"}, {"ended_at": ENDED}, {}])
 def test_a_word_that_only_says_over_is_a_failure_when_nobody_answered(told: dict[str, Any]):
     assert translate({"status": "ended", **told}).outcome is Outcome.FAILED
     assert translate({"status": "ended", "sip_code": 486, **told}).outcome is Outcome.BUSY
@@ -481,9 +482,9 @@ DECIDED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["outcome", "result", "disposition"])
-@pytest.mark.parametrize("word", ["ended", "finished", "timeout", "error", "success"])
-@pytest.mark.parametrize(("told", "outcome"), DECIDED.items())
+@each("name", ["outcome", "result", "disposition"])
+@each("word", ["ended", "finished", "timeout", "error", "success"])
+@each(("told", "outcome"), DECIDED.items())
 def test_an_outcome_beside_a_word_that_only_says_over_decides(word: str, name: str, told: str, outcome: Outcome):
     report = translate({"status": word, name: told, "ended_at": ENDED})
 
@@ -491,7 +492,7 @@ def test_an_outcome_beside_a_word_that_only_says_over_decides(word: str, name: s
     assert report.provider_status == f"{word}/{told}"
 
 
-@pytest.mark.parametrize("told", ["sold", "ringing", "", None, 7, ["busy"], {"word": "busy"}, "ended"])
+@each("told", ["sold", "ringing", "", None, 7, ["busy"], {"word": "busy"}, "ended"])
 def test_an_outcome_that_is_no_last_word_decides_nothing(told: Any):
     report = translate({"status": "ended", "outcome": told, "result": "busy"})
 
@@ -514,7 +515,7 @@ def test_an_account_that_could_not_dial_may_say_so_beside_its_last_word():
     assert report.refusal.kind is RefusalKind.HOLD
 
 
-@pytest.mark.parametrize(("word", "outcome"), [("error", Outcome.FAILED), ("success", Outcome.COMPLETED)])
+@each(("word", "outcome"), [("error", Outcome.FAILED), ("success", Outcome.COMPLETED)])
 def test_a_word_that_is_said_of_requests_too_is_an_end_with_a_sign_of_one(word: str, outcome: Outcome):
     live, talking = translate({"status": word}), translate({"status": word, "answered_at": ANSWERED})
     over = translate({"status": word, "ended_at": ENDED})
@@ -529,7 +530,7 @@ def test_a_word_that_is_said_of_requests_too_is_an_end_with_a_sign_of_one(word: 
         assert translate({"status": word, "result": unsure}).phase is Phase.DIALING
 
 
-@pytest.mark.parametrize(
+@each(
     ("word", "kind"),
     [
         ("throttled", RefusalKind.THROTTLED),
@@ -549,7 +550,7 @@ def test_a_call_that_was_never_dialed_is_a_refusal_unless_it_was_answered(word: 
     assert (cut.outcome, cut.refusal) == (Outcome.FAILED, None)
 
 
-@pytest.mark.parametrize(
+@each(
     "sign_of_end",
     [{"ended_at": ENDED}, {"hangup_by": "callee"}, {"cause": 16}, {"sip_code": 487}, {"duration": 7},
      {"duration": "7.5"}],
@@ -568,7 +569,7 @@ def test_an_unknown_word_without_a_sign_of_an_end_is_no_end():
     assert (late.phase, late.known_word) == (Phase.ANSWERED, False)
 
 
-@pytest.mark.parametrize(
+@each(
     "told",
     [{"duration": "soon"}, {"duration": -1}, {"duration": True}, {"duration": 0}, {"duration": 9, "ended_at": None},
      {"ended_at": "", "hangup_by": "", "cause": 0, "sip_code": 0}, {"result": "busy"}],
@@ -577,7 +578,7 @@ def test_a_field_that_every_document_has_is_no_sign_of_an_end(told: dict[str, An
     assert translate({"status": "speaking slowly", **told}).phase is Phase.DIALING
 
 
-@pytest.mark.parametrize(
+@each(
     ("told", "outcome"),
     [
         ({"sip_code": 404}, Outcome.INVALID_NUMBER),
@@ -602,7 +603,7 @@ def test_a_failure_that_nobody_answered_is_refined_by_the_networks_code(told: di
     assert (report.outcome, report.refusal, report.known_word) == (outcome, None, True)
 
 
-@pytest.mark.parametrize("told", [{"sip_code": 403}, {"sip_code": 407, "cause": 21}, {"cause": 52}])
+@each("told", [{"sip_code": 403}, {"sip_code": 407, "cause": 21}, {"cause": 52}])
 def test_a_trunk_that_was_turned_away_holds_the_account(told: dict[str, Any]):
     report = translate({"status": "failed", "ended_at": ENDED, **told})
 
@@ -611,7 +612,7 @@ def test_a_trunk_that_was_turned_away_holds_the_account(told: dict[str, Any]):
     assert report.refusal.kind is RefusalKind.HOLD
 
 
-@pytest.mark.parametrize(
+@each(
     ("told", "outcome"),
     [
         ({"hangup_by": "callee", "duration": 7}, Outcome.HANG_UP),
@@ -647,7 +648,7 @@ def test_the_agents_notes_make_a_callback_an_appointment_or_a_wish_not_to_be_cal
     assert barred.outcome is Outcome.DO_NOT_CALL
 
 
-@pytest.mark.parametrize("told", [{"status": "voicemail"}, {"status": "ended", "outcome": "machine", "duration": 20}])
+@each("told", [{"status": "voicemail"}, {"status": "ended", "outcome": "machine", "duration": 20}])
 def test_a_machine_books_nothing_and_asks_for_nothing(told: dict[str, Any]):
     found = {"callback_at": "2026-03-05 10:30", "appointment_at": "2026-03-06 10:30", "do_not_call": True}
 
@@ -657,7 +658,7 @@ def test_a_machine_books_nothing_and_asks_for_nothing(told: dict[str, Any]):
     assert (report.callback_at, report.callback_zone, report.appointment_at) == (None, None, None)
 
 
-@pytest.mark.parametrize("word", ["no_answer", "voicemail", "busy", "failed", "rejected", "cancelled"])
+@each("word", ["no_answer", "voicemail", "busy", "failed", "rejected", "cancelled"])
 def test_notes_on_a_call_without_a_conversation_change_nothing(word: str):
     told = {"status": word, "variables": {"callback_at": "2026-03-05 10:30", "do_not_call": True}}
 
@@ -998,12 +999,12 @@ def test_a_genuine_event_names_its_call_and_tells_its_end():
     assert (report.call_id, report.attempt_ref, report.outcome) == ("c-1", "ref-1", Outcome.BUSY)
 
 
-@pytest.mark.parametrize("seconds", [-300, 0, 300])
+@each("seconds", [-300, 0, 300])
 def test_a_signature_is_believed_for_five_minutes(seconds: int):
     assert receive(VECTOR_BODY, now=VECTOR_NOW + timedelta(seconds=seconds))
 
 
-@pytest.mark.parametrize(
+@each(
     "header",
     [
         f"t={VECTOR_AT},v1={'0' * 64},v1={VECTOR}",
@@ -1036,12 +1037,12 @@ BAD_SIGNATURES = {
 }
 
 
-@pytest.mark.parametrize("header", BAD_SIGNATURES.values(), ids=BAD_SIGNATURES.keys())
+@each("header", BAD_SIGNATURES.values(), ids=BAD_SIGNATURES.keys())
 def test_a_signature_that_does_not_fit_is_refused(header: str | None):
     assert refused(VECTOR_BODY, header) == 401
 
 
-@pytest.mark.parametrize("seconds", [-301, 301, 10**7])
+@each("seconds", [-301, 301, 10**7])
 def test_a_signature_is_not_believed_outside_its_window(seconds: int):
     with pytest.raises(HookRefused) as failed:
         receive(VECTOR_BODY, now=VECTOR_NOW + timedelta(seconds=seconds))
@@ -1064,7 +1065,7 @@ def test_without_a_secret_every_event_is_refused():
     assert failed.value.status == 401
 
 
-@pytest.mark.parametrize(
+@each(
     ("account", "told", "status"),
     [
         (ACCOUNT, {"account": "another"}, 403),
@@ -1080,7 +1081,7 @@ def test_an_event_of_another_account_is_refused(account: str, told: dict[str, An
     assert refused(body, signed_header(body), HTTP_DIALER_ACCOUNT=account) == status
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [b"", b"{", b"[]", b"7", b'"c-1"', b"\xff", b"{}", b'{"status":"busy"}', b'{"call_id":null,"status":"busy"}',
      b"[" * 100_000],
@@ -1154,7 +1155,7 @@ def test_a_kept_event_tells_all_and_holds_neither_number_nor_secret():
     assert report.summary == "Booked."
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0, 2), (2, 2, 0, 1)])
+@each("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0, 2), (2, 2, 0, 1)])
 def test_events_in_any_order_and_number_have_the_same_last_report(tmp_path: Path, order: tuple[int, ...]):
     clock = ManualClock(NOON)
     with serving(tmp_path, clock=clock) as server, dialer(server) as provider:
@@ -1198,12 +1199,12 @@ def test_the_address_is_the_one_key_that_is_needed():
     assert (account.find, account.token, account.webhook_secret, account.name) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("url", ["http://10.0.0.5:8080", "http://dialer:8080", "http://192.168.1.9", "http://pbx.lan"])
+@each("url", ["http://10.0.0.5:8080", "http://dialer:8080", "http://192.168.1.9", "http://pbx.lan"])
 def test_a_dialer_in_the_private_network_may_speak_plain_http(url: str):
     assert read_account(Keys({"HTTP_DIALER_URL": url})).base == url
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value"),
     [
         ("HTTP_DIALER_URL", "http://dialer.example.com"),

@@ -23,6 +23,7 @@ from scheduler.providers.network import (
     shorten,
 )
 from scheduler.providers.simulator import OUTCOMES, translate
+from tests.each import each
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 EVERYTHING = ",".join(f"{name}=1" for name in WORDS)
@@ -40,7 +41,7 @@ def test_the_default_mix_is_a_mix():
     assert sum(parse_mix(Settings.model_fields["simulator_mix"].default).values()) == pytest.approx(100)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
@@ -72,7 +73,7 @@ def test_faults_are_probabilities():
     }
 
 
-@pytest.mark.parametrize(
+@each(
     "text", ["refuse=1.1", "refuse=0.6,hold=0.5", "refuse=-0.1", "explode=0.1", "refuse", "lookup_error=2"]
 )
 def test_faults_that_are_no_probabilities_are_refused(text: str):
@@ -160,7 +161,7 @@ def test_times_stay_within_half_and_one_and_a_half_of_those_given():
     assert len({fate.ring for fate in fates}) > 400
 
 
-@pytest.mark.parametrize("name", ["no_answer", "busy", "failed", "invalid_number"])
+@each("name", ["no_answer", "busy", "failed", "invalid_number"])
 def test_nobody_talks_on_a_call_that_was_not_answered(name: str):
     end = ended(name)
 
@@ -266,7 +267,7 @@ def test_lookup_errors_are_drawn_for_each_question():
     assert plan.at_start("a") is None
 
 
-@pytest.mark.parametrize(("number", "short"), [("+56912345678", "+569****5678"), ("+5691234", "****"), ("", "****")])
+@each(("number", "short"), [("+56912345678", "+569****5678"), ("+5691234", "****"), ("", "****")])
 def test_a_number_is_shortened(number: str, short: str):
     assert shorten(number) == short
 

@@ -30,6 +30,7 @@ from scheduler.providers.base import (
     Wiring,
 )
 from scheduler.providers.nlpearl import FEW, NLPearl, open_provider
+from tests.each import each
 from tests.providers.contract import NOON, NUMBER, Line, ProviderContract, key, request
 from tests.providers.fakes import vendor
 from tests.providers.fakes.nlpearl import (
@@ -586,7 +587,7 @@ def test_nobody_who_did_not_answer_asks_for_anything(pearl: Pearl):
     assert report.outcome is Outcome.NO_ANSWER
 
 
-@pytest.mark.parametrize("fate", ["completed", "callback", "no_answer", "busy", "hang_up", "voicemail", "failed",
+@each("fate", ["completed", "callback", "no_answer", "busy", "hang_up", "voicemail", "failed",
                                   "invalid_number", "do_not_call"])  # fmt: skip
 def test_every_fate_of_the_network_is_told(tmp_path: Path, fate: str):
     clock = ManualClock(NOON)
@@ -775,7 +776,7 @@ def test_a_page_by_its_type_alone_proves_nothing(pearl: Pearl):
 # --- a Pearl that redials by itself
 
 
-@pytest.mark.parametrize("many", [1, FEW + 1])
+@each("many", [1, FEW + 1])
 def test_a_lead_that_the_vendor_will_call_again_is_not_over(tmp_path: Path, many: int):
     clock = ManualClock(NOON)
     with serving(tmp_path, clock, mix="no_answer=1") as server:
@@ -800,7 +801,7 @@ def test_a_pearl_whose_settings_cannot_be_read_is_taken_to_dial_once(pearl: Pear
 # --- finding it again
 
 
-@pytest.mark.parametrize("how", ["404", "200"])
+@each("how", ["404", "200"])
 def test_the_vendors_own_no_is_proof(tmp_path: Path, how: str):
     with serving(tmp_path, unknown_lead=how) as server:
         pearl = Pearl(server, ManualClock(NOON))
@@ -963,17 +964,17 @@ def test_a_call_webhook_names_the_lead_and_is_only_a_hint():
     assert not any(hidden in kept for hidden in (NUMBER, CALLER, "token=abc", HOOK_SECRET))
 
 
-@pytest.mark.parametrize("status", [4, 5, 6, 7, 8, 99, "Completed", "Eaten"])
+@each("status", [4, 5, 6, 7, 8, 99, "Completed", "Eaten"])
 def test_no_end_is_believed_from_a_call_webhook(status: Any):
     assert offline().read_event(receive({**CALL_HOOK, "status": status})) is None
 
 
-@pytest.mark.parametrize("status", [10, 30, 70, 100, 110, 130, 150, 220, 300, 500, 777, "Success"])
+@each("status", [10, 30, 70, 100, 110, 130, 150, 220, 300, 500, 777, "Success"])
 def test_no_end_is_believed_from_a_lead_webhook(status: Any):
     assert offline().read_event(receive({**LEAD_HOOK, "status": status})) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "phase"),
     [({**CALL_HOOK, "status": 3, "conversationStatus": 40}, Phase.RINGING),
      ({**CALL_HOOK, "status": "InProgress"}, Phase.RINGING),
@@ -1047,14 +1048,14 @@ FORGED = {
 }
 
 
-@pytest.mark.parametrize("how", GENUINE.values(), ids=GENUINE.keys())
+@each("how", GENUINE.values(), ids=GENUINE.keys())
 def test_the_secret_proves_a_webhook(how: dict[str, Any]):
     provider = offline(NLPEARL_WEBHOOK_HEADER="X-Pearl")
 
     assert len(provider.receive(hook(LEAD_HOOK, **how), NOON)) == 1
 
 
-@pytest.mark.parametrize("how", FORGED.values(), ids=FORGED.keys())
+@each("how", FORGED.values(), ids=FORGED.keys())
 def test_without_the_secret_a_webhook_is_turned_away_before_it_is_read(how: dict[str, Any]):
     provider = offline(NLPEARL_WEBHOOK_HEADER="X-Pearl")
 
@@ -1069,7 +1070,7 @@ def test_a_header_counts_only_when_it_is_agreed_upon():
         offline().receive(hook(LEAD_HOOK, tail="", headers={"x-pearl": HOOK_SECRET}), NOON)
 
 
-@pytest.mark.parametrize("tail", ["", HOOK_SECRET])
+@each("tail", ["", HOOK_SECRET])
 def test_without_a_secret_set_every_webhook_is_refused(tail: str):
     provider = offline(NLPEARL_WEBHOOK_SECRET="")
 
@@ -1078,7 +1079,7 @@ def test_without_a_secret_set_every_webhook_is_refused(tail: str):
     assert refused.value.status == 401
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [b"", b"{", b"[]", b"7", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000, {}, {"id": 1}, {"status": 3},
      {**LEAD_HOOK, "id": ""}, {**LEAD_HOOK, "id": {}}, {**LEAD_HOOK, "status": None}, {**LEAD_HOOK, "pearlId": "a:b"},
@@ -1337,7 +1338,7 @@ WRONG_KEYS = {
 }
 
 
-@pytest.mark.parametrize(("wrong", "name"), WRONG_KEYS.values(), ids=WRONG_KEYS.keys())
+@each(("wrong", "name"), WRONG_KEYS.values(), ids=WRONG_KEYS.keys())
 def test_keys_of_a_wrong_shape_are_named_and_not_shown(wrong: dict[str, str], name: str):
     with pytest.raises(InvalidValue) as error:
         open_provider(Keys({**KEYS, **wrong}), wiring())

@@ -33,6 +33,7 @@ from scheduler.providers.payloads import (
     scrub,
     variables_as_text,
 )
+from tests.each import each
 
 SECRET = "s3cr3t-m4rk3r"
 TEN_THIRTY = datetime(2026, 3, 5, 10, 30)  # noqa: DTZ001  # a wall time
@@ -61,8 +62,8 @@ def nested(depth: int, name: str, value: Any, *, lists: bool) -> Any:
     return document
 
 
-@pytest.mark.parametrize("name", SECRET_NAMES)
-@pytest.mark.parametrize("depth", [0, 1, 5, 11, 12, 13, 40, 400])
+@each("name", SECRET_NAMES)
+@each("depth", [0, 1, 5, 11, 12, 13, 40, 400])
 def test_a_secret_is_left_out_at_any_depth(name: str, depth: int):
     for value in (SECRET, {"value": SECRET}, [SECRET], [{"x": [SECRET]}]):
         kept = scrub(nested(depth, name, value, lists=depth % 2 == 0))
@@ -105,7 +106,7 @@ def test_what_is_dropped_is_dropped_in_any_spelling_and_place():
     assert scrub(payload, drop=("phone_number", "transcript_object")) == {"call": {"id": 1}}
 
 
-@pytest.mark.parametrize("payload", [None, 7, "text", ["a"], True])
+@each("payload", [None, 7, "text", ["a"], True])
 def test_what_is_no_object_is_kept_as_the_value_of_one(payload: Any):
     assert scrub(payload) == {"value": payload}
 
@@ -139,7 +140,7 @@ TOO_LARGE = {
 }
 
 
-@pytest.mark.parametrize("payload", TOO_LARGE.values(), ids=TOO_LARGE.keys())
+@each("payload", TOO_LARGE.values(), ids=TOO_LARGE.keys())
 def test_what_is_kept_is_bounded_and_the_small_things_stay(payload: dict[str, Any]):
     kept = scrub(payload)
 
@@ -177,7 +178,7 @@ def test_what_is_too_deep_is_named_instead_of_exhausting_the_stack():
 # --- findings
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["callback_at", "callbackTime", "callback_date", "callback_datetime", "callback", "call_back_at", "Call Back Time",
      "rellamada", "fecha_rellamada", "Fecha-Rellamada", "llamar_de_nuevo", "volver_a_llamar"],
@@ -192,7 +193,7 @@ def test_a_callback_is_found_in_both_languages(name: str):
         assert read_findings({name: other}) == Findings()
 
 
-@pytest.mark.parametrize("name", ["callback_requested", "wants_callback", "callbackRequested", "Wants Callback"])
+@each("name", ["callback_requested", "wants_callback", "callbackRequested", "Wants Callback"])
 def test_a_wish_for_a_callback_needs_no_time(name: str):
     assert read_findings({name: "yes"}) == Findings(wants_callback=True)
     assert read_findings({name: True, "callback_at": "no"}) == Findings(wants_callback=True)
@@ -202,7 +203,7 @@ def test_a_wish_for_a_callback_needs_no_time(name: str):
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     ["No, gracias", "none.", "Ninguna", "not specified", "No aplica", "N/A", "n/a.", "unknown", "NULL", "-", "?", "...",
      "{{callback_at}}", "undefined", "never", "Nunca más", "«no»"],
@@ -211,7 +212,7 @@ def test_a_no_in_more_words_is_no_callback(value: str):
     assert read_findings({"callback_at": value, "dnc": value, "cita": value}) == Findings()
 
 
-@pytest.mark.parametrize(
+@each(
     "variables",
     [
         {"callback_at": "soon", "callback_time": "2026-03-05 10:30"},
@@ -231,7 +232,7 @@ def test_the_first_callback_that_can_be_read_is_taken(variables: dict[str, Any])
     assert read_findings(variables) == Findings(callback_at=TEN_THIRTY, wants_callback=True)
 
 
-@pytest.mark.parametrize(
+@each(
     "variables",
     [
         {"appointment": "yes", "appointment_time": "2026-03-05T10:30"},
@@ -249,7 +250,7 @@ def test_the_first_appointment_that_can_be_read_is_taken(variables: dict[str, An
     assert read_findings(variables) == Findings(appointment_at=TEN_THIRTY)
 
 
-@pytest.mark.parametrize(
+@each(
     "variables",
     [{"appointment_date": "2026-03-05"}, {"appointment_time": "10:30"}, {"fecha_cita": "2026-03-05", "hora_cita": "pm"},
      {"appointment_date": "2026-03-05", "hora_cita": "10:30"}, {"appointment_date": 20260305, "appointment_time": 10}],
@@ -272,7 +273,7 @@ def test_a_zone_in_either_half_counts():
     assert (found.callback_at, found.callback_zone) == (TEN_THIRTY, "UTC")
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["appointment_at", "appointmentDate", "appointment_datetime", "appointment_time", "appointment", "cita", "Cita",
      "fecha_cita", "cita_at", "fecha_hora_cita"],
@@ -282,12 +283,12 @@ def test_an_appointment_is_found_in_both_languages(name: str):
     assert read_findings({name: "sí"}) == Findings()
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["do_not_call", "doNotCall", "dnc", "DNC", "opt_out", "optout", "unsubscribe", "no_llamar", "no_llamar_mas",
      "user_requested_dnc"],
 )  # fmt: skip
-@pytest.mark.parametrize(
+@each(
     "value",
     [True, "true", "YES", "y", 1, "1", "si", "Sí", " verdadero ", "Sí, por favor", "YES.", "¡sí!", "True - he said so",
      "si\u0301"],
@@ -296,7 +297,7 @@ def test_a_wish_not_to_be_called_is_found_in_both_languages(name: str, value: An
     assert read_findings({name: value}) == Findings(do_not_call=True)
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [None, False, "", " ", "false", "No", "n", 0, "0", "none", "NULL", "falso", "ninguna", "ninguno", "N/A", [], {},
      ["sí"], {"at": "sí"}, 0.0, float("nan")],
@@ -375,7 +376,7 @@ def test_a_time_in_any_usual_writing_is_read_as_it_was_meant(at: datetime, writt
 # --- times and numbers
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "read"),
     [
         ("2026-03-05T10:30", TEN_THIRTY),
@@ -430,7 +431,7 @@ def test_a_local_time_is_read_as_it_was_written(written: Any, read: datetime | N
     assert (found and found.tzinfo is None) == (read and read.tzinfo is None)
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "content_type", "page"),
     [
         (b"", "text/html", True), (b"no", "Text/HTML; charset=utf-8", True), (b"<html>", None, True),
@@ -442,7 +443,7 @@ def test_a_page_is_told_from_an_answer(body: bytes, content_type: str | None, pa
     assert is_page(body, content_type) is page
 
 
-@pytest.mark.parametrize(
+@each(
     "written",
     [
         "2026-03-05T10:30:00Z", "2026-03-05T10:30:00", "2026-03-05T07:30:00-03:00", " 2026-03-05T10:30:00.000+00:00 ",
@@ -453,7 +454,7 @@ def test_an_instant_is_read_in_both_forms(written: str):
     assert read_instant(written) == TEN_THIRTY.replace(tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "unit", "read"),
     [
         (1772706600000, timedelta(milliseconds=1), TEN_THIRTY.replace(tzinfo=UTC)),
@@ -469,7 +470,7 @@ def test_an_instant_may_be_counted(value: Any, unit: timedelta, read: datetime |
     assert read_epoch(value, unit) == read
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "read"),
     [
         (3, Decimal(3)),
@@ -508,7 +509,7 @@ def test_a_cost_and_a_duration_are_not_below_zero():
     assert (read_seconds("7.9"), read_seconds(0), read_seconds(-1), read_seconds(10**9)) == (7, 0, None, None)
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "read"),
     [
         ("abc", "abc"), (" abc ", "abc"), (17, "17"), (-1, "-1"), (True, None), ("", None), ("  ", None), (1.5, None),
@@ -569,7 +570,7 @@ def test_variables_are_text_and_the_unknown_ones_left_out():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("payload", [
+@each("payload", [
     {}, [], "x", None, {"duration_ms": 0}, {"cost": "0.05"}, {"cost": None, "duration": ""}, {"price": "-0.0130"},
     {"call": {"duration_ms": 12, "call_cost": {"combined_cost": 1.5}}},
 ], ids=str)  # fmt: skip
@@ -577,7 +578,7 @@ def test_values_that_can_be_are_no_oddity(payload):
     assert find_oddity(payload) is None
 
 
-@pytest.mark.parametrize("payload", [
+@each("payload", [
     {"duration_ms": -1}, {"a": [{"b": {"combined_cost": "twelve"}}]}, {"CallDuration": "-4"}, {"cost": "NaN"},
 ], ids=str)  # fmt: skip
 def test_a_duration_or_cost_that_cannot_be_is_named(payload):
@@ -605,7 +606,7 @@ def test_a_key_that_a_vendor_echoes_is_not_kept(tmp_path):
     assert read_text("it is key_of_ours_00aa77") == "it is (key)"
 
 
-@pytest.mark.parametrize("special", ["/dev/zero", "folder", "pipe", "large"])
+@each("special", ["/dev/zero", "folder", "pipe", "large"])
 def test_a_key_file_that_is_no_small_plain_file_is_refused_at_once(tmp_path, special):
     path = tmp_path / special if not special.startswith("/") else Path(special)
     if special == "folder":

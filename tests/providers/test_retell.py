@@ -34,6 +34,7 @@ from scheduler.providers.base import (
     Wiring,
 )
 from scheduler.providers.retell import open_provider
+from tests.each import each
 from tests.providers.contract import LONG_AFTER, NOON, NUMBER, Line, ProviderContract, key, request
 from tests.providers.fakes import retell as fake
 from tests.providers.fakes.retell import AGENT, FROM, KEY, REMOVED, Retell, error, milliseconds, sign
@@ -116,7 +117,7 @@ def test_without_a_public_address_retell_is_told_of_no_webhook(tmp_path: Path):
     assert "webhook" not in json.dumps(start_body(tmp_path))
 
 
-@pytest.mark.parametrize(
+@each(
     ("ring", "longest", "told"),
     [
         (timedelta(seconds=1), timedelta(seconds=10), (5_000, 60_000)),
@@ -149,7 +150,7 @@ def test_without_an_agent_the_number_decides(tmp_path: Path):
     assert "override_agent_id" not in start_body(tmp_path, keys={"RETELL_AGENT_ID": ""})
 
 
-@pytest.mark.parametrize(("version", "told"), [("latest_published", "latest_published"), ("prod", "prod"), ("12", 12)])
+@each(("version", "told"), [("latest_published", "latest_published"), ("prod", "prod"), ("12", 12)])
 def test_an_agent_version_may_be_a_number_or_a_tag(tmp_path: Path, version: str, told: object):
     assert start_body(tmp_path, keys={"RETELL_AGENT_VERSION": version})["override_agent_version"] == told
 
@@ -937,12 +938,12 @@ def test_the_signature_vector_is_accepted():
     )
 
 
-@pytest.mark.parametrize("late", [timedelta(milliseconds=300_000), timedelta(milliseconds=-300_000), timedelta(0)])
+@each("late", [timedelta(milliseconds=300_000), timedelta(milliseconds=-300_000), timedelta(0)])
 def test_a_signature_within_five_minutes_is_accepted(late: timedelta):
     assert len(receive(VECTOR_BODY, VECTOR, VECTOR_AT + late)) == 1
 
 
-@pytest.mark.parametrize("late", [timedelta(milliseconds=300_001), timedelta(milliseconds=-300_001), timedelta(days=9)])
+@each("late", [timedelta(milliseconds=300_001), timedelta(milliseconds=-300_001), timedelta(days=9)])
 def test_a_signature_of_another_time_is_rejected(late: timedelta):
     assert rejected(VECTOR_BODY, VECTOR, VECTOR_AT + late) == 401
 
@@ -957,7 +958,7 @@ def test_a_signature_fits_one_body_alone():
             assert refused.value.status == 401
 
 
-@pytest.mark.parametrize(
+@each(
     "signature",
     [
         "", "v=1700000000000", VECTOR[:-1], VECTOR + "0", VECTOR.upper(), VECTOR.replace(",d=", ";d="), " " + VECTOR,
@@ -980,7 +981,7 @@ def test_a_bad_signature_is_told_before_a_bad_body():
     assert rejected(b"no JSON at all", VECTOR) == 401
 
 
-@pytest.mark.parametrize("signed_with", [KEY, WEBHOOK_KEY])
+@each("signed_with", [KEY, WEBHOOK_KEY])
 def test_either_of_two_keys_may_sign(tmp_path: Path, signed_with: str):
     with serving(tmp_path, keys={"RETELL_WEBHOOK_KEY": WEBHOOK_KEY}, webhook_key=signed_with) as bench:
         assert len(bench.post(bench.vendor.signed(VECTOR_BODY))) == 1
@@ -1146,7 +1147,7 @@ def test_missing_keys_are_named_together():
     assert missing.value.names == ("RETELL_API_KEY", "RETELL_FROM_NUMBER")
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value"),
     [
         ("RETELL_API_KEY", "key with spaces"),
@@ -1175,7 +1176,7 @@ def test_a_version_belongs_to_an_agent():
         open_provider(Keys({**ACCOUNT, "RETELL_AGENT_ID": "", "RETELL_AGENT_VERSION": "3"}), wiring())
 
 
-@pytest.mark.parametrize("url", ["http://api.retellai.com", "ftp://x.example", "https://169.254.169.254", "https://u:p@x.example"])
+@each("url", ["http://api.retellai.com", "ftp://x.example", "https://169.254.169.254", "https://u:p@x.example"])
 def test_a_base_address_must_be_safe(url: str):
     with pytest.raises(InvalidValue, match="RETELL_BASE_URL"):
         open_provider(Keys({**ACCOUNT, "RETELL_BASE_URL": url}), wiring())
@@ -1192,7 +1193,7 @@ def test_keys_are_in_no_representation(tmp_path: Path):
 # --- the account
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "most"),
     [
         ({}, 15),

@@ -24,6 +24,7 @@ from scheduler.providers.base import Accepted, Phase, RefusalKind, Refused, Unan
 from scheduler.providers.network import FaultPlan, SimulatedNetwork, parse_faults, parse_mix
 from scheduler.providers.simulator_http import IDS_PER_REQUEST, HttpSimulator
 from scheduler.providers.simulator_server import Behaviour, SimulatorServer, Span, open_server
+from tests.each import each
 from tests.providers.contract import NOON, NUMBER, Line, ProviderContract, key, request
 
 MIX = "completed=4,no_answer=2,busy=1,voicemail=1,hang_up=1,callback=1"
@@ -68,7 +69,7 @@ DOCUMENTED = {
 }
 
 
-@pytest.mark.parametrize(("answer", "kind"), DOCUMENTED.values(), ids=DOCUMENTED.keys())
+@each(("answer", "kind"), DOCUMENTED.values(), ids=DOCUMENTED.keys())
 def test_a_documented_refusal_is_read(answer: bytes, kind: RefusalKind):
     with scripted(says(answer)) as (url, seen):
         refused = dial(url)
@@ -104,7 +105,7 @@ PROVES_NOTHING = {
 }
 
 
-@pytest.mark.parametrize("answer", PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
+@each("answer", PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
 def test_what_proves_nothing_is_unanswered_and_asked_once(answer: bytes):
     with scripted(says(answer)) as (url, seen):
         unanswered = dial(url)
@@ -143,7 +144,7 @@ def test_a_word_nobody_knows_is_a_failure_with_its_word_kept():
     assert answer.report.provider_status == "ended-eaten"
 
 
-@pytest.mark.parametrize(
+@each(
     ("headers", "wait"),
     [
         (["Retry-After: 7"], 7),
@@ -243,7 +244,7 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
 # --- deadlines and connections
 
 
-@pytest.mark.parametrize("start", [b"HTTP/1.1 201 Created\r\nX-Slow: ", reply("201 Created") + b""])
+@each("start", [b"HTTP/1.1 201 Created\r\nX-Slow: ", reply("201 Created") + b""])
 def test_a_server_that_dribbles_is_given_up_at_the_deadline(start: bytes):
     head = start if b"X-Slow" in start else b"HTTP/1.1 201 Created\r\nContent-Length: 90000\r\n\r\n"
     with scripted(dribbles(head)) as (url, seen):
@@ -310,7 +311,7 @@ def test_a_connection_that_the_server_closed_while_idle_is_not_used_again():
 # --- asking
 
 
-@pytest.mark.parametrize(
+@each(
     "answer",
     [
         reply("404 Not Found", b"<html>no such page</html>"),
@@ -489,7 +490,7 @@ def test_faults_may_change_while_the_server_runs(tmp_path: Path):
     assert [entry["faults"] for entry in read_ledger(tmp_path / "ledger", "faults")] == ["hold=1", ""]
 
 
-@pytest.mark.parametrize(
+@each(
     "told",
     [
         {"faults": "explode=1"},
@@ -517,7 +518,7 @@ def test_throttling_comes_with_seconds_with_a_date_and_with_nothing(tmp_path: Pa
     assert waits == {timedelta(seconds=2), None}
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.org", "::"])
+@each("host", ["0.0.0.0", "192.0.2.1", "example.org", "::"])
 def test_the_server_stays_on_this_machine(tmp_path: Path, host: str):
     with pytest.raises(InvalidValue, match="loopback"):
         make_server(tmp_path / "ledger", host=host)
@@ -530,7 +531,7 @@ def test_the_server_speaks_ipv6(tmp_path: Path):
         assert isinstance(dial(server.url), Accepted)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"attempt_ref": 7, "number": "+1"}', b'{"attempt_ref": "a"}'])
+@each("body", [b"", b"{", b"[]", b'{"attempt_ref": 7, "number": "+1"}', b'{"attempt_ref": "a"}'])
 def test_a_start_request_that_says_nothing_is_refused(tmp_path: Path, body: bytes):
     with serving(tmp_path / "ledger") as server:
         answer = httpx.post(f"{server.url}/calls", content=body)

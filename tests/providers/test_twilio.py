@@ -37,6 +37,7 @@ from scheduler.providers.base import (
 )
 from scheduler.providers.registry import KNOWN_PROVIDERS
 from scheduler.providers.twilio import MOST_CLAIMS, MOST_SINGLE, Memory, Twilio, open_provider
+from tests.each import each
 from tests.providers.contract import NOON, NUMBER, Line, ProviderContract, key, request
 from tests.providers.fakes.twilio import (
     ACCOUNT_SID,
@@ -150,7 +151,7 @@ def test_a_webhook_that_could_not_be_proven_is_not_asked_for(tmp_path: Path):
     assert "StatusCallback" not in server.vendor.starts[0].form()
 
 
-@pytest.mark.parametrize(
+@each(
     ("script", "agent", "sent"),
     [
         ({"TWILIO_TWIML": "<Response/>"}, None, ("Twiml", "<Response/>")),
@@ -170,7 +171,7 @@ def test_one_script_runs_and_a_campaigns_own_comes_first(tmp_path: Path, script,
     assert form["AsyncAmdStatusCallback"] == f"{HOOK}?ref=ref-1"
 
 
-@pytest.mark.parametrize(
+@each(
     ("ring", "talk", "sent"),
     [(0.2, 0.2, ("1", "1")), (20.4, 60, ("21", "60")), (600, 7200, ("600", "7200")), (900, 9.1, ("600", "10"))],
 )
@@ -189,7 +190,7 @@ def test_a_campaigns_own_caller_id_is_used(tmp_path: Path):
         assert server.vendor.starts[0].form()["From"] == VERIFIED_NUMBER
 
 
-@pytest.mark.parametrize(
+@each(
     "changes",
     [
         {"agent_id": "agent_of_another_vendor"},
@@ -235,7 +236,7 @@ DOCUMENTED = {
 }
 
 
-@pytest.mark.parametrize(("status", "code", "kind"), DOCUMENTED.values(), ids=DOCUMENTED.keys())
+@each(("status", "code", "kind"), DOCUMENTED.values(), ids=DOCUMENTED.keys())
 def test_a_refusal_in_twilios_form_is_proof(tmp_path: Path, status: int, code: Any, kind: RefusalKind):
     message = f"No: {NUMBER}, +56 9 1234-5678, https://scripts.example.com/hello?name=Ana&to=912345678 {'x' * 500}"
     with dialing(tmp_path) as (provider, server, _):
@@ -291,7 +292,7 @@ FOREIGN_NUMBERS = {
 }
 
 
-@pytest.mark.parametrize(("code", "words"), FOREIGN_NUMBERS.items())
+@each(("code", "words"), FOREIGN_NUMBERS.items())
 def test_a_number_that_the_account_may_not_call_says_so_to_people(tmp_path: Path, code: int, words: str):
     with dialing(tmp_path) as (provider, server, _):
         server.vendor.answer_starts = error(400, code, "No. " + "x" * 500)
@@ -315,7 +316,7 @@ BY_STATUS_ALONE = {
 }
 
 
-@pytest.mark.parametrize(("reply", "kind"), BY_STATUS_ALONE.values(), ids=BY_STATUS_ALONE.keys())
+@each(("reply", "kind"), BY_STATUS_ALONE.values(), ids=BY_STATUS_ALONE.keys())
 def test_keys_and_pace_are_refused_by_the_status_alone(tmp_path: Path, reply: Reply, kind: RefusalKind):
     with dialing(tmp_path) as (provider, server, _):
         server.vendor.answer_starts = reply
@@ -327,7 +328,7 @@ def test_keys_and_pace_are_refused_by_the_status_alone(tmp_path: Path, reply: Re
     assert "None" not in answer.reason
 
 
-@pytest.mark.parametrize("answer", PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
+@each("answer", PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
 def test_what_proves_nothing_is_unanswered_and_asked_once(tmp_path: Path, answer: Reply):
     with dialing(tmp_path) as (provider, server, _):
         server.vendor.answer_starts = answer
@@ -336,7 +337,7 @@ def test_what_proves_nothing_is_unanswered_and_asked_once(tmp_path: Path, answer
         assert len(server.vendor.starts) == 1
 
 
-@pytest.mark.parametrize("fault", ["error_500", "error_502_after", "lose_answer", "reset_after_accept"])
+@each("fault", ["error_500", "error_502_after", "lose_answer", "reset_after_accept"])
 def test_a_failing_start_is_exactly_one_request(tmp_path: Path, fault: str):
     with dialing(tmp_path) as (provider, server, _):
         misbehave(server, f"{fault}=1")
@@ -372,7 +373,7 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize(("fields", "outcome"), ROWS.values(), ids=ROWS.keys())
+@each(("fields", "outcome"), ROWS.values(), ids=ROWS.keys())
 def test_every_status_of_the_call_resource_is_read(tmp_path: Path, fields: Mapping[str, Any], outcome: Outcome):
     report = polled(tmp_path, **fields)
 
@@ -383,7 +384,7 @@ def test_every_status_of_the_call_resource_is_read(tmp_path: Path, fields: Mappi
     assert report.ended_at == NOON
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "phase"),
     [
         ("queued", Phase.DIALING), ("initiated", Phase.DIALING), ("ringing", Phase.RINGING),
@@ -420,7 +421,7 @@ SIP = {
 }
 
 
-@pytest.mark.parametrize(("status", "code", "outcome"), SIP.values(), ids=SIP.keys())
+@each(("status", "code", "outcome"), SIP.values(), ids=SIP.keys())
 def test_the_networks_own_code_refines_a_callback(status: str, code: str | None, outcome: Outcome):
     report = read_back(offline(), CallStatus=status, SipResponseCode=code, CallDuration="0")
 
@@ -428,7 +429,7 @@ def test_the_networks_own_code_refines_a_callback(status: str, code: str | None,
     assert report.provider_status == status
 
 
-@pytest.mark.parametrize(
+@each(
     ("code", "outcome", "kind"),
     [
         ("13224", Outcome.INVALID_NUMBER, None),
@@ -445,7 +446,7 @@ def test_an_error_told_after_the_start_may_refuse_the_call_or_close_the_number(c
     assert report.refusal is None or ("country" in report.refusal.reason and code in report.refusal.reason)
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "cost", "unit", "final"),
     [
         ({"price": None}, None, None, False),
@@ -553,7 +554,7 @@ def test_pages_are_followed_by_their_address(tmp_path: Path):
     assert server.vendor.asked == {"list": 2}
 
 
-@pytest.mark.parametrize(
+@each(
     "elsewhere",
     ["https://evil.example/2010-04-01/", "//evil.example/x", "/2010-04-01/Accounts/ACother/Calls.json", 7,
      f"/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json?Page=\ud800", f"/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json\n"],
@@ -626,7 +627,7 @@ def found(tmp_path: Path, *rows: Mapping[str, Any], prepare: Callable[[Any], Any
         return provider.find(key("lost"), NOON)
 
 
-@pytest.mark.parametrize(
+@each(
     ("seconds", "is_it"), [(-6, False), (-5, True), (0, True), (65, True), (66, False), (3600, False)]
 )
 def test_a_call_of_that_time_is_adopted(tmp_path: Path, seconds: int, is_it: bool):
@@ -637,7 +638,7 @@ def test_a_call_of_that_time_is_adopted(tmp_path: Path, seconds: int, is_it: boo
         assert (report.call_id, report.attempt_ref, report.phase) == (sid(1), "lost", Phase.DIALING)
 
 
-@pytest.mark.parametrize("row", [{"direction": "inbound"}, {"direction": "outbound-dial"}, {"to": "+56987654321"}])
+@each("row", [{"direction": "inbound"}, {"direction": "outbound-dial"}, {"to": "+56987654321"}])
 def test_other_calls_of_that_time_are_not_ours(tmp_path: Path, row):
     assert found(tmp_path, row) is None
 
@@ -648,7 +649,7 @@ def test_a_queued_call_is_found_though_it_has_no_start_time(tmp_path: Path):
     assert report is not None
 
 
-@pytest.mark.parametrize("status", ["queued", "ringing"])
+@each("status", ["queued", "ringing"])
 def test_a_call_that_a_list_hides_unless_asked_for_its_status_is_found(tmp_path: Path, status: str):
     with dialing(tmp_path) as (provider, server, _):
         server.vendor.hides = frozenset({"queued", "ringing"})
@@ -669,7 +670,7 @@ def test_none_is_said_only_after_the_queue_was_asked_for(tmp_path: Path):
         assert server.vendor.asked == {"list": 4}
 
 
-@pytest.mark.parametrize("status", ["queued", "ringing"])
+@each("status", ["queued", "ringing"])
 def test_a_queue_that_cannot_be_read_proves_nothing(tmp_path: Path, status: str):
     with dialing(tmp_path) as (provider, server, _):
         answer = server.vendor.handle
@@ -683,7 +684,7 @@ def test_a_queue_that_cannot_be_read_proves_nothing(tmp_path: Path, status: str)
 WITH_APPLICATION = {"TWILIO_TWIML_URL": None, "TWILIO_APPLICATION_SID": APPLICATION}
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings_here", "proves"),
     [
         ({}, True),
@@ -709,7 +710,7 @@ def test_not_found_is_no_proof_once_a_campaign_dials_with_an_application(tmp_pat
         assert (before, provider.finds_by_ref) == (True, False)
 
 
-@pytest.mark.parametrize("date", [None, "soon", 7])
+@each("date", [None, "soon", 7])
 def test_a_call_whose_time_cannot_be_read_could_be_the_one(tmp_path: Path, date):
     assert found(tmp_path, {"date_created": date}) is not None
 
@@ -754,7 +755,7 @@ def test_a_call_from_a_number_that_nobody_knows_is_left_to_people(tmp_path: Path
     assert told.value.permanent
 
 
-@pytest.mark.parametrize(
+@each(
     "prepare",
     [
         lambda provider: provider.inspect([], [VERIFIED_NUMBER]),
@@ -768,7 +769,7 @@ def test_a_campaigns_own_number_is_known_once_it_was_used_or_verified(tmp_path: 
     assert report.call_id == sid(1)
 
 
-@pytest.mark.parametrize("others", [0, 20])
+@each("others", [0, 20])
 def test_a_campaigns_own_number_is_known_once_a_poll_has_seen_it(tmp_path: Path, others: int):
     with dialing(tmp_path) as (provider, server, _):
         known = {"status": "ringing", "start_time": MADE, "date_created": rfc2822(NOON - timedelta(hours=1))}
@@ -798,7 +799,7 @@ def test_ours_is_adopted_though_somebody_else_called_the_same_number(tmp_path: P
     assert report.call_id == sid(2)
 
 
-@pytest.mark.parametrize(
+@each(
     "answer",
     [
         Reply(200, {"calls": None}), Reply(200, {"calls": [7]}), Reply(200, []), Reply(200, b"<html>"),
@@ -842,7 +843,7 @@ def test_a_call_that_is_gone_when_it_is_to_be_ended_was_over(tmp_path: Path):
         assert server.vendor.updates == []
 
 
-@pytest.mark.parametrize(("wait", "word"), [(0, "canceled"), (6, "completed")])
+@each(("wait", "word"), [(0, "canceled"), (6, "completed")])
 def test_a_ringing_call_is_canceled_and_an_answered_one_completed(tmp_path: Path, wait: int, word: str):
     with dialing(tmp_path, mix="completed=1", talk=timedelta(seconds=60)) as (provider, server, clock):
         call_id = placed(provider, "a")
@@ -875,7 +876,7 @@ def test_a_genuine_webhook_names_the_call_and_the_attempt():
     assert NUMBER not in json.dumps(event.payload)
 
 
-@pytest.mark.parametrize(
+@each(
     ("signed", "called"),
     [
         ("https://a.example:443/webhooks/twilio?ref=1", "https://a.example/webhooks/twilio?ref=1"),
@@ -892,7 +893,7 @@ def test_the_port_may_be_in_what_was_signed_or_not(signed: str, called: str):
     assert offline().receive(replace(genuine(form, url=signed), url=called), NOON)
 
 
-@pytest.mark.parametrize(
+@each(
     "called", ["https://b.example/webhooks/twilio?ref=1", "https://a.example/webhooks/twilio?ref=2", "https://[a", ""]
 )
 def test_another_address_was_not_signed(called: str):
@@ -921,7 +922,7 @@ def test_one_changed_bit_anywhere_is_noticed():
         assert refusal_of(provider, replace(posted, body=bytes(body))) in (401,), at
 
 
-@pytest.mark.parametrize(
+@each(
     "headers",
     [
         {}, {"x-twilio-signature": ""}, {"x-twilio-signature": "AAAA"}, {"x-twilio-signature": "é" * 28},
@@ -948,7 +949,7 @@ def test_another_account_is_told_apart_from_a_forgery():
     assert refusal_of(offline(), genuine({"CallStatus": "busy", "AccountSid": "AC" + "9" * 32})) == 403
 
 
-@pytest.mark.parametrize(
+@each(
     ("age", "status"), [(timedelta(hours=24), None), (timedelta(hours=24, seconds=1), 401), (timedelta(days=-1), None)]
 )
 def test_a_webhook_of_long_ago_is_stale(age: timedelta, status: int | None):
@@ -957,7 +958,7 @@ def test_a_webhook_of_long_ago_is_stale(age: timedelta, status: int | None):
     assert refusal_of(offline(), posted, NOON + age) == status
 
 
-@pytest.mark.parametrize("form", [{}, {"Timestamp": "soon"}, {"Timestamp": ""}])
+@each("form", [{}, {"Timestamp": "soon"}, {"Timestamp": ""}])
 def test_a_webhook_without_a_readable_time_is_taken(form):
     assert refusal_of(offline(), genuine({"CallStatus": "busy", **form}), NOON + timedelta(days=9)) is None
 
@@ -972,7 +973,7 @@ def test_a_shared_key_signs_with_sha_256_where_it_is_set():
     assert refusal_of(offline(), posted) == 401
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings_header", "status"),
     [("key=webhooks_1", None), ("", None), ("algorithm=HMAC_SHA1", None), ("algorithm=HMAC_MD5", 401), (",,=", None)],
 )
@@ -996,7 +997,7 @@ def test_a_json_body_is_proven_by_its_hash_in_the_address():
     assert refusal_of(provider, replace(posted, headers={**posted.headers, "content-type": FORM})) == 401
 
 
-@pytest.mark.parametrize("body", ["", "7", "[]", "nonsense", "{", "null", "[" * 100_000])
+@each("body", ["", "7", "[]", "nonsense", "{", "null", "[" * 100_000])
 def test_a_genuine_body_that_is_no_object_is_not_taken(body: str):
     url = f"{HOOK}?bodySHA256={sha256(body.encode()).hexdigest()}"
 
@@ -1009,7 +1010,7 @@ def test_a_body_of_another_kind_without_its_hash_is_not_taken():
     assert refusal_of(offline(), posted) == 401
 
 
-@pytest.mark.parametrize(
+@each(
     "form",
     [
         {"CallStatus": "completed", "Direction": "inbound"},
@@ -1023,7 +1024,7 @@ def test_what_is_not_about_a_call_of_ours_is_no_event(form):
     assert list(offline().receive(genuine(form), NOON)) == []
 
 
-@pytest.mark.parametrize(("url", "ref"), [(HOOK, None), (f"{HOOK}?ref=", None), (f"{HOOK}?ref=a&ref=b", None)])
+@each(("url", "ref"), [(HOOK, None), (f"{HOOK}?ref=", None), (f"{HOOK}?ref=a&ref=b", None)])
 def test_a_webhook_without_one_reference_still_names_the_call(url: str, ref: str | None):
     [event] = offline().receive(genuine({"CallStatus": "busy"}, url=url), NOON)
 
@@ -1058,7 +1059,7 @@ def test_a_completed_callback_has_seconds_and_waits_for_its_price():
     assert "xyz" not in json.dumps(report.details)
 
 
-@pytest.mark.parametrize(
+@each(
     ("answered_by", "outcome"),
     [
         ("machine_start", Outcome.VOICEMAIL), ("machine_end_beep", Outcome.VOICEMAIL),
@@ -1077,7 +1078,7 @@ def test_a_completed_callback_that_does_not_say_who_answered_has_the_call_asked_
     assert read_back(offline(TWILIO_MACHINE_DETECTION="off"), **told).outcome is Outcome.COMPLETED
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "phase", "answered_at"),
     [
         ("queued", Phase.DIALING, None), ("initiated", Phase.DIALING, None), ("ringing", Phase.RINGING, None),
@@ -1096,14 +1097,14 @@ DETECTIONS = [*((word, Outcome.VOICEMAIL) for word in MACHINES), ("fax", Outcome
 ENDED_WITHOUT_A_WORD = {"CallStatus": "completed", "CallDuration": "20", "Timestamp": rfc2822(NOON)}
 
 
-@pytest.mark.parametrize("word", ["human", "unknown"])
+@each("word", ["human", "unknown"])
 def test_a_detection_of_no_machine_says_that_somebody_answered(word: str):
     report = read_back(offline(), AnsweredBy=word, **DETECTED)
 
     assert (report.phase, report.outcome) == (Phase.ANSWERED, None)
 
 
-@pytest.mark.parametrize(("word", "outcome"), DETECTIONS)
+@each(("word", "outcome"), DETECTIONS)
 def test_a_detection_alone_does_not_end_a_call_that_may_go_on(word: str, outcome: Outcome):
     provider = offline()
 
@@ -1114,7 +1115,7 @@ def test_a_detection_alone_does_not_end_a_call_that_may_go_on(word: str, outcome
     assert (over.phase, over.outcome) == (Phase.ENDED, outcome)
 
 
-@pytest.mark.parametrize(("word", "outcome"), DETECTIONS)
+@each(("word", "outcome"), DETECTIONS)
 def test_a_detection_is_remembered_until_the_callback_of_the_end(word: str, outcome: Outcome):
     provider = offline()
     read(provider, AnsweredBy=word, **DETECTED)
@@ -1122,8 +1123,8 @@ def test_a_detection_is_remembered_until_the_callback_of_the_end(word: str, outc
     assert read_back(provider, **ENDED_WITHOUT_A_WORD).outcome is outcome
 
 
-@pytest.mark.parametrize("others", [0, 20])
-@pytest.mark.parametrize(("word", "outcome"), DETECTIONS)
+@each("others", [0, 20])
+@each(("word", "outcome"), DETECTIONS)
 def test_a_detection_is_remembered_until_a_poll_sees_the_end(tmp_path: Path, word: str, outcome: Outcome, others: int):
     with dialing(tmp_path) as (provider, server, _):
         row = {**COMPLETED, "start_time": rfc2822(NOON), "price": "-0.01"}
@@ -1139,7 +1140,7 @@ def test_a_detection_is_remembered_until_a_poll_sees_the_end(tmp_path: Path, wor
     assert (after.outcome, after.is_final) == (outcome, True)
 
 
-@pytest.mark.parametrize("said", ["human", "unknown"])
+@each("said", ["human", "unknown"])
 def test_a_machine_stays_one_whatever_else_is_said_and_in_whatever_order(tmp_path: Path, said: str):
     with dialing(tmp_path) as (provider, server, _):
         server.vendor.script(SID, **COMPLETED, answered_by=said)
@@ -1154,7 +1155,7 @@ def test_a_machine_stays_one_whatever_else_is_said_and_in_whatever_order(tmp_pat
     assert (first.outcome, later.outcome) == (Outcome.COMPLETED, Outcome.VOICEMAIL)
 
 
-@pytest.mark.parametrize(("word", "outcome"), DETECTIONS)
+@each(("word", "outcome"), DETECTIONS)
 def test_a_detection_after_an_end_that_was_seen_tells_of_that_end(tmp_path: Path, word: str, outcome: Outcome):
     with dialing(tmp_path) as (provider, server, _):
         server.vendor.script(SID, **COMPLETED)
@@ -1199,7 +1200,7 @@ def test_an_unknown_word_in_a_callback_is_a_failure_with_its_word_kept():
     assert (report.outcome, report.known_word, report.provider_status) == (Outcome.FAILED, False, "evaporated")
 
 
-@pytest.mark.parametrize("kind", ["completed", "no_answer", "busy", "hang_up", "voicemail", "failed", "invalid_number"])
+@each("kind", ["completed", "no_answer", "busy", "hang_up", "voicemail", "failed", "invalid_number"])
 def test_webhooks_in_any_order_and_twice_end_as_the_poll_does(tmp_path: Path, kind: str):
     with dialing(tmp_path, mix=f"{kind}=1") as (provider, server, clock):
         call_id = placed(provider, "a")
@@ -1233,7 +1234,7 @@ def test_the_fake_posts_what_a_real_start_asked_for_and_signs_it(tmp_path: Path)
 # --- keys
 
 
-@pytest.mark.parametrize(
+@each(
     ("missing", "named"),
     [
         ({"TWILIO_ACCOUNT_SID": None}, "TWILIO_ACCOUNT_SID is"),
@@ -1250,7 +1251,7 @@ def test_missing_keys_are_named(missing, named):
         offline(**missing)
 
 
-@pytest.mark.parametrize(
+@each(
     ("wrong", "named"),
     [
         ({"TWILIO_ACCOUNT_SID": AUTH_TOKEN}, "TWILIO_ACCOUNT_SID"),
@@ -1289,7 +1290,7 @@ def test_the_registry_knows_the_adapter_and_its_own_address_is_twilios():
 # --- the account
 
 
-@pytest.mark.parametrize("status", ["suspended", "closed"])
+@each("status", ["suspended", "closed"])
 def test_an_account_that_may_not_dial_is_a_problem(tmp_path: Path, status: str):
     with dialing(tmp_path) as (provider, server, _):
         server.vendor.account["status"] = status
