@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +30,7 @@ from scheduler.rules.alerts import (
 )
 from scheduler.rules.policy import read_config
 from tests.conftest import NOON
+from tests.each import each
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AT_WORK = DaemonSign("host:1:a", "host", NOON - DAY, NOON)
@@ -66,7 +66,7 @@ def test_every_code_has_its_question_and_each_raises_its_own():
 # --- calls ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "due, in_flight, is_paused, raised",
     [
         (1000, 0, False, False), (1001, 0, False, True), (1001, 19, False, True), (1001, 20, False, False),
@@ -79,7 +79,7 @@ def test_many_due_calls_are_raised_only_while_a_line_is_idle(due, in_flight, is_
     assert codes(facts) == (["pending_high"] if raised else [])
 
 
-@pytest.mark.parametrize("begun_ago, raised", [(10 * MINUTE, False), (10 * MINUTE + SECOND, True)])
+@each("begun_ago, raised", [(10 * MINUTE, False), (10 * MINUTE + SECOND, True)])
 def test_a_call_is_live_too_long_after_its_longest_time(begun_ago, raised):
     facts = replace(FACTS, live=[LiveCall(7, "campaign a", NOON - begun_ago, 10 * MINUTE)])
 
@@ -100,7 +100,7 @@ def test_long_calls_of_one_campaign_are_one_alert_and_name_the_oldest():
     assert second.sentence.startswith("1 call of campaign b is live")
 
 
-@pytest.mark.parametrize(
+@each(
     "calls, completed, least, raised",
     [
         (20, 9, 50.0, True), (20, 10, 50.0, False), (19, 0, 50.0, False), (200, 0, 0.0, False), (1000, 4, 0.5, True),
@@ -130,7 +130,7 @@ def test_success_is_judged_by_campaign_and_together_only_where_none_has_enough_c
 # --- what stands still --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("due_for, raised", [(15 * MINUTE, False), (15 * MINUTE + SECOND, True)])
+@each("due_for, raised", [(15 * MINUTE, False), (15 * MINUTE + SECOND, True)])
 def test_a_paused_campaign_is_raised_once_its_calls_are_due_for_long(due_for, raised):
     facts = replace(FACTS, paused=[Paused("b", NOON - due_for)])
 
@@ -151,7 +151,7 @@ def test_a_pause_of_everything_counts_for_every_campaign():
     assert second.sentence.startswith("1 call of campaign a is due, the oldest for 1 h: everything is paused")
 
 
-@pytest.mark.parametrize(
+@each(
     "hold, is_all, raised",
     [
         (Hold.ERROR, False, True), (Hold.NEVER, False, True), (Hold.MANUAL, False, False),
@@ -180,7 +180,7 @@ def test_a_setting_without_a_good_value_is_worse_than_one_that_has_kept_its_last
 # --- providers, money, daemons --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "until, raised",
     [(NOON + HOUR, True), (NOON, True), (NOON - 59 * SECOND, True), (NOON - MINUTE, False), (None, False)],
 )
@@ -202,7 +202,7 @@ def test_a_provider_is_raised_once_however_many_daemons_left_it_alone():
     assert alert.sentence.endswith("2026-11-20 16:00:00 UTC: no answer")
 
 
-@pytest.mark.parametrize(
+@each(
     "own, of_all, raised",
     [
         (None, "0", False), (None, "12.5", False), (None, "12.5001", True), ("12.5", "0", False), ("20", "0", True),
@@ -226,14 +226,14 @@ def test_calls_that_wait_for_money_are_a_problem_whatever_the_thresholds():
     )
 
 
-@pytest.mark.parametrize("silent_for, raised", [(MINUTE, False), (MINUTE + SECOND, True), (40 * DAY, True)])
+@each("silent_for, raised", [(MINUTE, False), (MINUTE + SECOND, True), (40 * DAY, True)])
 def test_a_daemon_is_silent_after_its_threshold(silent_for, raised):
     facts = Facts(now=NOON, daemons=[replace(AT_WORK, started_at=NOON - 50 * DAY, last_seen_at=NOON - silent_for)])
 
     assert codes(facts) == (["daemon_silent"] if raised else [])
 
 
-@pytest.mark.parametrize(
+@each(
     "other, raised",
     [
         (DaemonSign("host:2:b", "host", NOON - 30 * MINUTE, NOON), False),
@@ -255,7 +255,7 @@ def test_a_daemon_is_forgotten_after_a_day_while_another_works():
     assert codes(Facts(now=NOON, daemons=[gone])) == ["daemon_silent"]
 
 
-@pytest.mark.parametrize(
+@each(
     "daemons, says",
     [
         ([], "no daemon is running"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scheduler.errors import InvalidValue
 from scheduler.model import Account, BillingType
 from scheduler.rules.billing import LIMIT, SMALLEST, affordable, charge, expected_cost, read_amount, read_terms
+from tests.each import each
 
 MINUTES, CREDITS, UNLIMITED = BillingType.MINUTES, BillingType.CREDITS, BillingType.UNLIMITED
 MINUTE = timedelta(minutes=1)
@@ -25,7 +26,7 @@ def account(billing=MINUTES, **fields):
 # --- calls -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "payer, longest, expected",
     [
         (account(UNLIMITED), 10 * MINUTE, "0"),
@@ -49,7 +50,7 @@ def test_what_is_set_aside_is_the_accounts_own_figure_or_the_most_that_a_call_ca
     assert expected_cost(payer, longest) == Decimal(expected)
 
 
-@pytest.mark.parametrize(
+@each(
     "payer, talk_seconds, cost, taken",
     [
         (account(UNLIMITED), 600, Decimal(5), "0"),
@@ -73,7 +74,7 @@ def test_a_call_takes_its_talk_or_what_the_provider_says_that_it_cost(payer, tal
     assert charge(payer, talk_seconds, cost) == Decimal(taken)
 
 
-@pytest.mark.parametrize(
+@each(
     "payer, expected, calls",
     [
         (account(UNLIMITED, balance="0"), "0", None),
@@ -123,7 +124,7 @@ def test_a_call_never_takes_more_than_the_most_that_was_set_aside_for_it(payer, 
 # --- what people write -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "written, amount",
     [("12.5", "12.5"), (" 7 ", "7"), ("+0.0001", "0.0001"), (3, "3"), (Decimal("1E+2"), "100"),
      ("999999999.9999", "999999999.9999"), ("007", "7")],
@@ -132,7 +133,7 @@ def test_an_amount_is_a_plain_number(written, amount):
     assert read_amount("amount", written) == Decimal(amount)
 
 
-@pytest.mark.parametrize(
+@each(
     "written",
     ["0", "0.0000", "-5", "NaN", "nan", "sNaN", "inf", "-Infinity", "1e999", "1e3", "", " ", ".", "5.", ".5", "1.23456",
      "1,000", "1.000.000", "1 000", "1_000", "0x10", "ten", "$5", "1000000000", "٣", "½", True, 0.5e-9,
@@ -146,7 +147,7 @@ def test_anything_else_is_refused_and_the_sentence_says_what_would_be_right(writ
     assert "above 0 and below 1000000000, with at most 4 decimals, such as 12.5" in str(refused.value)
 
 
-@pytest.mark.parametrize("written, right", [("12,5", "12.5"), ("-0,25", "-0.25"), ("3,1415", "3.1415")])
+@each("written, right", [("12,5", "12.5"), ("-0,25", "-0.25"), ("3,1415", "3.1415")])
 def test_a_decimal_comma_is_answered_with_the_point(written, right):
     with pytest.raises(InvalidValue, match=f"amount: '{written}' cannot be used; write {right}$"):
         read_amount("amount", written)
@@ -172,7 +173,7 @@ def test_whatever_is_written_is_refused_or_an_exact_amount(written):
     assert amount == amount.quantize(SMALLEST)
 
 
-@pytest.mark.parametrize(
+@each(
     "billing, written, field, says",
     [
         (UNLIMITED, {"price_per_minute": "1"}, "price_per_minute", "unlimited account has no balance"),

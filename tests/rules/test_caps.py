@@ -26,12 +26,13 @@ from scheduler.rules.caps import (
     parse_target,
 )
 from scheduler.rules.hours import HoursRule, Windows
+from tests.each import each
 from tests.rules.counting import ALWAYS, QUARTER, Situation
 
 TARGET = Target(lead="L1", phone="P1", debt="D1", campaign=7, group="G1")
 
 
-@pytest.mark.parametrize(
+@each(
     ("period", "zone", "called_at", "free_at"),
     [
         # Elapsed hours: gone at exactly n hours, whatever the clock does meanwhile.
@@ -79,7 +80,7 @@ def test_a_date_must_have_passed_in_every_zone() -> None:
         )
 
 
-@pytest.mark.parametrize(
+@each(
     ("by", "call", "is_counted"),
     [
         (("lead",), {"lead": "L1", "phone": "P9"}, True),
@@ -114,7 +115,7 @@ def test_a_call_counts_for_those_it_shares_every_key_with(
     assert (released_at > now) == is_counted
 
 
-@pytest.mark.parametrize(
+@each(
     ("outcome", "counts", "is_counted"),
     [
         ("no_answer", ("*",), True),
@@ -142,7 +143,7 @@ def test_a_call_counts_for_the_outcomes_that_are_named(
     assert (released_at > now) == is_counted
 
 
-@pytest.mark.parametrize(
+@each(
     ("capped", "called", "holds"),
     [
         ("voice", "voice", True),
@@ -168,7 +169,7 @@ def test_room_comes_with_the_call_that_makes_it_not_with_the_last() -> None:
     assert next_release([Cap(4, Hours(24))], [], history, TARGET, ["UTC"], now) == (now, "")
 
 
-@pytest.mark.parametrize(
+@each(
     ("wait", "free_at"),
     [
         ({"hours": 72}, "2027-06-12T12:30"),
@@ -196,7 +197,7 @@ def test_a_silence_of_hours_is_remembered_past_the_end_of_a_call_that_lasted_a_d
     assert longest_memory([], cooldowns) >= now - began_at
 
 
-@pytest.mark.parametrize("period", [Hours(1000), Days(31), Calendar("month")])
+@each("period", [Hours(1000), Days(31), Calendar("month")])
 def test_the_longest_of_all_periods_is_remembered(period: Hours | Days | Calendar) -> None:
     assert longest_memory([], []) == timedelta(0)
     assert longest_memory([Cap(1, Hours(2)), Cap(1, period)], [Cooldown(("busy",), Days(2))]) > timedelta(days=31)
@@ -267,7 +268,7 @@ def test_caps_are_read_as_written() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "field"),
     [
         (5, "caps"),
@@ -299,7 +300,7 @@ def test_a_cap_that_cannot_be_read_is_refused_by_its_path(value: object, field: 
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "field"),
     [
         ([{"wait": {"days": 1}}], "cooldowns[0].after"),
@@ -316,7 +317,7 @@ def test_a_cooldown_that_cannot_be_read_is_refused_by_its_path(value: object, fi
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize("make", [lambda: Cap(0, Days(1)), lambda: Days(0), lambda: Hours(-1)])
+@each("make", [lambda: Cap(0, Days(1)), lambda: Days(0), lambda: Hours(-1)])
 def test_a_number_that_is_not_positive_is_refused(make: Any) -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         make()
@@ -495,7 +496,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("zones", "windows", "limits", "past", "base", "expected"), CASES.values(), ids=list(CASES))
+@each(("zones", "windows", "limits", "past", "base", "expected"), CASES.values(), ids=list(CASES))
 def test_the_next_call_is_the_one_that_walking_and_counting_finds(
     zones: list[str], windows: Any, limits: dict[str, Any], past: list[str], base: str, expected: str
 ) -> None:

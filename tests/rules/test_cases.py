@@ -10,11 +10,12 @@ import pytest
 
 from scheduler.errors import InvalidValue
 from scheduler.rules.cases import run_case, run_cases
+from tests.each import each
 
 CASES: list[dict[str, Any]] = json.loads(Path(__file__).with_name("calling_cases.json").read_text())
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+@each("case", CASES, ids=lambda case: case["name"])
 def test_every_case_of_the_table_gives_the_instant_that_was_computed_by_hand(case: dict[str, Any]) -> None:
     result = run_case(case)
     assert result.actual_utc == case["expected_utc"], result.why
@@ -26,7 +27,7 @@ def test_the_table_is_whole() -> None:
     assert len({case["name"] for case in CASES}) == 65
 
 
-@pytest.mark.parametrize(
+@each(
     ("broken", "named"),
     [
         (None, "write an object"),

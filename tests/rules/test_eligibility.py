@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +32,7 @@ from scheduler.rules.eligibility import (
 )
 from scheduler.rules.explain import explain
 from scheduler.rules.policy import Policy, read_call_settings, read_config
+from tests.each import each
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 """A Friday, 12:00 in Santiago."""
@@ -53,7 +53,7 @@ def test_a_lead_with_nothing_in_the_way_may_be_called_and_the_hours_are_the_evid
     assert (answer.span.open_from, answer.span.open_until) == (NOW.replace(hour=12), NOW.replace(hour=23))
 
 
-@pytest.mark.parametrize(
+@each(
     "position, invalid, barred, dialed",
     [
         (None, [], [], FIRST), (1, [], [], FIRST), (2, [], [], SECOND_NUMBER), (3, [], [], THIRD),
@@ -70,7 +70,7 @@ def test_the_planned_number_is_dialed_else_the_next_after_it_that_can_be(positio
     assert answer.phone.number == dialed
 
 
-@pytest.mark.parametrize(
+@each(
     "position, invalid, barred", [(3, [3], []), (2, [2], [THIRD]), (9, [], []), (2, [], [SECOND_NUMBER, THIRD])]
 )
 def test_a_number_rung_earlier_in_the_round_is_not_rung_again_in_it(position, invalid, barred):
@@ -108,7 +108,7 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize("what, given, verdict, says", REFUSALS, ids=[one[0] for one in REFUSALS])
+@each("what, given, verdict, says", REFUSALS, ids=[one[0] for one in REFUSALS])
 def test_what_stands_in_the_way_is_named(what, given, verdict, says):
     answer = judge(make_case(**given))
 
@@ -116,7 +116,7 @@ def test_what_stands_in_the_way_is_named(what, given, verdict, says):
     assert says in answer.reason
 
 
-@pytest.mark.parametrize("what, given, verdict, says", REFUSALS, ids=[one[0] for one in REFUSALS])
+@each("what, given, verdict, says", REFUSALS, ids=[one[0] for one in REFUSALS])
 def test_whoever_has_to_wait_waits_for_an_instant_in_the_future(what, given, verdict, says):
     case = make_case(**given)
 
@@ -125,7 +125,7 @@ def test_whoever_has_to_wait_waits_for_an_instant_in_the_future(what, given, ver
     assert not isinstance(answer, Later | Held) or answer.at > case.now
 
 
-@pytest.mark.parametrize(
+@each(
     "given, word",
     [
         ({"lead": {"phone": None, "phones": ()}}, "invalid_number"),
@@ -138,7 +138,7 @@ def test_a_lead_that_is_closed_gets_the_word_for_the_table(given, word):
     assert judge(make_case(**given)).closed_reason == word
 
 
-@pytest.mark.parametrize(
+@each(
     "given, hold",
     [
         ({"lead": {"manual_management": True}}, Hold.MANUAL),
@@ -163,7 +163,7 @@ def test_the_first_no_decides():
 # --- hours ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "now, opens_at",
     [
         (NOW.replace(hour=11, minute=59), NOW.replace(hour=12)),
@@ -175,7 +175,7 @@ def test_a_call_outside_hours_waits_for_the_next_opening(now, opens_at):
     assert judge(make_case(now=now)) == Later(opens_at, judge(make_case(now=now)).reason)
 
 
-@pytest.mark.parametrize(
+@each(
     "left, may", [(10 * SECOND, True), (10 * SECOND - MICROSECOND, False), (MICROSECOND, False)]
 )
 def test_a_dial_must_be_able_to_begin_before_closing(left, may):
@@ -198,7 +198,7 @@ def test_a_number_that_may_be_in_two_zones_needs_both_open():
     assert [isinstance(one, Yes) for one in answers] == [False, True, True, False]
 
 
-@pytest.mark.parametrize(
+@each(
     "zone, day, may",
     [
         ("Pacific/Auckland", date(2026, 11, 20), False),  # it is Saturday the 21st there already
@@ -215,7 +215,7 @@ def test_the_last_date_to_call_is_read_on_the_leads_own_calendar(zone, day, may)
 # --- attempts -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "status, settings, attempt, may",
     [
         ("no_selected", {}, 3, True), ("no_selected", {}, 4, False), ("busy", {"max_attempts": 5}, 5, True),
@@ -232,8 +232,8 @@ def test_the_maximum_is_that_of_the_outcome_that_planned_the_attempt(status, set
     assert isinstance(judge(case), Yes) == may
 
 
-@pytest.mark.parametrize("status", ["selected", "calling"])
-@pytest.mark.parametrize("attempt, may", [(5, True), (6, False)])
+@each("status", ["selected", "calling"])
+@each("attempt, may", [(5, True), (6, False)])
 def test_a_row_that_was_given_back_is_judged_by_the_most_that_any_outcome_allows(status, attempt, may):
     case = make_case(
         lead={"call_status": CallStatus(status)}, call={"attempt_number": attempt},
@@ -243,7 +243,7 @@ def test_a_row_that_was_given_back_is_judged_by_the_most_that_any_outcome_allows
     assert isinstance(judge(case), Yes) == may
 
 
-@pytest.mark.parametrize("attempt, may", [(4, True), (6, True), (7, False)])
+@each("attempt, may", [(4, True), (6, True), (7, False)])
 def test_a_promise_is_kept_beyond_the_maximum_but_not_for_ever(attempt, may):
     assert isinstance(judge(make_case(call={"attempt_number": attempt, "promise": True})), Yes) == may
 
@@ -251,7 +251,7 @@ def test_a_promise_is_kept_beyond_the_maximum_but_not_for_ever(attempt, may):
 # --- the numbers of a lead ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "telefono, rows, numbers",
     [
         (FIRST, (), [(1, FIRST)]),
@@ -285,7 +285,7 @@ def test_an_explanation_answers_every_question_not_only_the_first():
     assert refused == ["not managed by hand?", "attempts left?", "inside calling hours?"]
 
 
-@pytest.mark.parametrize("given", [{"lead": None}, {"lead": {"phone": None, "phones": ()}}])
+@each("given", [{"lead": None}, {"lead": {"phone": None, "phones": ()}}])
 def test_an_explanation_stops_where_there_is_nothing_more_to_ask(given):
     assert 0 < len(explain(make_case(**given))) < len(QUESTIONS)
 

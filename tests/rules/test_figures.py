@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scheduler.rules.figures import EPOCH, QUARTER, Pace, Rate, find_end, find_pace, find_quantile, share
 from scheduler.rules.figures import spread_over_week as spread
 from scheduler.rules.hours import HoursRule, Windows, zone_info
+from tests.each import each
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -28,7 +29,7 @@ def test_a_share_of_nothing_is_none() -> None:
     assert share(1, 3) == 0.3333
 
 
-@pytest.mark.parametrize(
+@each(
     "histogram, median, p90",
     [
         ({}, None, None),
@@ -63,7 +64,7 @@ def test_at_least_its_part_lies_at_or_below_a_quantile_and_less_below_it(
 # --- the week -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "zone, at, cell",
     [
         ("America/Santiago", datetime(2026, 11, 20, 15, 0, tzinfo=UTC), (5, 12)),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from scheduler.errors import InvalidValue
 from scheduler.rules.headers import Columns, HeaderWishes, names_a_phone, read_header, read_map
+from tests.each import each
 
 
 def test_a_mapped_column_goes_before_one_that_is_recognised() -> None:
@@ -32,17 +33,17 @@ def test_a_variable_that_is_needed_gets_the_name_under_which_it_is_needed() -> N
     assert read_header(["nombre", "telefono"]).find("nombre") == 0
 
 
-@pytest.mark.parametrize("header", ["Fono", "cel", "Teléfono Móvil", "Phone Number", "WhatsApp", "fono 1"])
+@each("header", ["Fono", "cel", "Teléfono Móvil", "Phone Number", "WhatsApp", "fono 1"])
 def test_more_names_of_a_phone(header: str) -> None:
     assert read_header(["nombre", header]).phones == (1,)
 
 
-@pytest.mark.parametrize("header", ["RUT", "documento", "nota"])
+@each("header", ["RUT", "documento", "nota"])
 def test_papers_and_notes_are_variables(header: str) -> None:
     assert read_header(["telefono", header]).variable_names == (header,)
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "why"),
     [
         (["phone"], "write FIELD=HEADER"),
@@ -59,7 +60,7 @@ def test_a_map_that_says_nothing_or_two_things_is_refused(options: list[str], wh
         read_map(options)
 
 
-@pytest.mark.parametrize(
+@each(
     ("headers", "options", "why"),
     [
         (["telefono"], ["email=Correo"], "there is no such column; the columns are telefono"),
@@ -92,7 +93,7 @@ def read(headers: list[str], *options: str) -> Columns:
     return read_header(headers, HeaderWishes(read_map(options)))
 
 
-@pytest.mark.parametrize("header", [
+@each("header", [
     "N° Teléfono", "Nº móvil", "Nro. Celular", "No. Telefónico", "Tel. celular", "Número de celular", "Fono contacto",
     "Teléfono de contacto", "Telefono principal", "Teléfono Cliente", "Contact Number", "numero", "Celular deudor",
 ])
@@ -100,6 +101,6 @@ def test_the_phone_is_recognised_in_what_people_write_around_it(header):
     assert read_header(["Nombre", header]).phones == (1,)
 
 
-@pytest.mark.parametrize("header", ["numero de cliente", "numero", "N° teléfono", "telefonista", "movilidad"])
+@each("header", ["numero de cliente", "numero", "N° teléfono", "telefonista", "movilidad"])
 def test_other_columns_are_not_taken_for_phones(header):
     assert read_header(["telefono", header]).phones == (0,)

@@ -41,6 +41,7 @@ from scheduler.rules.hours import (
     wall_to_utc,
     zone_info,
 )
+from tests.each import each
 
 DAY = 86_400
 ALWAYS = {"all": [["00:00", "24:00"]]}
@@ -50,7 +51,7 @@ WEEKDAYS = {"mon-fri": [["09:00", "21:00"]]}
 # --- The next allowed instant ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("zone", "windows", "at", "expected"),
     [
         # Edges: open is inclusive, close is exclusive.
@@ -88,7 +89,7 @@ def test_the_next_allowed_instant_is_read_from_the_wall_clock(
     assert next_allowed((rule(zone, windows),), utc(at)) == utc(expected)
 
 
-@pytest.mark.parametrize(
+@each(
     ("holidays", "at", "expected"),
     [
         # A tail is shut when its own date or the date it began on is a holiday. 11 June 2027 is a Friday.
@@ -116,7 +117,7 @@ def test_holiday_hours_replace_those_of_the_day_and_have_no_tail() -> None:
         assert next_allowed(on_thursday, utc(at)) == utc(expected), at
 
 
-@pytest.mark.parametrize(
+@each(
     ("margin_s", "at", "is_open"),
     [
         (0, "20:59:59.999999", True),
@@ -136,7 +137,7 @@ def test_with_a_margin_the_last_allowed_instant_is_that_long_before_closing(
     assert is_allowed((hours,), utc(f"2027-06-10T{at}")) == is_open
 
 
-@pytest.mark.parametrize("day", ["2027-06-10", "2027-06-12", "2027-06-13"])
+@each("day", ["2027-06-10", "2027-06-12", "2027-06-13"])
 def test_a_margin_joins_spans_that_meet_at_midnight(day: str) -> None:
     hours = rule("UTC", {"all": [["00:00", "12:00"], ["12:00", "24:00"]]}, margin_s=3600)
     assert is_allowed((hours,), utc(f"{day}T23:59:59"))
@@ -156,7 +157,7 @@ def test_a_date_of_the_lead_is_not_the_date_in_utc() -> None:
     assert next_allowed((auckland,), utc("2027-06-13T20:59")) == utc("2027-06-14T21:00")
 
 
-@pytest.mark.parametrize(
+@each(
     "rules",
     [
         {"windows": {}},
@@ -187,7 +188,7 @@ def test_an_opening_is_found_up_to_the_horizon_and_not_past_it() -> None:
     assert next_allowed(only, opens - timedelta(days=100)) == opens  # nor is an empty year after it
 
 
-@pytest.mark.parametrize("at", ["0001-01-01T00:00", "1850-06-01T00:00", "9999-12-31T23:59"])
+@each("at", ["0001-01-01T00:00", "1850-06-01T00:00", "9999-12-31T23:59"])
 def test_far_ends_of_the_calendar_give_an_answer(at: str) -> None:
     next_allowed((rule("America/New_York", WEEKDAYS),), utc(at))
     plan((rule("America/New_York", WEEKDAYS),), utc(at), Elapsed(10 * DAY))
@@ -220,7 +221,7 @@ def test_no_rule_at_all_is_refused_and_not_read_as_no_limit() -> None:
 # --- The stretch around an instant ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("zone", "windows", "margin_s", "at", "expected"),
     [
         ("UTC", {"all": [["08:00", "21:00"]]}, 0, "2027-06-10T08:00",
@@ -258,7 +259,7 @@ def test_an_open_span_reaches_from_opening_to_closing(
 # --- Delays ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("zone", "windows", "base", "delay", "wanted", "at"),
     [
         ("America/New_York", ALWAYS, "2027-03-13T15:00", Elapsed(DAY), "2027-03-14T15:00",
@@ -335,7 +336,7 @@ def test_open_time_is_not_shortened_by_a_margin() -> None:
     assert planned.at == utc("2027-06-11T10:00")
 
 
-@pytest.mark.parametrize(
+@each(
     ("windows", "delay", "reason"),
     [
         ({}, WorkingDays(1), "never: the rule has no window at all"),
@@ -366,7 +367,7 @@ def test_a_plan_that_is_not_moved_has_no_reason() -> None:
     assert plan((rule("UTC", ALWAYS),), at) == Planned(at, at, "")
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "expected"),
     [
         (None, NoDelay()),
@@ -387,7 +388,7 @@ def test_delays_are_read_as_written(value: object, expected: Delay) -> None:
     assert parse_delay(value) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "field"),
     [
         (300, "delay"),
@@ -421,7 +422,7 @@ def test_a_delay_that_cannot_be_read_is_refused_by_its_path(value: object, field
 # --- Reasons --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "at", "reason"),
     [
         ({"zones": ["America/Santiago"], "windows": {"mon-fri": [["09:00", "20:00"]]}}, "2027-06-12T19:00",
@@ -481,7 +482,7 @@ def test_rules_that_never_meet_are_both_named() -> None:
 # --- Windows --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("mapping", "expected"),
     [
         ({}, ["", "", "", "", "", "", ""]),
@@ -522,7 +523,7 @@ def test_merging_spans_changes_nothing_about_when_they_are_open() -> None:
         assert is_allowed(merged, at) == any(is_allowed(one, at) for one in apart), at
 
 
-@pytest.mark.parametrize(
+@each(
     ("mapping", "field", "value"),
     [
         (None, "windows", None),
@@ -555,7 +556,7 @@ def test_windows_that_cannot_be_read_are_refused_by_their_path(
     assert (refused.value.field, refused.value.value) == (field, value)
 
 
-@pytest.mark.parametrize("seconds", [(-1, 5), (86_400, 5), (0, 86_401)])
+@each("seconds", [(-1, 5), (86_400, 5), (0, 86_401)])
 def test_a_span_off_the_clock_is_refused(seconds: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="clock"):
         Span(*seconds)
@@ -570,7 +571,7 @@ def test_a_time_of_day_excludes_the_end_of_the_day() -> None:
 # --- Holidays -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "day", "name"),
     [
         (None, "2026-12-25", None),
@@ -601,7 +602,7 @@ def test_holidays_are_those_of_the_calendars_and_dates_less_those_worked(
     assert holidays.is_holiday(date.fromisoformat(day)) == (name is not None)
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "field", "right"),
     [
         (5, "holidays", "calendars"),
@@ -666,7 +667,7 @@ def test_a_rule_is_read_on_the_leads_clock_or_on_a_fixed_one() -> None:
         assert read.zones == zones
 
 
-@pytest.mark.parametrize(
+@each(
     ("mapping", "field"),
     [
         (None, "rule"),
@@ -707,7 +708,7 @@ def test_equal_rules_are_one_cache_key_and_survive_a_pickle() -> None:
 # --- Zones ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("zone", "january_s", "july_s"),
     [
         ("America/New_York", -18_000, -14_400),
@@ -727,7 +728,7 @@ def test_zones_come_from_the_newest_database_whatever_the_system_has(
         assert at.astimezone(zone_info(zone)).utcoffset() == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["", "Mars/Olympus", "Etc/Unknown", "America", "America/", "/etc/passwd", "../UTC", "America/../UTC",
      "localtime", "posixrules", "right/UTC", "posix/UTC", "Factory", "zone.tab", "__init__", None, 5],
@@ -752,7 +753,7 @@ def test_a_rule_in_an_unknown_zone_is_refused_each_time_it_is_asked() -> None:
             is_allowed(lost, utc("2027-06-10T12:00"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("system", "package", "is_chosen_by_user", "expected"),
     [
         ("2025b", "2026f", False, (True, "2026f")),

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from itertools import product
 
-import pytest
-
 from scheduler.model import OPEN_STATES, OPEN_STATUSES, AttemptState, ScheduleStatus
 from scheduler.rules.lifecycle import ATTEMPT_MOVES, SCHEDULE_MOVES, states_before, statuses_before
+from tests.each import each
 
 LEGAL_ATTEMPTS = {
     ("placing", "live"), ("placing", "refused"), ("placing", "unknown"), ("placing", "ended"), ("unknown", "live"),
@@ -18,17 +17,17 @@ LEGAL_CALLS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("before, after", [*product(AttemptState, repeat=2)])
+@each("before, after", [*product(AttemptState, repeat=2)])
 def test_an_attempt_moves_as_drawn_and_not_otherwise(before, after):
     assert (after in ATTEMPT_MOVES[before]) == ((before.value, after.value) in LEGAL_ATTEMPTS)
 
 
-@pytest.mark.parametrize("before, after", [*product(ScheduleStatus, repeat=2)])
+@each("before, after", [*product(ScheduleStatus, repeat=2)])
 def test_a_scheduled_call_moves_as_drawn_and_not_otherwise(before, after):
     assert (after in SCHEDULE_MOVES[before]) == ((before.value, after.value) in LEGAL_CALLS)
 
 
-@pytest.mark.parametrize(
+@each(
     "state, before",
     [
         ("placing", set()), ("live", {"placing", "unknown"}), ("unknown", {"placing"}),
@@ -39,7 +38,7 @@ def test_updates_leave_the_states_of_the_table_and_late_truth_has_its_own(state,
     assert {one.value for one in states_before(AttemptState(state))} == before
 
 
-@pytest.mark.parametrize(
+@each(
     "status, before",
     [
         ("pending", {"pending", "in_progress"}), ("in_progress", {"pending"}), ("completed", {"in_progress"}),

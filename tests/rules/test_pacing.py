@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from scheduler.rules.pacing import (
     share_out,
     slot_step,
 )
+from tests.each import each
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -29,7 +29,7 @@ SECOND = timedelta(seconds=1)
 # --- sharing ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "places, claims, shares",
     [
         (10, [], {}),
@@ -150,7 +150,7 @@ def test_a_bad_key_or_throttling_opens_it_at_once():
     assert Breaker().failed(NOW, at_once=True).room(NOW, 0) == 0
 
 
-@pytest.mark.parametrize("rest, opens_again", [(None, 5), (SECOND, 5), (90 * SECOND, 90), (timedelta(days=1), 86_400)])
+@each("rest, opens_again", [(None, 5), (SECOND, 5), (90 * SECOND, 90), (timedelta(days=1), 86_400)])
 def test_it_rests_as_long_as_the_provider_asks_and_never_less_than_its_own_rest(rest, opens_again):
     breaker = Breaker().failed(NOW, at_once=True, rest=rest)
 
@@ -237,7 +237,7 @@ def test_throttled_again_it_halves_what_had_grown_and_never_stops_altogether():
     assert rates[-1] >= LEAST_RATE
 
 
-@pytest.mark.parametrize("wait, silent_for", [(None, 1), (SECOND / 4, 1), (20 * SECOND, 20), (timedelta(days=1), 300)])
+@each("wait, silent_for", [(None, 1), (SECOND / 4, 1), (20 * SECOND, 20), (timedelta(days=1), 300)])
 def test_a_throttled_provider_is_left_alone_for_as_long_as_it_asks(wait, silent_for):
     breaker = Breaker().throttled(NOW, rate=5, wait=wait)
 

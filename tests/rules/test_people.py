@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-import pytest
-
 from scheduler.rules.headers import read_header
 from scheduler.rules.people import People, read_amount, read_identity
 from scheduler.rules.rows import NewLead, Reject, RowJudge, Verdict
+from tests.each import each
 
 
-@pytest.mark.parametrize(("cell", "identity"), [
+@each(("cell", "identity"), [
     ("12.345.678-5", "123456785"), ("012345678-5", "123456785"), (" 7.654.321-k ", "7654321K"),
     ("X1234567L", "X1234567L"),
     ("0", None), ("", None), ("S/N", None), ("-", None), ("11.111.111-1", None), ("99999999", None), ("1234", None),
@@ -22,7 +21,7 @@ def test_an_identity_is_what_tells_people_apart(cell, identity):
     assert read_identity(cell) == identity
 
 
-@pytest.mark.parametrize(("cell", "amount"), [
+@each(("cell", "amount"), [
     ("100", "100"), ("$ 12.500", "12500"), ("1.234.567", "1234567"), ("1.234,56", "1234.56"), ("12,500", "12500"),
     ("1,234,567.8", "1234567.8"), ("99.9", "99.9"), ("99,90", "99.90"), ("1234.567", "1234.567"), ("-5.000", "-5000"),
     ("CLP 300", "300"), ("€ 12", "12"), ("", None), ("mil", None), ("1.23.4", None), ("1e5", None), ("٣", None),

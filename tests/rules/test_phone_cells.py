@@ -11,11 +11,12 @@ from scheduler.errors import InvalidValue
 from scheduler.rules.cells import ERROR_CELLS
 from scheduler.rules.phone_cells import Destinations, NumberReader
 from scheduler.rules.phones import may_be_dialed, to_e164
+from tests.each import each
 
 CHILE = NumberReader("CL")
 
 
-@pytest.mark.parametrize(
+@each(
     ("cell", "parts"),
     [
         ("912345678", ["912345678"]),
@@ -38,7 +39,7 @@ def test_the_numbers_of_a_cell_are_told_apart(cell: str, parts: list[str]) -> No
     assert list(CHILE.split(cell)) == parts
 
 
-@pytest.mark.parametrize(
+@each(
     ("cell", "number"),
     [
         ("+56 9 1234 5678 (casa)", "+56912345678"),
@@ -56,7 +57,7 @@ def test_words_and_marks_around_a_number_are_taken_off(cell: str, number: str) -
     assert CHILE.read(part, "telefono") == number
 
 
-@pytest.mark.parametrize(
+@each(
     ("cell", "why"),
     [
         ("22345678/79", "two numbers"),
@@ -75,7 +76,7 @@ def test_what_would_have_to_be_guessed_is_refused(cell: str, why: str) -> None:
         CHILE.read(part, "telefono")
 
 
-@pytest.mark.parametrize("cell", ["9" * 300, "9" + " " * 100_000 + "9", "(" * 100_000, "1-" * 50_000, "a/" * 50_000])
+@each("cell", ["9" * 300, "9" + " " * 100_000 + "9", "(" * 100_000, "1-" * 50_000, "a/" * 50_000])
 def test_a_very_long_cell_is_refused_at_once(cell: str) -> None:
     (part,) = CHILE.split(cell)
     with pytest.raises(InvalidValue, match="too many for a phone number"):

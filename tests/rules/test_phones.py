@@ -9,11 +9,12 @@ from phonenumbers import timezone as phone_zones
 
 from scheduler.errors import InvalidValue
 from scheduler.rules.phones import is_e164, learn, may_be_dialed, to_e164
+from tests.each import each
 
 MANY_ZONES = "+34600000001"  # a Spanish mobile: the peninsula or the Canaries
 
 
-@pytest.mark.parametrize(
+@each(
     "text, country, number",
     [
         ("+56912345678", None, "+56912345678"),
@@ -31,7 +32,7 @@ def test_a_number_is_written_in_one_form(text, country, number):
     assert to_e164(text, country) == number
 
 
-@pytest.mark.parametrize(
+@each(
     "text, country, wrong",
     [
         ("", "CL", "not a phone number"),
@@ -53,7 +54,7 @@ def test_what_is_no_number_is_refused_and_says_why(text, country, wrong):
     assert refusal.value.field == "telefono"
 
 
-@pytest.mark.parametrize(
+@each(
     "number, good",
     [
         ("+56912345678", True), ("+1234567", True), ("+123456789012345", True), ("+123456", False),
@@ -65,7 +66,7 @@ def test_only_plus_and_seven_to_fifteen_digits_can_be_dialed(number, good):
     assert is_e164(number) is good
 
 
-@pytest.mark.parametrize(
+@each(
     "number, country, zones",
     [
         ("+56912345678", "CL", {"America/Santiago"}),
@@ -86,13 +87,13 @@ def test_a_number_without_a_place_names_no_zone():
     assert learn("+888123456789").zones == ()
 
 
-@pytest.mark.parametrize("number", ["912345678", "", "+56 9", "+999123456789"])
+@each("number", ["912345678", "", "+56 9", "+999123456789"])
 def test_facts_are_asked_of_international_numbers_alone(number):
     with pytest.raises(InvalidValue):
         learn(number)
 
 
-@pytest.mark.parametrize(
+@each(
     "number, kind, problem",
     [
         (MANY_ZONES, "mobile", None),

@@ -17,6 +17,7 @@ from scheduler.rules.policy import (
     read_config_value,
 )
 from scheduler.rules.zones import LeadZones
+from tests.each import each
 
 HOUR = timedelta(hours=1)
 BUSY = Outcome.BUSY
@@ -25,7 +26,7 @@ BUSY = Outcome.BUSY
 # --- scheduler_config, one value ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "key, text, value",
     [
         ("default_delay_hours", "4", 4.0), ("default_delay_hours", " 0.5 ", 0.5), ("default_delay_hours", "0", 0.0),
@@ -41,7 +42,7 @@ def test_a_value_is_read_as_what_it_means(key, text, value):
     assert read_config_value(key, text) == value
 
 
-@pytest.mark.parametrize(
+@each(
     "key, text",
     [
         ("default_delay_hours", ""), ("default_delay_hours", "-1"), ("default_delay_hours", "four"),
@@ -80,7 +81,7 @@ def test_a_bad_row_keeps_its_last_good_text():
     assert config.is_usable
 
 
-@pytest.mark.parametrize(
+@each(
     "start, end", [("18:00", "09:00"), ("09:00", "09:00"), ("24:00", "24:00")]
 )
 def test_hours_that_end_before_they_begin_are_taken_from_neither_row(start, end):
@@ -108,7 +109,7 @@ def test_every_retried_outcome_has_a_delay_and_a_maximum_of_its_own():
 # --- call_settings --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "flat, nested",
     [
         ({"max_attempts": 5}, {"retry_settings": {"max_attempts": 5}}),
@@ -126,14 +127,14 @@ def test_the_flat_and_the_nested_shape_mean_the_same(flat, nested):
     assert one.hours(IN_SANTIAGO) == other.hours(IN_SANTIAGO)
 
 
-@pytest.mark.parametrize("document", [None, "null", "{}", b"{}", {}, json.dumps({"zones": ["UTC", "Asia/Tokyo"]})])
+@each("document", [None, "null", "{}", b"{}", {}, json.dumps({"zones": ["UTC", "Asia/Tokyo"]})])
 def test_nothing_written_is_nothing_asked_for(document):
     settings = read_call_settings(document)
 
     assert (settings.max_attempts, settings.hours, settings.windows) == (None, None, None)
 
 
-@pytest.mark.parametrize(
+@each(
     "document, says",
     [
         ("{", "it is not JSON"),
@@ -222,7 +223,7 @@ LADDER = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("config, settings, hours, attempts, delay_source, attempts_source", LADDER)
+@each("config, settings, hours, attempts, delay_source, attempts_source", LADDER)
 def test_the_first_that_has_a_value_wins_and_is_named(config, settings, hours, attempts, delay_source, attempts_source):
     policy = make_policy(config, settings)
 
@@ -246,7 +247,7 @@ def test_before_any_call_the_maximum_is_that_of_no_outcome():
     assert make_policy({"default": (1, 4), "busy": (1, 9)}, {}).max_attempts(None).value == 4
 
 
-@pytest.mark.parametrize(
+@each(
     "config, settings, ring, longest",
     [
         ({}, {}, 30, 600),
@@ -268,7 +269,7 @@ WORKING_HOURS, WORKING_DAYS = "scheduler_config.working_hours_start and _end", "
 HOLIDAYS = "scheduler_config.holidays"
 
 
-@pytest.mark.parametrize(
+@each(
     "config, settings, monday, saturday",
     [
         ({}, {}, "09:00-20:00", ""),
@@ -299,7 +300,7 @@ def test_the_same_question_gets_the_same_rules_so_that_they_cache():
     assert policy.hours(IN_SANTIAGO) is policy.hours(LeadZones(("America/Santiago",), "the campaign", "CL", None))
 
 
-@pytest.mark.parametrize(
+@each(
     "listed, country, region, bound",
     [
         ("", "CL", None, ()),
@@ -324,7 +325,7 @@ def test_a_campaign_may_keep_other_holidays_than_the_installation():
     assert rule.holidays.calendars == ("AR",)
 
 
-@pytest.mark.parametrize(
+@each(
     "settings, sources",
     [
         ({}, [WORKING_HOURS, WORKING_DAYS, HOLIDAYS]),
@@ -348,7 +349,7 @@ def test_the_hours_name_everyone_who_had_a_say_in_them(settings, sources):
     assert policy.hours_source.split(", ") == sources
 
 
-@pytest.mark.parametrize("preset", ["us-sales", "us-collections", "es-sales"])
+@each("preset", ["us-sales", "us-collections", "es-sales"])
 def test_a_preset_does_not_open_the_holidays_of_the_installation_but_the_campaign_may(preset):
     config, where = read_config({"holidays": "2026-12-24"}), LeadZones(("UTC",), "the campaign", None, None)
     shut = Policy(config, read_call_settings({"preset": preset}))
@@ -369,7 +370,7 @@ def test_the_reason_for_waiting_names_the_preset_that_is_shut():
 # --- fingerprints ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "config, settings",
     [({"default_delay_hours": "5"}, {}), ({}, {"max_attempts": 2}), ({}, {"windows": {"mon": [["09:00", "10:00"]]}})],
 )

@@ -19,6 +19,7 @@ from scheduler.rules.hours import HoursRule, is_allowed
 from scheduler.rules.policy import Policy, read_call_settings, read_config
 from scheduler.rules.presets import CERTAINTIES, PRESETS, Preset, find_preset, strictest_for
 from scheduler.rules.zones import LeadZones
+from tests.each import each
 
 ZONE_OF = {
     "US": "America/New_York", "CA": "America/St_Johns", "GB": "Europe/London", "IE": "Europe/Dublin",
@@ -97,7 +98,7 @@ WITH_HOURS = sorted(PRESETS.keys() - set(WITHOUT_HOURS))
 # --- The list -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "workday", "saturday", "sunday", "new_year"), TABLE)
+@each(("name", "workday", "saturday", "sunday", "new_year"), TABLE)
 def test_the_hours_are_those_of_the_table(
     name: str, workday: str, saturday: str, sunday: str, new_year: str
 ) -> None:
@@ -114,7 +115,7 @@ def test_the_list_is_that_of_the_table_and_of_nobody_else() -> None:
     assert {name for name, one in PRESETS.items() if one.windows is None} == set(WITHOUT_HOURS)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@each("name", PRESETS)
 def test_every_preset_says_how_certain_it_is_when_it_was_gathered_and_what_it_cannot_do(name: str) -> None:
     preset = PRESETS[name]
     assert set(preset.certainty.split("/")) <= set(CERTAINTIES)
@@ -122,7 +123,7 @@ def test_every_preset_says_how_certain_it_is_when_it_was_gathered_and_what_it_ca
     assert preset.all_notes
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "words"),
     [
         ("us-sales", ("3%", "2 seconds", "15 seconds", "written consent", "31 days", "opt-outs", "reassigned")),
@@ -155,7 +156,7 @@ def test_what_cannot_be_enforced_stands_in_the_notes(name: str, words: tuple[str
 # --- Holidays and zones ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "region", "day", "is_shut"),
     [
         ("es-sales", "ES-CT", date(2027, 6, 24), True),  # Sant Joan
@@ -200,7 +201,7 @@ def test_a_fixed_clock_is_read_there_and_the_base_on_the_lead_s_own() -> None:
 # --- In a campaign --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@each("name", PRESETS)
 def test_a_campaign_is_held_by_every_rule_of_its_preset(name: str) -> None:
     preset = PRESETS[name]
     policy = policy_of(with_hours({"preset": name}))
@@ -215,7 +216,7 @@ def test_the_hours_of_a_preset_stand_in_the_place_of_the_installation_s() -> Non
     assert read_week(policy, lead_in("CL")) == ["08:00-20:00"] * 5 + ["10:00-13:00", ""]
 
 
-@pytest.mark.parametrize(
+@each(
     ("own", "week"),
     [
         ({"allowed_hours": {"start": "07:00", "end": "11:00"}}, ["08:00-11:00"] * 5 + ["", ""]),
@@ -243,7 +244,7 @@ def test_the_campaign_s_own_caps_and_spacing_stand_beside_those_of_the_preset() 
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "near"), [("cl-colections", "cl-collections"), ("us-flsales", "us-fl-sales"), ("CL-SALES", "cl-sales")]
 )
 def test_an_unknown_preset_is_refused_by_the_name_of_the_field_with_the_near_ones(name: str, near: str) -> None:
@@ -259,7 +260,7 @@ def test_a_preset_like_no_other_is_refused_with_the_whole_list() -> None:
     assert "did you mean" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", WITHOUT_HOURS)
+@each("name", WITHOUT_HOURS)
 def test_a_preset_that_knows_no_hours_asks_for_the_campaign_s_own(name: str) -> None:
     with pytest.raises(InvalidSettings, match=r"preset: .* allowed_hours or windows of your own"):
         read_call_settings({"preset": name})
@@ -269,7 +270,7 @@ def test_a_preset_that_knows_no_hours_asks_for_the_campaign_s_own(name: str) -> 
 # --- Caps and silences, each from the words of its line -------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "calls", "asked_at", "called_at"),
     [
         # Florida: the fourth call about a subject waits 24 hours for the first, whichever number was used.
@@ -342,7 +343,7 @@ def test_caps_and_silences_hold_as_their_line_says(
 # --- A copy ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@each("name", PRESETS)
 def test_a_copy_is_json_is_accepted_and_is_the_reader_s_own(name: str) -> None:
     preset = PRESETS[name]
     copy = preset.as_call_settings()
@@ -354,7 +355,7 @@ def test_a_copy_is_json_is_accepted_and_is_the_reader_s_own(name: str) -> None:
     assert preset.as_call_settings() != copy
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@each("name", PRESETS)
 def test_a_preset_says_what_its_copy_cannot_say(name: str) -> None:
     preset = PRESETS[name]
     caveats = " ".join(preset.caveats)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from scheduler.model import RETRYABLE_OUTCOMES, Hold, Outcome, Phone, PhoneStatu
 from scheduler.rules.hours import HoursRule, Windows
 from scheduler.rules.policy import Policy, read_call_settings, read_config
 from scheduler.rules.retry import MANY_REFUSALS, Ended, Finish, Reschedule, after_refusal, decide_next
+from tests.each import each
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 """A Friday, 12:00 in Santiago."""
@@ -47,7 +47,7 @@ TABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("outcome, active, phone, attempt, follows", TABLE)
+@each("outcome, active, phone, attempt, follows", TABLE)
 def test_what_follows(outcome, active, phone, attempt, follows):
     step = decide(outcome, active=active, phone=phone, attempt=attempt)
 
@@ -118,7 +118,7 @@ def test_the_next_phone_is_judged_by_its_own_hours():
     assert asked == ["+5690000002"]
 
 
-@pytest.mark.parametrize("outcome, active", [*product(("busy", "callback"), (ONE, TWO))])
+@each("outcome, active", [*product(("busy", "callback"), (ONE, TWO))])
 def test_never_is_an_answer_and_holds_the_lead(outcome, active):
     step = decide(outcome, active=active, rule=NEVER)
 
@@ -127,7 +127,7 @@ def test_never_is_an_answer_and_holds_the_lead(outcome, active):
     assert "never" in step.reason
 
 
-@pytest.mark.parametrize(
+@each(
     "wish, zone, at, moved",
     [
         ("2026-11-20T18:30", None, "2026-11-20T21:30", False),
@@ -145,7 +145,7 @@ def test_a_callback_is_planned_for_the_time_that_was_asked_for(wish, zone, at, m
     assert "callback asked for at" in step.reason
 
 
-@pytest.mark.parametrize("wish", ["2026-11-19T10:00", "2026-11-20T12:00"])
+@each("wish", ["2026-11-19T10:00", "2026-11-20T12:00"])
 def test_a_callback_for_a_time_that_has_passed_waits_the_usual_delay(wish):
     step = decide("callback", rule=OFFICE, callback_at=datetime.fromisoformat(wish))
 
@@ -154,7 +154,7 @@ def test_a_callback_for_a_time_that_has_passed_waits_the_usual_delay(wish):
     assert "has passed" in step.reason
 
 
-@pytest.mark.parametrize(
+@each(
     "barred, follows",
     [
         (["+5690000002"], (1, 3, 0)),
@@ -182,7 +182,7 @@ def test_a_number_written_twice_is_rung_once_a_round():
     assert (step.attempt_number, step.at) == (2, NOW + 4 * HOUR)
 
 
-@pytest.mark.parametrize(
+@each(
     "settings, hours, most",
     [
         ({}, 4, 3),
@@ -203,7 +203,7 @@ def test_delay_and_maximum_are_those_of_the_outcome(settings, hours, most):
 # --- refusals ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "refusals, counts, jitter, wait",
     [
         (0, True, 0.0, 60), (1, True, 0.0, 120), (3, True, 0.0, 480), (0, True, 1.0, 90), (0, False, 0.0, 60),

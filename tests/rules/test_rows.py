@@ -14,11 +14,12 @@ from scheduler.rules.headers import REJECT_COLUMNS, read_header
 from scheduler.rules.phone_cells import NumberReader
 from scheduler.rules.phones import to_e164
 from scheduler.rules.rows import Holder, NewLead, Reject, RowJudge, Verdict, number_key, settle
+from tests.each import each
 
 # --- the header ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("header", "meaning"),
     [
         ("nombre", "first_name"), ("Name", "first_name"), ("FIRST_NAME", "first_name"), ("First name", "first_name"),
@@ -35,7 +36,7 @@ def test_a_header_is_recognised_in_both_languages_whatever_its_case_accents_and_
     assert getattr(read_header(["telefono", header]), meaning) == 1
 
 
-@pytest.mark.parametrize("header", ["telefono", "Teléfono", "TEL", "phone", "celular", "Móvil", "mobile", "phone 1"])
+@each("header", ["telefono", "Teléfono", "TEL", "phone", "celular", "Móvil", "mobile", "phone 1"])
 def test_any_name_of_a_phone_is_the_first_phone(header: str) -> None:
     assert read_header(["nombre", header]).phones == (1,)
 
@@ -49,7 +50,7 @@ def test_an_unknown_column_becomes_a_variable_under_its_own_name() -> None:
     assert [columns.headers[at] for at in columns.variables] == ["Producto favorito"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("headers", "found", "right"),
     [
         (["nombre", "correo"], "nombre, correo", "a column telefono"),
@@ -74,7 +75,7 @@ def test_a_header_that_could_mean_two_things_is_refused(headers: list[str], foun
 # --- numbers ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "country", "number"),
     [
         ("+56912345678", "CL", "+56912345678"),
@@ -99,7 +100,7 @@ def test_a_number_is_read_in_the_forms_that_people_and_spreadsheets_write(
     assert NumberReader(country).read(written, "telefono") == number
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "why"),
     [
         ("5.69123E+10", "digits are lost"),
@@ -172,7 +173,7 @@ def test_cells_missing_at_the_end_are_empty() -> None:
     assert isinstance(_judge(["telefono", "nombre", "monto"]).judge(2, ["912345678"]), NewLead)
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "region", "instant"),
     [
         ("2026-12-01T09:30-05:00", "", "2026-12-01T14:30"),
@@ -192,7 +193,7 @@ def test_a_first_call_without_offset_is_meant_in_the_zone_of_the_lead(
     assert lead.call_at == datetime.fromisoformat(instant).replace(tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@each(
     ("cells", "field", "why"),
     [
         ({"telefono": ""}, "telefono", "there is no phone number"),
@@ -348,7 +349,7 @@ def test_no_number_is_ever_taken_twice_and_chunks_do_not_matter(rows: list[list[
 # --- cells for people's spreadsheets --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+56912345678", "-5", "@import", "\tx", "\rx"])
+@each("cell", ["=1+1", "+56912345678", "-5", "@import", "\tx", "\rx"])
 def test_a_cell_that_could_be_a_formula_is_neutralised(cell: str) -> None:
     assert neutralise(cell) == "'" + cell
 

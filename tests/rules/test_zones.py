@@ -6,6 +6,7 @@ from scheduler.errors import InvalidValue
 from scheduler.rules.hours import zone_info
 from scheduler.rules.phones import learn
 from scheduler.rules.zones import REGIONS, lead_zones, normal_region, zones_of_region
+from tests.each import each
 
 CHILE, SPANISH_MOBILE, NOWHERE = "+56912345678", "+34600000001", "+888123456789"
 EVERYTHING = {
@@ -14,7 +15,7 @@ EVERYTHING = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     "unknown, zones, source",
     [
         ([], {"Asia/Tokyo"}, "the lead's own zone"),
@@ -30,7 +31,7 @@ def test_the_first_who_knows_the_zone_decides_alone(unknown, zones, source):
     assert (set(found.zones), found.source) == (zones, source)
 
 
-@pytest.mark.parametrize(
+@each(
     "region, number, zones, source",
     [
         ("CL", CHILE, {"America/Santiago"}, "its number"),
@@ -49,7 +50,7 @@ def test_a_region_goes_before_the_number_and_a_bare_country_after_it(region, num
     assert (set(found.zones), found.source) == (zones, source)
 
 
-@pytest.mark.parametrize(
+@each(
     "region, number, country, code",
     [
         (None, CHILE, "CL", None), ("es-ct", CHILE, "ES", "ES-CT"), ("AR", None, "AR", "AR"), (None, None, None, None),
@@ -61,7 +62,7 @@ def test_the_country_whose_holidays_are_kept_is_that_of_the_region_else_of_the_n
     assert (found.country, found.region) == (country, code)
 
 
-@pytest.mark.parametrize("text", ["", " ", "C", "Chile", "12-AB", "?", "CL/RM"])
+@each("text", ["", " ", "C", "Chile", "12-AB", "?", "CL/RM"])
 def test_a_region_that_is_no_code_is_refused(text):
     with pytest.raises(InvalidValue, match="write an ISO code"):
         normal_region(text)
@@ -71,7 +72,7 @@ def test_a_zone_that_does_not_exist_is_kept_for_the_hours_to_refuse():
     assert find_zones(time_zone="America/Santigo").zones == ("America/Santigo",)
 
 
-@pytest.mark.parametrize("code", sorted(REGIONS))
+@each("code", sorted(REGIONS))
 def test_every_zone_of_the_table_exists(code):
     assert all(zone_info(zone) for zone in zones_of_region(code))
 
