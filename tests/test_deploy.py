@@ -21,6 +21,7 @@ from scheduler.config import Settings
 from scheduler.events import Reporter
 from scheduler.service.notify import Notifier
 from scheduler.web.metrics import Meter
+from tests.each import each
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY, PAGE = ROOT / "deploy", ROOT / "docs" / "operations.md"
@@ -151,7 +152,7 @@ def test_what_is_proxied_is_what_the_program_serves():
 # --- systemd ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+@each("unit", UNITS, ids=lambda unit: unit.stem)
 def test_the_units_wait_for_readiness_and_are_watched_and_hardened(unit):
     set_to = settings_of(unit)
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.each import each
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -69,7 +69,7 @@ def test_rules_read_no_clock():
     assert [call for call in calls if call[1] in forbidden] == []
 
 
-@pytest.mark.parametrize(
+@each(
     "here, there, allowed",
     [
         ("cli", "web", True), ("web", "cli", False), ("web", "service", True),

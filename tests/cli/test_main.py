@@ -15,6 +15,7 @@ import scheduler
 from cli.main import COMMANDS, Commands, cli
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.each import each
 from tests.factories import add_lead
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
     assert {" ".join(path) for path, _ in EVERY} >= wanted | {"run", "check", "stats", "cleanup", "completion"}
 
 
-@pytest.mark.parametrize(("path", "command"), EVERY, ids=[" ".join(path) for path, _ in EVERY])
+@each(("path", "command"), EVERY, ids=[" ".join(path) for path, _ in EVERY])
 def test_every_command_teaches_by_an_example(path: tuple[str, ...], command: click.Command) -> None:
     help_text = command.help or ""
 
@@ -61,7 +62,7 @@ def test_every_command_teaches_by_an_example(path: tuple[str, ...], command: cli
     assert help_text.splitlines()[0].endswith(".")
 
 
-@pytest.mark.parametrize("name", ["list", "show", "get", "current", "stats", "check", "test"])
+@each("name", ["list", "show", "get", "current", "stats", "check", "test"])
 def test_every_read_has_json_and_every_list_a_limit(name: str) -> None:
     for path, command in EVERY:
         if path[-1] == name:

@@ -15,6 +15,7 @@ from cli import output
 from cli.instants import read_instant
 from scheduler.errors import DatabaseUnavailable, RingbackError
 from scheduler.model import Outcome
+from tests.each import each
 
 SANTIAGO = timezone(timedelta(hours=-3))
 THREE = datetime(2027, 3, 1, 15, 0, tzinfo=UTC)
@@ -76,7 +77,7 @@ def test_now_is_the_present_instant() -> None:
     assert at is not None and before <= at <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "expected"),
     [
         ("2027-03-01T15:00:00Z", THREE),
@@ -90,7 +91,7 @@ def test_a_time_is_read_as_iso_8601_or_now(text: str | None, expected: datetime 
     assert read_at(text) == expected
 
 
-@pytest.mark.parametrize("text", ["tomorrow", "01/03/2027 12:00", "2027", "2027-03-01", "2027-13-01T12:00", "12:00",
+@each("text", ["tomorrow", "01/03/2027 12:00", "2027", "2027-03-01", "2027-13-01T12:00", "12:00",
                                   "2099-01-01T12:00Z", "1960-01-01T00:00", "2027-03-01T25:00", ""])  # fmt: skip
 def test_any_other_time_is_refused_and_never_guessed(text: str) -> None:
     with pytest.raises(click.BadParameter):

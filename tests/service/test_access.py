@@ -17,6 +17,7 @@ from scheduler.service.runtime import Runtime
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.conftest import NOON
+from tests.each import each
 from tests.factories import events_of, find, find_all
 
 PASSWORD = "three blind mice"
@@ -123,7 +124,7 @@ def test_an_admin_key_of_one_account_is_no_admin_to_listen_wider_with(runtime: R
     access.require_admin_beyond_loopback("::", runtime)
 
 
-@pytest.mark.parametrize(
+@each(
     "host, is_loopback",
     [
         ("127.0.0.1", True), ("127.8.9.1", True), ("::1", True), ("localhost", True), ("::ffff:127.0.0.1", True),

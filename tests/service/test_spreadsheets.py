@@ -27,6 +27,7 @@ from scheduler.service import workbooks
 from scheduler.service.imports import import_leads
 from scheduler.service.spreadsheets import Spreadsheet, is_spreadsheet
 from scheduler.service.workbooks import Workbook, column_name
+from tests.each import each
 
 
 def at(*parts: int) -> datetime:
@@ -37,7 +38,7 @@ def at(*parts: int) -> datetime:
 # --- cells ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "number_format", "text"),
     [
         ("Ana", None, "Ana"),
@@ -73,7 +74,7 @@ def test_a_cell_reads_as_people_see_it(tmp_path: Path, value: Any, number_format
     assert cells(save(book, tmp_path)) == {(2, 1): text}
 
 
-@pytest.mark.parametrize(
+@each(
     ("xml", "text"),
     [
         ('<c r="A1" t="e"><v>#N/A</v></c>', "#N/A"),
@@ -211,7 +212,7 @@ def test_thousands_of_empty_rows_at_the_end_are_nothing(tmp_path: Path) -> None:
     assert read(save(book, tmp_path))[1] == [(2, ["912345678"])]
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "why"),
     [
         ([], "it is empty"),
@@ -237,7 +238,7 @@ def test_a_mapped_header_is_looked_for_below_titles_too(tmp_path: Path) -> None:
     assert columns.phones == (0,) and columns.variable_names == ("debt",) and len(records) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("typed", "numbers"),
     [
         (56912345678, ["+56912345678"]),
@@ -261,7 +262,7 @@ def test_phones_as_people_type_them_into_a_spreadsheet(tmp_path: Path, typed: An
     assert isinstance(lead, NewLead) and [one.number for one in lead.numbers] == numbers
 
 
-@pytest.mark.parametrize(
+@each(
     ("typed", "why"),
     [
         ("#N/A", "a formula of the spreadsheet failed"),
@@ -296,7 +297,7 @@ def test_dates_of_a_spreadsheet_are_dates_of_the_lead(tmp_path: Path) -> None:
 # --- files that are not what they seem ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("parts", "why"),
     [
         ({}, "packed but no .xlsx"),
@@ -339,7 +340,7 @@ def test_no_damage_does_more_than_be_refused(
         assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "why"),
     [
         ("<row><c", "is broken"),
@@ -418,7 +419,7 @@ def test_an_archive_of_very_many_files_is_refused_before_they_are_listed(tmp_pat
     assert refused(path, "more than 10000 files")
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@each("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_ways_to_pack_are_refused(tmp_path: Path, method: int) -> None:
     assert refused(pack(tmp_path, sheet("<row/>"), compression=method), "packed in a way that no spreadsheet uses")
 

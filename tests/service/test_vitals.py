@@ -21,6 +21,7 @@ from scheduler.store import funnel, tables
 from scheduler.store.funnel import Postponed
 from scheduler.store.tables import events
 from tests.conftest import NOON
+from tests.each import each
 from tests.factories import (
     MINUTE,
     ScriptedProvider,
@@ -173,7 +174,7 @@ def test_a_status_is_one_line_and_goes_to_abstract_names_too():
         assert heard.next() == "READY=1\nSTATUS=at READY=0 work"
 
 
-@pytest.mark.parametrize("environment", [
+@each("environment", [
     {}, {"NOTIFY_SOCKET": "/nowhere/at/all", "WATCHDOG_USEC": "soon"}, {"NOTIFY_SOCKET": "tcp:1.2.3.4"},
     {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},
 ])  # fmt: skip

@@ -27,6 +27,7 @@ from scheduler.web import pages
 from scheduler.web.pages import settings_form
 from scheduler.web.server import WebServer
 from tests.conftest import NOON
+from tests.each import each
 from tests.factories import (
     HOUR,
     MINUTE,
@@ -537,14 +538,14 @@ DOCUMENTS: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@each("document", DOCUMENTS)
 def test_fields_that_nobody_touched_leave_the_document_as_it_is(document: dict[str, Any]):
     form = settings_form.field_values(document, Config())
     draft = settings_form.read_form(form, None, document, Config(), as_json=False)
     assert (draft.errors, draft.plan.call_settings) == ({}, None)
 
 
-@pytest.mark.parametrize(("document", "field", "text", "after"), [
+@each(("document", "field", "text", "after"), [
     ({"retry_settings": {"max_attempts": 4, "retry_delay_hours": 1}}, "max_attempts", "6",
      {"retry_settings": {"retry_delay_hours": 1}, "max_attempts": 6}),
     ({"allowed_hours": {"start": "09:00", "end": "18:00"}, "days_of_week": [1, 2]}, "windows.tue", "",

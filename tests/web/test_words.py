@@ -9,13 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 
-import pytest
 from jinja2 import Environment, nodes
 
 import scheduler.web
 from scheduler.rules import phone_cells, phones, rows
 from scheduler.web import words
 from scheduler.web.words_es import SPANISH
+from tests.each import each
 
 WEB = Path(scheduler.web.__file__).parent
 SAYS = {"t": 0, "say": 0, "tn": 2, "say_number": 2, "redirect": 2}
@@ -47,7 +47,7 @@ def test_places_are_the_same_in_both_languages() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize(("cookie", "accepted", "language"), [
+@each(("cookie", "accepted", "language"), [
     (None, None, "en"), ("es", "en", "es"), ("xx", "es-CL,en;q=0.8", "es"), (None, "fr, en;q=0.2, es;q=0.7", "es"),
     (None, "es;q=0, en", "en"), (None, "es;q=x", "en"), (None, ",;;q=,", "en"), (None, "es" * 5000, "en"),
 ])
@@ -83,7 +83,7 @@ def test_what_a_person_typed_is_left_as_it_is() -> None:
     ]
 
 
-@pytest.mark.parametrize("module", [phones, phone_cells, rows])
+@each("module", [phones, phone_cells, rows])
 def test_why_a_row_was_left_out_is_said_in_spanish_too(module: ModuleType) -> None:
     said = set(_refusals(Path(str(module.__file__))))
     assert said
