@@ -4,6 +4,12 @@ The server is the one that RINGBACK_TEST_MYSQL_URL names, or one started here as
 MariaDB, or what RINGBACK_TEST_SERVER names (`make test SERVER=mysql`), and then nothing is run that asks no
 server. Its parameter is called `mariadb`, whichever server it is. Under CI, and where a server was named, it must
 be there; elsewhere its tests are skipped with the reason when it cannot be started.
+
+On which engine a test runs follows from its claim. What is claimed of SQL, of types, of locks or of several at once
+is true of an engine: those tests take `database` and run on every one, and so does whatever says nothing else. What is
+claimed of rules, of words that are refused, of a command or a page is true of our code: there `sqlite_suffices`, which
+tests/cli says for all of its tests, and `on_every_engine` takes back for one. What exists on one engine only asks for
+that engine by name. RINGBACK_TEST_EVERY_ENGINE=1 runs what SQLite suffices for on every engine too.
 """
 
 from __future__ import annotations
@@ -29,6 +35,11 @@ from tests.servers import is_database_half, private_server
 
 NOON = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 """A Friday: 12:00 in Santiago, 16:00 in Madrid, 10:00 in New York. Open nearly everywhere."""
+
+ENGINES = ["sqlite", "mariadb"]
+SUFFICIENT_ENGINES = ENGINES if os.environ.get("RINGBACK_TEST_EVERY_ENGINE") else ["sqlite"]
+on_every_engine = pytest.mark.parametrize("database_url", ENGINES, indirect=True)
+sqlite_suffices = pytest.mark.parametrize("database_url", SUFFICIENT_ENGINES, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -83,9 +94,13 @@ def _migrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Database]:
     return {}
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(params=ENGINES)
 def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """URL of a migrated database with nothing in it but the seeds of `scheduler_config`."""
+    return url_of_engine(request, tmp_path_factory)
+
+
+def url_of_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path_factory.mktemp('db') / 'ringback.db'}"
     url: str = request.getfixturevalue("mariadb_url")

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import cli
 from scheduler.store.database import Database
+from tests.conftest import SUFFICIENT_ENGINES, url_of_engine
 
 
 class Ringback:
@@ -49,6 +50,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.chdir(tmp_path)
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(params=SUFFICIENT_ENGINES)
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What commands say and refuse is the same on every engine, because all of it comes from the service."""
+    return url_of_engine(request, tmp_path_factory)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.conftest import on_every_engine
 from tests.factories import add_campaign, find, find_all
 
 
@@ -35,6 +36,7 @@ def test_an_account_made_without_a_code_is_named(ringback: Ringback) -> None:
     assert (row["code"], row["billing_type"], row["balance"]) == (code, "unlimited", "0.0000")
 
 
+@on_every_engine
 def test_money_put_in_and_put_right_adds_up_to_the_balance(ringback: Ringback) -> None:
     create(ringback, "--balance", 100)
 
@@ -94,6 +96,7 @@ def test_an_unknown_billing_type_is_misuse(ringback: Ringback) -> None:
     assert "'unlimited', 'minutes', 'credits'" in done.stderr
 
 
+@on_every_engine
 def test_list_shows_the_newest_first_and_not_more_than_asked(ringback: Ringback) -> None:
     for code in ("one", "two", "three"):
         ringback.ok("accounts", "create", code, "--code", code)

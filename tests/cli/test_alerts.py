@@ -7,9 +7,11 @@ import json
 from scheduler.rules.alerts import AlertCode
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.conftest import on_every_engine
 from tests.factories import HOUR, add_campaign, add_due_lead, set_config
 
 
+@on_every_engine
 def test_all_is_well_on_a_new_database(ringback: Ringback) -> None:
     done = ringback("alerts")
 

@@ -9,6 +9,7 @@ import pytest
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.conftest import on_every_engine
 from tests.factories import add_campaign, add_due_lead, add_lead, find, find_all, lead_of, plan_call, set_config, sql
 
 
@@ -57,6 +58,7 @@ def test_options_that_are_no_such_thing_are_misuse(ringback: Ringback, database:
     assert ringback("campaigns", "cancel", "autumn").exit_code == 2, "a cancel says why"
 
 
+@on_every_engine
 def test_edit_tells_what_changed_and_a_dry_run_writes_nothing(ringback: Ringback, database: Database) -> None:
     campaign_id = add_campaign(database, "autumn", call_settings={"max_attempts": 3})
     add_due_lead(database, campaign_id=campaign_id)

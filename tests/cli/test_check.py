@@ -8,9 +8,11 @@ from typing import Any
 
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.conftest import on_every_engine
 from tests.factories import HOUR, add_campaign, add_due_lead, add_lead, plan_call, set_config, sql
 
 
+@on_every_engine
 def test_all_is_well_on_a_new_database(ringback: Ringback) -> None:
     found = ringback.json("check")
 
@@ -28,6 +30,7 @@ def test_quiet_tells_problems_and_warnings_alone(ringback: Ringback) -> None:
     assert "no closed lead was dialed" not in ringback.ok("check", "--quiet")
 
 
+@on_every_engine
 def test_a_broken_promise_is_a_problem_with_its_rows(ringback: Ringback, database: Database) -> None:
     call_id = plan_call(database, add_lead(database), lease_owner="somebody")
 

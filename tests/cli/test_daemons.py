@@ -11,9 +11,11 @@ from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
 from tests.cli.test_run_and_stats import daemon as daemon_process
 from tests.cli.test_run_and_stats import open_at_all_hours
+from tests.conftest import on_every_engine
 from tests.factories import add_due_lead, attempt_of, find
 
 
+@on_every_engine
 def test_list_shows_who_works_and_who_is_silent(ringback: Ringback, database: Database) -> None:
     now = database.now()
     add_daemon(database, "alpha:1:aa", last_seen_at=now)

@@ -11,6 +11,7 @@ import pytest
 from scheduler.store import schema
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.conftest import on_every_engine
 from tests.factories import sql
 
 
@@ -21,6 +22,7 @@ def test_upgrade_says_what_it_did_and_may_be_repeated(homeless: Ringback, tmp_pa
     assert "already" in homeless.ok("db", "upgrade", RINGBACK_DATABASE_URL=url)
 
 
+@on_every_engine
 def test_current_tells_the_revision_of_database_and_program(ringback: Ringback) -> None:
     found = ringback.json("db", "current")
 
@@ -28,6 +30,7 @@ def test_current_tells_the_revision_of_database_and_program(ringback: Ringback) 
     assert found["is_current"] and found["problem"] is None
 
 
+@on_every_engine
 def test_check_is_clean_after_an_upgrade(ringback: Ringback) -> None:
     assert ringback.json("db", "check")["ok"]
     assert "as this program expects" in ringback.ok("db", "check")

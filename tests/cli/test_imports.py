@@ -8,9 +8,11 @@ from pathlib import Path
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.conftest import on_every_engine
 from tests.factories import add_campaign, add_lead, find_all, sql
 
 
+@on_every_engine
 def test_an_import_is_listed_shown_and_taken_back(ringback: Ringback, database: Database, tmp_path: Path) -> None:
     add_campaign(database, "autumn")
     file = write(tmp_path, "telefono", "912345678", "912345679", "12")

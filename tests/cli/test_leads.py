@@ -14,6 +14,7 @@ from dateutil.parser import isoparse
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.conftest import on_every_engine
 from tests.factories import add_campaign, add_due_lead, add_lead, bar, call_of, find_all, lead_of, sql
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +62,7 @@ def test_list_is_limited_and_says_so(ringback: Ringback, database: Database) -> 
     assert "there are more" not in ringback("leads", "list", "--limit", 3).stderr
 
 
+@on_every_engine
 def test_list_narrows_by_status_campaign_and_number(ringback: Ringback, database: Database) -> None:
     campaign_id = add_campaign(database, "autumn")
     mine = add_lead(database, "+56912345678", campaign_id=campaign_id, lead_status="suspended")
@@ -71,6 +73,7 @@ def test_list_narrows_by_status_campaign_and_number(ringback: Ringback, database
     assert "there is no campaign none" in ringback.refused("leads", "list", "--campaign", "none")
 
 
+@on_every_engine
 def test_close_suspend_and_reopen_change_the_lead_and_its_plan(ringback: Ringback, database: Database) -> None:
     lead_id = add_due_lead(database)
 

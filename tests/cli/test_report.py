@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from cli.main import cli
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.conftest import on_every_engine
 from tests.dials import add_dial, add_event
 from tests.factories import add_campaign, add_lead, plan_call, sql
 
@@ -80,6 +81,7 @@ def test_a_terminal_without_block_characters_gets_plain_bars(ringback: Ringback,
     assert "percent answered by weekday and hour (. no attempt)" in done.stdout
 
 
+@on_every_engine
 def test_the_document_holds_what_is_asked_for(ringback: Ringback, autumn: int) -> None:
     found = ringback.json("report", "--campaign", "autumn", "--since", "7d")
 

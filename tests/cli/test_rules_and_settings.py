@@ -11,11 +11,13 @@ from scheduler.rules.presets import PRESETS
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.conftest import on_every_engine
 from tests.factories import add_campaign, config_of, find_all, set_config, sql
 
 CASES = Path(__file__).parents[1] / "rules" / "calling_cases.json"
 
 
+@on_every_engine
 def test_every_seeded_rule_is_listed_as_valid(ringback: Ringback) -> None:
     rows = ringback.json("config", "list")
 
@@ -62,6 +64,7 @@ def test_set_refuses_what_cannot_be_used_and_writes_nothing(
     assert config_of(database, key) == before
 
 
+@on_every_engine
 def test_campaigns_are_created_listed_and_shown(ringback: Ringback, database: Database, tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text('{"max_attempts": 4}')
 

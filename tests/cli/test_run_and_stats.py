@@ -19,7 +19,7 @@ from cli.run import Voice
 from scheduler.events import Line
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
-from tests.conftest import NOON
+from tests.conftest import NOON, on_every_engine
 from tests.factories import DAY, add_due_lead, add_lead, call_of, lead_of, plan_call, set_config
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,7 @@ QUICK = {
 }  # fmt: skip
 
 
+@on_every_engine
 def test_run_until_idle_calls_everybody_and_ends(ringback: Ringback, database: Database, database_url: str) -> None:
     open_at_all_hours(database)
     ids = [add_due_lead(database, at=database.now() - DAY, nombre="Ana") for _ in range(3)]
@@ -135,6 +136,7 @@ def test_the_live_view_shows_figures_and_as_many_lines_as_fit(database: Database
     assert len(shown.splitlines()) <= 14
 
 
+@on_every_engine
 def test_stats_name_the_zone_that_today_is_in(ringback: Ringback, database: Database) -> None:
     set_config(database, timezone="Pacific/Kiritimati")
 
@@ -146,6 +148,7 @@ def test_stats_name_the_zone_that_today_is_in(ringback: Ringback, database: Data
     assert "Pacific/Kiritimati" in ringback.ok("stats")
 
 
+@on_every_engine
 def test_cleanup_counts_first_and_then_does_it(ringback: Ringback, database: Database) -> None:
     closed = add_due_lead(database, lead_status="closed", closed_at=NOON)
     add_due_lead(database)

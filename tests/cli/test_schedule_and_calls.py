@@ -8,6 +8,7 @@ from scheduler.service.runtime import Runtime
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
+from tests.conftest import on_every_engine
 from tests.factories import (
     DAY,
     add_due_lead,
@@ -23,6 +24,7 @@ from tests.factories import (
 )
 
 
+@on_every_engine
 def test_add_plans_in_place_of_what_was_planned(ringback: Ringback, database: Database) -> None:
     lead_id = add_due_lead(database, "+56912345678")
 
@@ -42,6 +44,7 @@ def test_a_time_without_an_offset_is_the_clock_of_the_lead(ringback: Ringback, d
     assert ringback.json("leads", "show", lead_id)["next_call_at"] == "2027-03-01T09:00:00Z"
 
 
+@on_every_engine
 def test_due_lists_what_may_be_dialed_now(ringback: Ringback, database: Database) -> None:
     now = database.now()
     due = add_due_lead(database, at=now - DAY)
@@ -102,6 +105,7 @@ def test_unknown_outcomes_and_ids_are_one_sentence_and_change_nothing(ringback: 
     assert attempts_of(database, lead_id) == []
 
 
+@on_every_engine
 def test_an_unknown_attempt_is_listed_as_open_and_may_be_resolved(ringback: Ringback, database: Database) -> None:
     lead_id = add_lead(database)
     schedule_id = plan_call(database, lead_id, status="in_progress")
@@ -131,6 +135,7 @@ def test_release_frees_a_row_in_work_and_refuses_any_other(ringback: Ringback, d
     assert ringback.refused("schedule", "release", 999) == "there is no scheduled call 999"
 
 
+@on_every_engine
 def test_what_people_did_is_in_the_audit(ringback: Ringback, runtime: Runtime) -> None:
     lead_id = add_due_lead(runtime.database)
 

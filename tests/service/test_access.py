@@ -16,7 +16,7 @@ from scheduler.service.access import Admitted, Entrance, Known, Wait, WrongPassw
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
 from scheduler.store.database import Database
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.each import each
 from tests.factories import events_of, find, find_all
 
@@ -232,6 +232,7 @@ def test_a_log_in_replaces_the_session_that_the_browser_had_and_the_oldest_of_to
 # --- guessing ----------------------------------------------------------------------------------------------------
 
 
+@sqlite_suffices
 def test_after_five_failures_a_name_waits_ever_longer_up_to_a_quarter_of_an_hour(
     runtime: Runtime, clock: ManualClock, database: Database
 ):

@@ -9,7 +9,7 @@ from scheduler.model import Outcome
 from scheduler.service import accounts
 from scheduler.service.accounts import BalanceWatch, Stray
 from scheduler.store import tables
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
     MINUTE,
     Station,
@@ -54,6 +54,7 @@ def test_an_account_without_a_code_is_given_one_and_without_a_balance_has_no_ent
     assert (account_of(database, code).billing_type, entries_of(database, code)) == ("unlimited", [])
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "values, field",
     [
@@ -100,6 +101,7 @@ def test_a_top_up_is_an_entry_with_its_note_and_an_event(runtime, database):
     assert broken_promises(database) == {}
 
 
+@sqlite_suffices
 @pytest.mark.parametrize("amount", ["0", "NaN", "1e999", "-5", "12,5", "", "1000000000"])
 def test_an_amount_that_is_none_is_refused_and_nothing_moves(runtime, database, amount):
     create(runtime, balance=10)
@@ -213,6 +215,7 @@ def test_leads_of_several_campaigns_wait_for_a_top_up_and_spend_no_attempt_meanw
     assert broken_promises(database) == {}
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "terms, report, balance",
     [

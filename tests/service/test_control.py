@@ -18,7 +18,7 @@ from scheduler.service import control, operations
 from scheduler.service.control import CampaignPlan
 from scheduler.store import calls, journal, leads, tables
 from scheduler.store.leads import LeadFilter
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
     DAY,
     HOUR,
@@ -77,6 +77,7 @@ def test_days_are_counted_on_the_installations_clock(runtime, clock):
     assert campaign_of(runtime.database, code).fecha_limite == date(2026, 11, 21)
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "given, error, says",
     [
@@ -311,6 +312,7 @@ def test_a_pause_returns_only_after_a_take_that_is_under_way(runtime, database, 
     assert campaign_of(database, "mine").status in ("paused", "cancelled")
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "status, pause, resume",
     [
@@ -330,6 +332,7 @@ def test_a_campaign_is_paused_and_resumed_from_where_that_makes_sense(runtime, d
             assert campaign_of(database, "mine").status == status
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "act",
     [
@@ -673,6 +676,7 @@ def test_variables_that_are_no_json_match_nothing(runtime, database):
     assert control.count_leads(LeadFilter(variable=("segment", "vip")), runtime=runtime) == 0
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "change", [control.close_leads, control.reopen_leads, control.suspend_leads, control.resume_leads]
 )
@@ -918,6 +922,7 @@ def test_a_daemon_is_found_by_id_owner_or_the_beginning_of_it(runtime, database)
     assert [one.kind for one in find_all(database, tables.events)] == ["daemon_pause", "daemon_run", "daemon_drain"]
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "columns, key, says",
     [

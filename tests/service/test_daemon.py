@@ -22,7 +22,7 @@ from scheduler.service.daemon import Daemon
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
 from scheduler.store.database import Database
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
     DAY,
     HOUR,
@@ -292,6 +292,7 @@ def test_it_does_not_start_on_an_older_or_newer_schema(runtime, database, revisi
         sql(database, "UPDATE alembic_version SET version_num = :revision", revision=before.version_num)
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "changed, says",
     [({"lease_seconds": 12.0}, "raise lease_seconds"), ({"settle_seconds": 50.0}, "settle_seconds is 50")],

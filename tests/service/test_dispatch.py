@@ -12,7 +12,7 @@ from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
 from scheduler.store.database import Database
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
     DAY,
     HOUR,
@@ -182,6 +182,7 @@ def test_a_bar_that_has_expired_bars_nothing(runtime, database):
     assert Station(runtime).dispatch().dialed == 1
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "zone, local, opens",
     [
@@ -506,6 +507,7 @@ def test_a_lead_with_a_number_but_no_lead_phones_is_dialed(runtime, database):
 # --- refused ----------------------------------------------------------------------------------------
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "answer, soonest, latest",
     [

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from scheduler.errors import NotFound
 from scheduler.service.explain import explain_lead
 from scheduler.store import tables
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
     DAY,
     HOUR,
@@ -40,6 +40,7 @@ SETTINGS = [
 NUMBERS = ["+56912345{:03d}", "+34611234{:03d}", "+12025550{:03d}", "+5491145{:06d}"]
 
 
+@sqlite_suffices
 @pytest.mark.parametrize("seed", range(12))
 def test_its_first_yes_is_when_the_daemon_dials(runtime, database, clock, seed):
     chance = random.Random(seed)
@@ -66,6 +67,7 @@ def test_its_first_yes_is_when_the_daemon_dials(runtime, database, clock, seed):
     assert len(attempts_of(database, lead_id)) == before + 1
 
 
+@sqlite_suffices
 @pytest.mark.parametrize("seed", range(6))
 def test_it_answers_for_another_instant_as_the_daemon_would_then(runtime, database, clock, seed):
     chance = random.Random(100 + seed)

@@ -18,7 +18,7 @@ from scheduler.errors import Conflict, DatabaseUnavailable, InvalidValue, NotFou
 from scheduler.service.imports import CHUNK, ImportReport, import_leads
 from scheduler.service.runtime import Runtime
 from scheduler.store.database import Database
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.factories import add_campaign, add_lead, bar, set_config, sql
 
 # --- what is added --------------------------------------------------------------------------------
@@ -97,6 +97,7 @@ def test_text_that_looks_like_sql_or_like_a_placeholder_is_kept_as_it_is(runtime
     assert lead["nombre"] == name and name.replace("\\", "\\\\").replace('"', '\\"') in lead["variables"]
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     ("encoding", "option"),
     [("utf-8", "utf-8-sig"), ("utf-8-sig", "utf-8"), ("cp1252", "latin-1"), ("utf-16", "utf-16")],
@@ -470,6 +471,7 @@ def test_a_campaign_that_does_not_exist_is_named(runtime: Runtime, tmp_path: Pat
 # --- files that cannot be imported ------------------------------------------------------------------
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -532,6 +534,7 @@ def test_a_directory_and_a_missing_file_are_named(runtime: Runtime, tmp_path: Pa
         run(runtime, Path("/dev/null"))
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     ("options", "why"),
     [

@@ -12,7 +12,7 @@ import pytest
 from scheduler.model import EntryKind
 from scheduler.store import tables
 from scheduler.store.reports import list_steps
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
     DAY,
     HOUR,
@@ -247,6 +247,7 @@ def test_several_daemons_never_both_find_the_last_room(runtime, database):
 # --- numbers and places ------------------------------------------------------------------------------
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(("number", "says"), [
     ("+19005550123", "a premium-rate number"),
     ("+881612345678", "belongs to no country"),

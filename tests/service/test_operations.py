@@ -8,7 +8,7 @@ from scheduler.errors import Conflict, InvalidSettings, InvalidValue, NotFound, 
 from scheduler.providers.base import Unanswered
 from scheduler.service import operations
 from scheduler.store import tables
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
     DAY,
     HOUR,
@@ -58,6 +58,7 @@ def test_a_lead_is_added_with_its_numbers_and_a_first_call(runtime, database):
     assert (row.status, row.scheduled_at, row.attempt_number, row.campaign_id) == ("pending", NOON, 1, campaign_id)
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "at, planned",
     [
@@ -71,6 +72,7 @@ def test_a_first_call_may_be_at_an_instant_or_at_the_leads_own_time_of_day(runti
     assert call_of(database, lead_id).scheduled_at == planned
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "values, error, says",
     [
@@ -163,6 +165,7 @@ def test_a_lead_that_is_not_open_cannot_be_suspended_nor_an_open_one_reopened(ru
         operations.reopen_lead(open_one, runtime=runtime)
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "act",
     [
@@ -386,6 +389,7 @@ def test_a_campaign_is_created_active_with_a_public_code(runtime, database):
     assert (row.name, row.status, row.priority, row.call_settings) == ("Autumn", "active", 4, {"max_attempts": 2})
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "values, error",
     [
@@ -412,6 +416,7 @@ def test_a_setting_is_changed_and_the_change_recorded(runtime, database):
     assert [one.reason for one in events_of(database, "config_set")] == ["busy_delay_hours: '' -> '0.5'"]
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "key, value",
     [("working_hours_start", "25:00"), ("working_hours_end", "08:00"), ("working_days", ""), ("worknig_days", "1")],

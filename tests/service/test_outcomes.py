@@ -12,7 +12,7 @@ from scheduler.providers.base import CallReport, Phase, Unanswered
 from scheduler.service.outcomes import End, apply_ends, process_call_result
 from scheduler.service.rulebook import RuleBook
 from scheduler.store import tables
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
     DAY,
     HOUR,
@@ -73,6 +73,7 @@ TABLE = [
 ]
 
 
+@sqlite_suffices
 @pytest.mark.parametrize("outcome, phones, phone, attempt, follows", TABLE)
 def test_what_follows_an_outcome(runtime, database, outcome, phones, phone, attempt, follows):
     lead_id = call_that_ends(runtime, database, outcome, phones=PHONES[phones], phone=phone, attempt=attempt)
@@ -93,6 +94,7 @@ def test_what_follows_an_outcome(runtime, database, outcome, phones, phone, atte
     assert broken_promises(database) == {}
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "outcome, call_status",
     [
@@ -192,6 +194,7 @@ def test_a_mix_of_outcomes_has_one_maximum(runtime, database, clock):
     assert lead_of(database, lead_id).call_attempts_count == 3
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "config, call_settings, hours",
     [
@@ -214,6 +217,7 @@ def test_the_delay_is_that_of_the_first_who_has_one(runtime, database, config, c
     assert call_of(database, lead_id).scheduled_at == NOON + hours * HOUR
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "config, call_settings, last",
     [
@@ -298,6 +302,7 @@ def test_a_lead_whose_zone_was_broken_meanwhile_is_held_not_lost(runtime, databa
 # --- callbacks ---------------------------------------------------------------------------------------------
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "wish, zone, planned, moved",
     [
@@ -651,6 +656,7 @@ def test_a_call_to_a_closed_lead_is_recorded_and_plans_nothing(runtime, database
     assert attempt_of(database, lead_id).outcome == "no_answer"
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "result, more, error, says",
     [

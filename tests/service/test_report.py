@@ -12,7 +12,7 @@ from scheduler.clock import ManualClock
 from scheduler.errors import InvalidValue, NotFound
 from scheduler.service.report import Answers, Delay, Report, UnitCost, make_report
 from scheduler.service.runtime import Runtime
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.dials import add_dial, add_event
 from tests.factories import (
     DAY,
@@ -90,6 +90,7 @@ def test_a_campaign_that_does_not_exist_has_no_report(runtime: Runtime) -> None:
 # --- since --------------------------------------------------------------------------------------
 
 
+@sqlite_suffices
 @pytest.mark.parametrize(
     "since, at",
     [
@@ -110,6 +111,7 @@ def test_since_is_a_span_a_date_a_local_time_or_an_instant(runtime: Runtime, sin
     assert found.funnel.by_outcome == {"completed": 1}
 
 
+@sqlite_suffices
 @pytest.mark.parametrize("since", [NOON + MINUTE, date(2026, 11, 21)])
 def test_since_must_have_passed(runtime: Runtime, since: Any) -> None:
     with pytest.raises(InvalidValue, match="write a time that has passed"):

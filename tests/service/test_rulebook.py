@@ -4,7 +4,7 @@ import pytest
 
 from scheduler.model import Outcome
 from scheduler.service.rulebook import RuleBook
-from tests.conftest import NOON
+from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
     HOUR,
     MINUTE,
@@ -37,6 +37,7 @@ BAD_SETTINGS = [
 ]
 
 
+@sqlite_suffices
 @pytest.mark.parametrize("key, value", BAD_CONFIG)
 def test_a_bad_value_keeps_the_last_good_one_and_says_so(runtime, database, key, value):
     station = Station(runtime)
@@ -55,6 +56,7 @@ def test_a_bad_value_keeps_the_last_good_one_and_says_so(runtime, database, key,
     assert all(event.details == {"last_good_value_kept": True} for event in events_of(database, "settings_refused"))
 
 
+@sqlite_suffices
 @pytest.mark.parametrize("key, value", BAD_CONFIG)
 def test_a_restart_does_not_lose_the_last_good_value(runtime, database, key, value):
     set_config(database, ring_timeout="45")
@@ -68,6 +70,7 @@ def test_a_restart_does_not_lose_the_last_good_value(runtime, database, key, val
     assert restarted.provider.dials[0].ring_timeout.total_seconds() == 45
 
 
+@sqlite_suffices
 @pytest.mark.parametrize("key, value", BAD_CONFIG[:4])
 def test_with_no_good_value_ever_seen_nothing_is_dialed(runtime, database, key, value):
     set_config(database, **{key: value})
