@@ -30,8 +30,11 @@ from scheduler.service.runtime import Providers, Runtime
 from scheduler.service.totals import NOT_KEPT, Keeping
 from scheduler.store import schema, tables
 from scheduler.store.database import Database
+from tests.examples import keep_profile
 from tests.mariadb import APP_PASSWORD, APP_USER, PrivateMariaDB, Unavailable
 from tests.servers import is_database_half, private_server
+
+keep_profile()
 
 NOON = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 """A Friday: 12:00 in Santiago, 16:00 in Madrid, 10:00 in New York. Open nearly everywhere."""

@@ -38,6 +38,7 @@ from scheduler.providers.base import (
     Wiring,
 )
 from tests.each import each
+from tests.examples import examples
 from tests.providers.contract import LONG_AFTER, NOON, NUMBER, Line, ProviderContract, key, place_accepted, request
 from tests.providers.fakes.asterisk import PASSWORD, USERNAME, stamp
 from tests.providers.fakes.asterisk import Asterisk as FakeAsterisk
@@ -1240,7 +1241,7 @@ ROWS = st.lists(st.fixed_dictionaries(
     {"uniqueid": st.just(REF) | ANYTHING},
     optional={name: ANYTHING | st.datetimes() for name in ("start", "answer", "end", "billsec", "disposition")},
 ), max_size=3)  # fmt: skip
-QUICKLY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICKLY = settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @QUICKLY

@@ -22,6 +22,7 @@ from scheduler.errors import InvalidValue, ProviderError
 from scheduler.providers.base import RefusalKind, Refused, Unanswered
 from scheduler.providers.http_client import Answer, HttpClient, is_forbidden, read_address, unusable
 from tests.each import each
+from tests.examples import examples
 from tests.providers.contract import NOON, NUMBER
 from tests.providers.test_simulator_http import closed_port, dribbles, read_request, reply, says, scripted
 
@@ -115,7 +116,7 @@ def test_any_other_host_is_not(host: str):
 
 
 @given(st.ip_addresses(v=4, network="169.254.0.0/16"))
-@settings(max_examples=50)
+@settings(max_examples=examples(10))
 def test_a_link_local_address_is_forbidden_in_each_of_its_spellings(address: ipaddress.IPv4Address):
     inner = int(address)
     for spelling in (
@@ -162,7 +163,7 @@ def test_an_address_that_is_refused_shows_neither_user_nor_query(written: str):
 
 
 @given(st.text(max_size=60) | st.text(max_size=40).map("https://".__add__))
-@settings(max_examples=300)
+@settings(max_examples=examples(75))
 @example("https://\ud800.example")
 @example("https://xn--\u0130.example")
 @example("https://a..b")
@@ -272,7 +273,7 @@ def test_a_wait_that_cannot_be_read_is_none(written: str):
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-@settings(max_examples=300)
+@settings(max_examples=examples(75))
 @example("Mon, 02 Mar 2026 12:00:00 +999999", "Mon, 02 Mar 2026 12:00:00 GMT")
 @example("Mon, 02 Mar 99999999999999999999 12:00:00 GMT", "")
 def test_a_wait_never_raises_and_is_never_below_zero(written: str, date: str):

@@ -44,6 +44,7 @@ from scheduler.providers.http_dialer import (
 )
 from scheduler.providers.network import WORDS
 from tests.each import each
+from tests.examples import examples
 from tests.providers.contract import LONG_AFTER, NOON, NUMBER, Line, ProviderContract, key, poll_one, request
 from tests.providers.fakes.http_dialer import ACCOUNT, SECRET, TOKEN
 from tests.providers.fakes.http_dialer import HttpDialer as FakeDialer
@@ -1050,7 +1051,7 @@ def test_a_signature_is_not_believed_outside_its_window(seconds: int):
 
 
 @given(st.integers(0, len(VECTOR_BODY) * 8 - 1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(25))
 def test_a_body_with_one_bit_altered_is_refused(bit: int):
     body = bytearray(VECTOR_BODY)
     body[bit // 8] ^= 1 << bit % 8
@@ -1311,7 +1312,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40))
 def test_any_signed_json_is_an_event_or_refused(document: Any):
     body = json.dumps(document).encode()
     try:
@@ -1328,7 +1329,7 @@ def test_any_signed_json_is_an_event_or_refused(document: Any):
 
 
 @given(st.integers(200, 599), JSON)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40))
 def test_any_answer_to_a_start_is_one_of_three(status: int, document: Any):
     answer = read(status, document)
 
@@ -1341,7 +1342,7 @@ def test_any_answer_to_a_start_is_one_of_three(status: int, document: Any):
 
 
 @given(JSON)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(15))
 def test_any_answer_to_a_question_is_a_report_or_a_provider_error(garbage_server: Any, document: Any):
     server, provider = garbage_server
     server.vendor.scripted["c-1"] = Reply(200, document)
@@ -1358,7 +1359,7 @@ def test_any_answer_to_a_question_is_a_report_or_a_provider_error(garbage_server
 
 
 @given(st.binary(max_size=200), st.text(max_size=80))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(25))
 def test_any_bytes_from_a_stranger_are_refused(body: bytes, header: str):
     assert refused(body, header) == 401
 

@@ -31,6 +31,7 @@ from scheduler.providers.base import (
 )
 from scheduler.providers.nlpearl import FEW, NLPearl, open_provider
 from tests.each import each
+from tests.examples import examples
 from tests.providers.contract import NOON, NUMBER, Line, ProviderContract, key, request
 from tests.providers.fakes import vendor
 from tests.providers.fakes.nlpearl import (
@@ -1368,7 +1369,7 @@ VALUES = JSON | st.sampled_from([3, 4, 10, 40, 100, "a", "Completed", "2026-03-0
 DOCUMENTS = JSON | st.dictionaries(FIELDS, VALUES, max_size=8)
 STATUSES = st.sampled_from([200, 200, 200, 201, 204, 400, 401, 404, 429, 500])
 FEW_EXAMPLES = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(10), derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

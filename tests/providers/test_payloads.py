@@ -34,6 +34,7 @@ from scheduler.providers.payloads import (
     variables_as_text,
 )
 from tests.each import each
+from tests.examples import examples
 
 SECRET = "s3cr3t-m4rk3r"
 TEN_THIRTY = datetime(2026, 3, 5, 10, 30)  # noqa: DTZ001  # a wall time
@@ -81,7 +82,7 @@ WITH_SECRETS = st.recursive(
 
 
 @given(WITH_SECRETS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(50))
 def test_no_secret_outlives_scrubbing_whatever_the_nesting(payload: Any):
     assert SECRET not in json.dumps(scrub(payload))
 
@@ -118,7 +119,7 @@ def test_numbers_that_are_no_json_become_text():
 
 
 @given(ANYTHING)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(50))
 @example({"\ud800": ["\udfff half a character", "https://x/\ud800?a=b"]})
 def test_what_is_kept_is_json_and_text_that_any_database_takes(payload: Any):
     kept = scrub(payload)
@@ -156,7 +157,7 @@ def test_a_large_part_is_named_and_its_small_neighbours_within_it_stay():
 
 
 @given(st.dictionaries(st.text(max_size=200), st.integers(0, 30_000).map("x".__mul__), max_size=30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(15))
 def test_no_object_is_kept_beyond_the_bound(payload: dict[str, str]):
     assert len(json.dumps(scrub(payload))) <= LARGEST_PAYLOAD
 
@@ -321,7 +322,7 @@ def test_the_first_that_says_something_wins():
 
 
 @given(ANYTHING, ANYTHING)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(50))
 @example({"callback_at": "0001-01-01T00:00+05:00"}, {"cita": "9999-12-31T23:59-05:00"})
 def test_findings_never_raise(first: Any, second: Any):
     assert isinstance(read_findings(first, second), Findings)
@@ -332,7 +333,7 @@ def test_findings_never_raise(first: Any, second: Any):
     st.from_regex(r"\A\d{4}-\d{2}-\d{2}[T ]\d{1,2}:\d{2}.{0,8}\Z")
     | st.from_regex(r"\A[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}[T ,][0-9]{1,2}[:.h]?[0-9]{0,2} ?([ap]m)?.{0,8}\Z"),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(50))
 def test_findings_of_anything_like_a_time_can_be_told_in_utc(name: str, written: str):
     found = read_findings({name: written})
 
@@ -348,7 +349,7 @@ SAID = st.sampled_from(["yes", "No, gracias", "2026-03-05", "10:30", "2026-03-05
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), SAID | ANYTHING, max_size=6), max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(75))
 def test_findings_of_any_variables_hold_together(variables: list[dict[str, Any]]):
     found = read_findings(*variables)
 
@@ -358,7 +359,7 @@ def test_findings_of_any_variables_hold_together(variables: list[dict[str, Any]]
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.dates().map(str) | st.times().map(str) | st.just("yes"), max_size=3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(50))
 def test_no_date_alone_and_no_time_alone_is_ever_a_time(variables: dict[str, str]):
     halves = [{"callback_date", "callback_time"}, {"fecha_cita", "hora_cita"}, {"appointment_date", "appointment_time"}]
     if not any(both <= variables.keys() for both in halves):
@@ -367,7 +368,7 @@ def test_no_date_alone_and_no_time_alone_is_ever_a_time(variables: dict[str, str
 
 
 @given(st.datetimes(), st.sampled_from(["%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M", "%Y-%m-%d %I:%M %p", "%d/%m/%Y %H.%M"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(50))
 def test_a_time_in_any_usual_writing_is_read_as_it_was_meant(at: datetime, written: str):
     at = at.replace(year=max(at.year, 1000), second=0, microsecond=0)
     assert read_local(at.strftime(written)) == (at if 1 < at.year < 9999 else read_local(at.isoformat()))
@@ -533,7 +534,7 @@ ODD_TEXTS = st.text(max_size=40) | st.text("0123456789-+:.TZ eE,", max_size=30) 
 
 
 @given(ANYTHING | ODD_TEXTS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100))
 @example(",")
 @example("Mon, 02 Mar 2026 12:00:00 +999999")
 @example("0001-01-01T00:00:00+05:00")

@@ -35,6 +35,7 @@ from scheduler.providers.base import (
 )
 from scheduler.providers.retell import open_provider
 from tests.each import each
+from tests.examples import examples
 from tests.providers.contract import LONG_AFTER, NOON, NUMBER, Line, ProviderContract, key, request
 from tests.providers.fakes import retell as fake
 from tests.providers.fakes.retell import AGENT, FROM, KEY, REMOVED, Retell, error, milliseconds, sign
@@ -1313,7 +1314,7 @@ CALL = st.fixed_dictionaries(
 )
 ANY = CALL | JSON
 PAGE = st.fixed_dictionaries({"items": st.lists(ANY, max_size=3) | JSON, "has_more": st.booleans() | JSON}) | JSON
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @MANY

@@ -38,6 +38,7 @@ from scheduler.providers.base import (
 from scheduler.providers.registry import KNOWN_PROVIDERS
 from scheduler.providers.twilio import MOST_CLAIMS, MOST_SINGLE, Memory, Twilio, open_provider
 from tests.each import each
+from tests.examples import examples
 from tests.providers.contract import NOON, NUMBER, Line, ProviderContract, key, request
 from tests.providers.fakes.twilio import (
     ACCOUNT_SID,
@@ -1424,7 +1425,7 @@ def garbage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Ven
         yield provider, server
 
 
-MANY = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @MANY

@@ -18,6 +18,7 @@ from scheduler.rules.caps import (
     words_counted,
 )
 from scheduler.rules.hours import HORIZON
+from tests.examples import examples
 from tests.rules.counting import ALWAYS, QUARTER, TARGET, Situation, instant, is_named
 
 US, EU = ("America/New_York", "America/Los_Angeles"), ("Europe/Madrid", "Atlantic/Canary")
@@ -40,7 +41,7 @@ CLASSES = ("no_answer", "machine", "message_left", "answered_live", "conversatio
 OURS = ("completed", "callback", "do_not_call", "hang_up", "voicemail", "invalid_number", "cancelled")
 TICK = timedelta(microseconds=1)
 
-usual = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+usual = settings(max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow])
 
 
 # --- Against walking ------------------------------------------------------------------------------

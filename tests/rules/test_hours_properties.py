@@ -46,6 +46,7 @@ from scheduler.rules.hours import (
     plan,
     zone_info,
 )
+from tests.examples import examples
 
 ZONES = (
     "America/New_York", "America/Los_Angeles", "America/St_Johns", "America/Bogota", "America/Santiago",
@@ -75,8 +76,8 @@ HOUR, DAY = 3600, 86_400
 MINUTE, TICK = timedelta(minutes=1), timedelta(microseconds=1)
 MARGINS = (0, 0, 30, 60, 600, 5400)
 
-usual = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-thorough = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+usual = settings(max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=examples(20), suppress_health_check=[HealthCheck.too_slow])
 
 
 # --- Against the oracle ---------------------------------------------------------------------------
@@ -105,7 +106,7 @@ def test_an_instant_is_allowed_exactly_when_the_wall_clocks_read_so(data: st.Dat
         assert is_allowed(rules, moment) == oracle.is_allowed(moment), moment
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_windows_that_turn_on_odd_seconds_agree_with_second_by_second_reading(data: st.DataObject) -> None:
     change = data.draw(st.sampled_from(list(CHANGES)))

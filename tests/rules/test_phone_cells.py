@@ -12,6 +12,7 @@ from scheduler.rules.cells import ERROR_CELLS
 from scheduler.rules.phone_cells import Destinations, NumberReader
 from scheduler.rules.phones import may_be_dialed, to_e164
 from tests.each import each
+from tests.examples import examples
 
 CHILE = NumberReader("CL")
 
@@ -96,7 +97,7 @@ _codes = st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
 _allowed = st.sampled_from([(), ("CL",), ("US",), ("CL", "ES", "GB"), ("KZ",)])
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(100))
 @given(_codes, st.text("0123456789", min_size=6, max_size=11), _allowed)
 @example(34, "803456789", ())
 @example(34, "901456789", ("ES",))

@@ -20,6 +20,7 @@ from scheduler.rules.policy import Policy, read_call_settings, read_config
 from scheduler.rules.presets import CERTAINTIES, PRESETS, Preset, find_preset, strictest_for
 from scheduler.rules.zones import LeadZones
 from tests.each import each
+from tests.examples import examples
 
 ZONE_OF = {
     "US": "America/New_York", "CA": "America/St_Johns", "GB": "Europe/London", "IE": "Europe/Dublin",
@@ -379,7 +380,7 @@ def test_a_preset_without_rules_leaves_the_hours_to_the_campaign() -> None:
     assert (policy.caps, policy.cooldowns) == ((), ())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_a_campaign_with_a_copy_decides_as_one_with_the_preset(data: st.DataObject) -> None:
     preset = PRESETS[data.draw(st.sampled_from(WITH_HOURS))]
@@ -391,7 +392,7 @@ def test_a_campaign_with_a_copy_decides_as_one_with_the_preset(data: st.DataObje
     assert decide(by_name, where, at, history) == decide(by_copy, where, at, history)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(15))
 @given(st.data())
 def test_a_copy_beside_own_hours_decides_as_a_preset_that_knows_none(data: st.DataObject) -> None:
     preset = PRESETS[data.draw(st.sampled_from(WITHOUT_HOURS))]
@@ -405,7 +406,7 @@ def test_a_copy_beside_own_hours_decides_as_a_preset_that_knows_none(data: st.Da
 # --- One beside another ---------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_a_preset_never_allows_more_than_the_one_it_adds_to(data: st.DataObject) -> None:
     preset = PRESETS[data.draw(st.sampled_from(sorted(name for name, one in PRESETS.items() if one.base)))]
@@ -415,7 +416,7 @@ def test_a_preset_never_allows_more_than_the_one_it_adds_to(data: st.DataObject)
     assert_not_earlier(decide_by(preset, where, at, history), decide_by(PRESETS[preset.base], where, at, history))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_the_strictest_of_a_country_never_allows_more_than_any_of_its_presets(data: st.DataObject) -> None:
     member = PRESETS[data.draw(st.sampled_from([name for name in WITH_HOURS if PRESETS[name].region is None]))]

@@ -28,6 +28,7 @@ from scheduler.service.imports import import_leads
 from scheduler.service.spreadsheets import Spreadsheet, is_spreadsheet
 from scheduler.service.workbooks import Workbook, column_name
 from tests.each import each
+from tests.examples import examples
 
 
 def at(*parts: int) -> datetime:
@@ -130,7 +131,7 @@ _values = st.one_of(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(15))
 @given(st.lists(st.lists(_values, max_size=5), max_size=5))
 def test_cells_are_those_that_another_reader_finds(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[Any]]
@@ -322,7 +323,7 @@ def test_broken_archives_are_refused_in_a_sentence(tmp_path: Path) -> None:
         assert is_spreadsheet(path) and refused(path, "broken")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40))
 @given(st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 10_000), st.integers(0, 255))
 def test_no_damage_does_more_than_be_refused(
     tmp_path_factory: pytest.TempPathFactory, at: int, to: int, at2: int, to2: int

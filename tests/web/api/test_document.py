@@ -15,6 +15,7 @@ from scheduler.rules.policy import ALL_KEYS, read_config_value
 from scheduler.web.api.models import CampaignNew
 from scheduler.web.api.settings import components, kinds
 from tests import factories
+from tests.examples import examples
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 OURS = ("campaigns", "leads", "schedule", "calls", "do-not-call", "config", "accounts", "daemons", "figures", "explain")
@@ -29,12 +30,12 @@ def test_what_the_document_allows_is_served_and_what_it_forbids_is_refused(serve
     ours = [one for one in operations if set(one.tags or ()) & set(OURS)]
     assert len(ours) > 45
     for mode in schemathesis.GenerationMode:
-        examples = 2 if mode is schemathesis.GenerationMode.POSITIVE else 1
+        few = 2 if mode is schemathesis.GenerationMode.POSITIVE else 1
         for operation in ours:
 
             @given(case=operation.as_strategy(generation_mode=mode))
             @settings(
-                max_examples=examples, database=None, deadline=None, derandomize=True, phases=[Phase.generate],
+                max_examples=few, database=None, derandomize=True, phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             )
             def check(case):
@@ -85,7 +86,7 @@ def test_the_bounds_of_each_rule_are_those_of_the_table(database):
                 read_config_value(key, str(beyond))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(10), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_call_settings_that_the_document_allows_are_never_refused(database_url, data):
     CampaignNew.model_validate({"name": "x", "call_settings": data.draw(_settings_strategy()).body})
