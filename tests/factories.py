@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import selectors
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from select import select as select_sockets
 from types import SimpleNamespace
 from typing import Any
 
@@ -403,11 +403,16 @@ class Relay:
 
     def _pass_on(self, client: socket.socket) -> None:
         """MySQL takes turns: a request, then its answer. So one thread serves both directions."""
-        with contextlib.suppress(OSError), client, socket.create_connection(self._server) as server:
+        with (
+            contextlib.suppress(OSError), client, socket.create_connection(self._server) as server,
+            selectors.DefaultSelector() as both,  # `select` itself knows no file beyond the 1024th
+        ):
+            for side in (client, server):
+                both.register(side, selectors.EVENT_READ)
             has_seen_it = False
             while True:
-                readable, _, _ = select_sockets([client, server], [], [])
-                for side in readable:
+                for side in [key.fileobj for key, _ in both.select()]:
+                    assert isinstance(side, socket.socket)
                     data = side.recv(65536)
                     if not data:
                         return

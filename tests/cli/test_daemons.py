@@ -13,6 +13,7 @@ from tests.cli.test_run_and_stats import daemon as daemon_process
 from tests.cli.test_run_and_stats import open_at_all_hours
 from tests.conftest import on_every_engine
 from tests.factories import add_due_lead, attempt_of, find
+from tests.waiting import BACKSTOP
 
 
 @on_every_engine
@@ -72,7 +73,7 @@ def test_a_running_process_is_paused_resumed_and_drained(
         assert any("dialing" in line for line in said)
 
         ringback.ok("daemons", "drain", row["id"])
-        rest, complaints = process.communicate(timeout=60)
+        rest, complaints = process.communicate(timeout=BACKSTOP)
 
     assert process.returncode == 0, complaints
     assert "drained" in rest

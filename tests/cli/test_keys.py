@@ -17,6 +17,7 @@ from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
 from tests.factories import find, find_all
+from tests.waiting import BACKSTOP
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "three blind mice"
@@ -107,7 +108,7 @@ def test_a_password_is_asked_for_twice_and_not_shown(database: Database, databas
         while said.count(b": ") == asked:
             said += os.read(ours, 1024)
         os.write(ours, f"{PASSWORD}\n".encode())
-    assert process.wait(60) == 0
+    assert process.wait(BACKSTOP) == 0
     said += os.read(ours, 1024)
     os.close(ours)
 

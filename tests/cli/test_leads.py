@@ -16,6 +16,7 @@ from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
 from tests.conftest import on_every_engine
 from tests.factories import add_campaign, add_due_lead, add_lead, bar, call_of, find_all, lead_of, sql
+from tests.waiting import BACKSTOP
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,7 +168,7 @@ def test_on_a_terminal_several_leads_are_asked_about_first(
 
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", "leads", "suspend", "--region", "ES"], cwd=ROOT, stdin=theirs,
-        env={**os.environ, "RINGBACK_DATABASE_URL": database_url}, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "RINGBACK_DATABASE_URL": database_url}, capture_output=True, text=True, timeout=BACKSTOP,
     )  # fmt: skip
     os.close(ours)
     os.close(theirs)

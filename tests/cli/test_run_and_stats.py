@@ -21,6 +21,7 @@ from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
 from tests.conftest import NOON, on_every_engine
 from tests.factories import DAY, add_due_lead, add_lead, call_of, lead_of, plan_call, set_config
+from tests.waiting import BACKSTOP
 
 ROOT = Path(__file__).parents[2]
 QUICK = {
@@ -36,7 +37,7 @@ def test_run_until_idle_calls_everybody_and_ends(ringback: Ringback, database: D
     ids = [add_due_lead(database, at=database.now() - DAY, nombre="Ana") for _ in range(3)]
 
     with daemon(database_url, "--until-idle") as process:
-        said, complaints = process.communicate(timeout=60)
+        said, complaints = process.communicate(timeout=BACKSTOP)
 
     assert process.returncode == 0, complaints
     assert {lead_of(database, one).closed_reason for one in ids} <= {"completed", "appointment"}
@@ -55,7 +56,7 @@ def test_run_stops_politely(database: Database, database_url: str, number: signa
         assert process.stdout is not None
         assert any("started as" in line for line in process.stdout)
         process.send_signal(number)
-        said, complaints = process.communicate(timeout=30)
+        said, complaints = process.communicate(timeout=BACKSTOP)
 
     assert process.returncode == 0, complaints
     assert "stopped" in said
@@ -67,7 +68,7 @@ def test_run_waits_for_a_database_that_is_away_and_says_so() -> None:
         assert process.stdout is not None
         line = process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=BACKSTOP)
 
     assert "Can't connect to MySQL server" in line and "trying again" in line
     assert "secret" not in line
@@ -76,7 +77,7 @@ def test_run_waits_for_a_database_that_is_away_and_says_so() -> None:
 
 def test_logs_for_machines_leave_stdout_empty(database: Database, database_url: str) -> None:
     with daemon(database_url, "--until-idle", RINGBACK_LOG_FORMAT="json") as process:
-        said, logs = process.communicate(timeout=60)
+        said, logs = process.communicate(timeout=BACKSTOP)
 
     assert said == ""
     assert all(line.startswith("{") for line in logs.splitlines())
@@ -173,7 +174,7 @@ def test_the_simulator_serves_a_network_with_a_ledger(tmp_path: Path) -> None:
         url = process.stdout.readline().strip()
         call = httpx.post(f"{url}/calls", json={"attempt_ref": "r1", "number": "+56912345678"})
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=BACKSTOP)
 
     assert call.status_code == 201
     assert '"r1"' in ledger.read_text()

@@ -19,6 +19,7 @@ from tests.cli.conftest import Ringback
 from tests.factories import add_campaign, find_all
 from tests.providers.fakes.retell import AGENT, FROM, KEY, Retell
 from tests.providers.fakes.vendor import VendorServer, open_vendor
+from tests.waiting import BACKSTOP
 
 ROOT = Path(__file__).parents[2]
 SECRET = "key_that_nobody_may_see_0001"
@@ -53,12 +54,12 @@ def test_webhooks_are_taken_until_a_signal(database: Database, database_url: str
         assert process.poll() is None, said
     url = found[1]
 
-    with httpx.Client() as client:
+    with httpx.Client(timeout=BACKSTOP) as client:
         refused = client.post(f"{url}/webhooks/retell", json={"event": "call_ended", "call": {"call_id": "x"}})
         large = client.post(f"{url}/webhooks/retell", content=b"x" * (6 * 2**20))
         nobody = client.post(f"{url}/webhooks/nobody", json={})
     process.send_signal(signal.SIGTERM)
-    rest = process.communicate(timeout=30)[1]
+    rest = process.communicate(timeout=BACKSTOP)[1]
 
     assert [one.status_code for one in (refused, large, nobody)] == [401, 413, 404]
     assert process.returncode == 0, rest
@@ -69,8 +70,8 @@ def test_webhooks_are_taken_until_a_signal(database: Database, database_url: str
 def test_without_its_extra_serving_says_what_to_install(database_url: str):
     program = "import sys; sys.modules['uvicorn'] = None; from cli.main import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", program, "serve"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "RINGBACK_DATABASE_URL": database_url},
+        [sys.executable, "-c", program, "serve"], cwd=ROOT, capture_output=True, text=True, timeout=BACKSTOP,
+        env={**os.environ, "RINGBACK_DATABASE_URL": database_url}, check=False,
     )  # fmt: skip
 
     assert done.returncode in (1, 2)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -43,6 +42,7 @@ from tests.providers.contract import LONG_AFTER, NOON, NUMBER, Line, ProviderCon
 from tests.providers.fakes.asterisk import PASSWORD, USERNAME, stamp
 from tests.providers.fakes.asterisk import Asterisk as FakeAsterisk
 from tests.providers.fakes.vendor import Reply, VendorServer, calls_made, misbehave, open_vendor, requests_made
+from tests.waiting import BACKSTOP, wait_until
 
 PATIENCE = timedelta(seconds=5)
 IMPATIENCE = timedelta(seconds=0.8)
@@ -532,7 +532,7 @@ def test_every_fate_is_heard_over_the_websocket(tmp_path: Path, fate: str, expec
             for ref in refs:
                 assert isinstance(provider.place(request(ref)), Accepted)
             clock.advance(LONG_AFTER)
-            wait_for(lambda: ends_in(heard) >= set(refs))
+            wait_until(lambda: ends_in(heard) >= set(refs))
         reports = [provider.read_event(event) for event in heard if event.kind == "ended"]
         polled = provider.poll([key(ref, ref) for ref in refs], clock.now())
         provider.close()
@@ -549,7 +549,7 @@ def test_an_application_hears_the_same_of_its_calls(tmp_path: Path):
         with listening(provider, server) as heard:
             provider.place(request(REF))
             clock.advance(LONG_AFTER)
-            wait_for(lambda: ends_in(heard) == {REF})
+            wait_until(lambda: ends_in(heard) == {REF})
         provider.close()
 
     assert [event.kind for event in heard] == ["answered", "ended"]
@@ -593,15 +593,15 @@ def test_a_broken_connection_is_made_again_and_what_was_missed_is_polled(server:
     with listening(provider, server) as heard:
         vendor.turns_listeners_away = True
         assert vendor.drop() == 1
-        wait_for(lambda: not vendor.lines)
+        wait_until(lambda: not vendor.lines)
         provider.place(request(missed))
         clock.advance(LONG_AFTER)
-        wait_for(vendor.has_told_everything)
+        wait_until(vendor.has_told_everything)
         vendor.turns_listeners_away = False
-        wait_for(lambda: bool(vendor.lines))
+        wait_until(lambda: bool(vendor.lines))
         provider.place(request(seen))
         clock.advance(LONG_AFTER)
-        wait_for(lambda: ends_in(heard) == {seen})
+        wait_until(lambda: ends_in(heard) == {seen})
     found = provider.poll([key(missed, missed), key(seen, seen)], clock.now())
     provider.close()
 
@@ -621,7 +621,7 @@ def test_events_that_cannot_be_kept_are_offered_again_in_their_order(server: Ven
     with listening(provider, server, keep=fail_at_first):
         for ref in refs:
             vendor.say({**end_of(ref, cause=17), "timestamp": stamp(NOON)})
-        wait_for(lambda: sum(len(events) for events in offers[1:]) == 3)
+        wait_until(lambda: sum(len(events) for events in offers[1:]) == 3)
     provider.close()
 
     assert [event.attempt_ref for events in offers[1:] for event in events] == refs
@@ -637,7 +637,7 @@ def test_events_that_were_never_kept_are_offered_once_more_at_the_end(server: Ve
 
     with listening(provider, server, keep=fail):
         fake(server).say(end_of(REF, cause=17))
-        wait_for(lambda: bool(offers))
+        wait_until(lambda: bool(offers))
     provider.close()
 
     assert len(offers) >= 2
@@ -649,10 +649,10 @@ def test_a_listener_that_is_turned_away_goes_on_until_it_is_stopped(server: Vend
     stopped = Event()
     thread = Thread(target=provider.listen, args=(lambda events: None, stopped))
     thread.start()
-    wait_for(lambda: len(vendor.handshakes) >= 2)
+    wait_until(lambda: len(vendor.handshakes) >= 2)
     assert thread.is_alive()
     stopped.set()
-    thread.join(5)
+    thread.join(BACKSTOP)
 
     assert not thread.is_alive()
     assert vendor.lines == []
@@ -666,7 +666,7 @@ def test_without_the_library_everything_but_listening_works(server: VendorServer
     findings = provider.inspect([], [])
     placed = provider.place(request(REF))
     stopped.set()
-    thread.join(5)
+    thread.join(BACKSTOP)
     provider.close()
 
     assert placed == Accepted(REF)
@@ -960,7 +960,7 @@ def test_a_call_that_we_end_is_cancelled_before_its_answer_and_completed_after(
             provider.place(request(REF))
             clock.advance(timedelta(seconds=after))
             assert provider.hang_up(REF) is True
-            wait_for(lambda: ends_in(heard) == {REF})
+            wait_until(lambda: ends_in(heard) == {REF})
         report = elsewhere.read_event(heard[-1])
         polled = provider.poll([key(REF, REF)], clock.now())[REF]
         again = provider.hang_up(REF)
@@ -1015,7 +1015,7 @@ def test_a_call_that_another_process_ends_while_it_rings_is_cancelled(tmp_path: 
             daemon.place(request(REF))
             clock.advance(timedelta(seconds=1))
             assert command_line.hang_up(REF) is True
-            wait_for(lambda: ends_in(heard) == {REF})
+            wait_until(lambda: ends_in(heard) == {REF})
         told, polled = daemon.read_event(heard[-1]), daemon.poll([key(REF, REF)], clock.now())[REF]
 
     assert told == polled
@@ -1323,7 +1323,7 @@ def serving(ledger: Path, clock: ManualClock, **options: Any) -> Iterator[Vendor
         yield server
     finally:
         server.stop()
-        thread.join(5)
+        thread.join(BACKSTOP)
 
 
 def fake(server: VendorServer) -> FakeAsterisk:
@@ -1415,20 +1415,14 @@ def listening(
     thread = Thread(target=provider.listen, args=(keep or heard.extend, stopped))
     thread.start()
     try:
-        wait_for(lambda: len(fake(server).lines) == lines)
+        wait_until(lambda: len(fake(server).lines) == lines)
         yield heard
     finally:
         stopped.set()
-        thread.join(10)
+        thread.join(BACKSTOP)
     assert not thread.is_alive()
 
 
 def ends_in(heard: Sequence[ProviderEvent]) -> set[str | None]:
     return {event.attempt_ref for event in heard if event.kind == "ended"}
 
-
-def wait_for(claim: Any, *, seconds: float = 10) -> None:
-    deadline, pause = monotonic() + seconds, Event()
-    while not claim():
-        assert monotonic() < deadline, "it never came"
-        pause.wait(0.005)

@@ -25,6 +25,7 @@ from tests.each import each
 from tests.examples import examples
 from tests.providers.contract import NOON, NUMBER
 from tests.providers.test_simulator_http import closed_port, dribbles, read_request, reply, says, scripted
+from tests.waiting import BACKSTOP
 
 Resolver = Callable[..., Any]
 OK = reply("200 OK", b'{"id":"a"}')
@@ -351,7 +352,7 @@ def test_headers_and_a_user_go_with_every_request():
         with client_to(url, headers={"X-Own": "1"}, basic=("sid", "token")) as client:
             client.look_up("the vendor", "a call", "GET", "/calls/a")
 
-    sent = heard.result(5)
+    sent = heard.result(BACKSTOP)
     for line in (b"X-Own: 1", b"Accept: application/json", b"Accept-Encoding: identity"):
         assert line in sent
     assert b"Authorization: Basic " + b64encode(b"sid:token") in sent

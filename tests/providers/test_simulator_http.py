@@ -26,6 +26,7 @@ from scheduler.providers.simulator_http import IDS_PER_REQUEST, HttpSimulator
 from scheduler.providers.simulator_server import Behaviour, SimulatorServer, Span, open_server
 from tests.each import each
 from tests.providers.contract import NOON, NUMBER, Line, ProviderContract, key, request
+from tests.waiting import BACKSTOP, wait_until
 
 MIX = "completed=4,no_answer=2,busy=1,voicemail=1,hang_up=1,callback=1"
 PATIENCE = timedelta(seconds=5)
@@ -208,7 +209,7 @@ def test_a_dial_that_gets_no_connection_from_the_pool_is_never_sent(tmp_path: Pa
         provider = adapter(server.url, places=1, timeout=timedelta(seconds=30))
         for number in range(5):
             places.submit(provider.place, request(f"hangs-{number}"))
-        wait_for(lambda: started(server).total() == 5)
+        wait_until(lambda: started(server).total() == 5)
         answer = provider.place(request("one-too-many"))
         server.stopping.set()
 
@@ -301,7 +302,7 @@ def test_a_connection_that_the_server_closed_while_idle_is_not_used_again():
     with scripted(answer_and_close) as (url, seen):
         provider = adapter(url)
         provider.place(request("a"))
-        seen.closed.wait(5)
+        seen.closed.wait(BACKSTOP)
         assert provider.place(request("b")) == Accepted("a")
         provider.close()
 
@@ -571,11 +572,11 @@ def test_a_terminated_server_leaves_politely_even_with_a_caller_waiting(tmp_path
     ):
         provider = adapter(url, timeout=timedelta(seconds=30))
         waiting = place.submit(provider.place, request("waits"))
-        wait_for(lambda: bool(read_ledger(tmp_path / "ledger", "not_accepted")))
+        wait_until(lambda: bool(read_ledger(tmp_path / "ledger", "not_accepted")))
         server.send_signal(signal.SIGTERM)
 
-        assert server.wait(timeout=10) == 0
-        assert isinstance(waiting.result(timeout=10), Unanswered)
+        assert server.wait(timeout=BACKSTOP) == 0
+        assert isinstance(waiting.result(timeout=BACKSTOP), Unanswered)
         provider.close()
 
 
@@ -739,7 +740,7 @@ def scripted(answer: Callable[[socket.socket], bool]) -> Iterator[tuple[str, See
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(10)
+        thread.join(BACKSTOP)
 
 
 def read_request(line: socket.socket) -> bytes:
@@ -809,13 +810,6 @@ def _try_to_connect(address: Sequence[object]) -> None:
 def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-def wait_for(claim: Callable[[], bool], *, seconds: float = 10) -> None:
-    deadline, pause = monotonic() + seconds, Event()
-    while not claim():
-        assert monotonic() < deadline, "it never came"
-        pause.wait(0.01)
 
 
 def _has_ipv6_loopback() -> bool:

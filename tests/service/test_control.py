@@ -45,6 +45,7 @@ from tests.factories import (
     set_config,
     sql,
 )
+from tests.waiting import BACKSTOP
 
 SECOND = timedelta(seconds=1)
 SATURDAY = datetime(2026, 11, 21, 15, 0, tzinfo=UTC)
@@ -306,7 +307,7 @@ def test_a_pause_returns_only_after_a_take_that_is_under_way(runtime, database, 
         return pausing.is_alive()
 
     waited = database.transact(take)
-    pausing.join(20)
+    pausing.join(BACKSTOP)
 
     assert waited
     assert campaign_of(database, "mine").status in ("paused", "cancelled")
@@ -492,17 +493,17 @@ def test_a_call_that_was_being_placed_is_hung_up_once_it_is_live(runtime, databa
 
     def slowly(request: Any) -> Accepted:
         asked.set()
-        assert answered.wait(20)
+        assert answered.wait(BACKSTOP)
         return Accepted(call_id_of(request.attempt_ref))
 
     station.provider.answers(None, slowly)
     dialing = threading.Thread(target=station.dispatch)
     dialing.start()
-    assert asked.wait(20)
+    assert asked.wait(BACKSTOP)
 
     def now_it_is_answered(done: int, total: int) -> None:
         answered.set()
-        dialing.join(20)
+        dialing.join(BACKSTOP)
 
     done = control.cancel_campaign(
         "mine", "withdrawn", hang_up=True, on_progress=now_it_is_answered, runtime=station.runtime

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import func, select
 
-from scheduler.clock import boottime
 from scheduler.errors import RingbackError, SchemaMismatch
 from scheduler.events import Line, Reporter, SilentReporter
 from scheduler.model import DaemonWish
@@ -47,6 +46,7 @@ from tests.factories import (
     with_providers,
     with_settings,
 )
+from tests.waiting import BACKSTOP, wait_until
 
 SECOND = timedelta(seconds=1)
 MOST_TURNS = 2000
@@ -473,15 +473,8 @@ def working(runtime: Runtime, provider: ScriptedProvider, *, until_idle: bool = 
         yield one
     finally:
         one.daemon.stop()
-        one.thread.join(30)
+        one.thread.join(BACKSTOP)
     assert not one.is_running
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    moment, deadline = threading.Event(), boottime() + 30
-    while not condition():
-        assert boottime() < deadline, "it does not come to that"
-        moment.wait(0.02)
 
 
 def steer(one: Working, wanted: DaemonWish) -> None:

@@ -40,6 +40,7 @@ from tests.factories import (
     sql,
     with_settings,
 )
+from tests.waiting import BACKSTOP
 
 SECOND = timedelta(seconds=1)
 
@@ -359,7 +360,7 @@ def test_no_more_rows_are_taken_than_there_are_dialing_places(runtime, database)
     answered = threading.Event()
 
     def when_told(request) -> Accepted:
-        assert answered.wait(20)
+        assert answered.wait(BACKSTOP)
         return Accepted(call_id_of(request.attempt_ref))
 
     provider = ScriptedProvider()
@@ -818,7 +819,7 @@ def test_a_frozen_daemon_cannot_touch_the_row_that_another_one_holds_now(runtime
         return late
 
     def wait(request) -> Accepted:
-        assert thawed.wait(20)
+        assert thawed.wait(BACKSTOP)
         return Accepted(call_id_of(request.attempt_ref))
 
     frozen.provider.answers(number, freeze)
@@ -887,7 +888,7 @@ def test_two_daemons_share_the_work_and_overlap_nowhere(runtime, database):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(BACKSTOP)
 
     dialed = [number for station in stations for number in station.provider.numbers]
     assert len(dialed) == len(set(dialed)) == len(leads)

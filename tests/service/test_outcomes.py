@@ -36,6 +36,7 @@ from tests.factories import (
     set_config,
     sql,
 )
+from tests.waiting import BACKSTOP
 
 SECOND = timedelta(seconds=1)
 ONE, TWO = ("+56911111111",), ("+56911111111", "+56922222222")
@@ -423,14 +424,14 @@ def test_a_report_that_comes_to_four_at_once_is_applied_once(runtime, database):
 
     def apply() -> None:
         ends = [end_of(database, lead_id, "no_answer") for lead_id in leads]
-        start.wait(20)
+        start.wait(BACKSTOP)
         changed.append(apply_all(station, ends).changed)
 
     threads = [threading.Thread(target=apply) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(BACKSTOP)
 
     assert sorted(changed) == [0, 0, 0, 5]
     assert all(len(calls_of(database, lead_id)) == 2 for lead_id in leads)

@@ -34,9 +34,9 @@ from tests.factories import (
     with_providers,
     with_settings,
 )
+from tests.waiting import BACKSTOP
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-LISTENS_SECONDS = 30
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_the_watchdog_is_fed_while_ticks_end_and_starves_when_one_hangs(runtime,
 
     def hang(request: DialRequest) -> DialAnswer:
         hangs.set()
-        assert let_go.wait(LISTENS_SECONDS)
+        assert let_go.wait(BACKSTOP)
         return refused()
 
     provider = ScriptedProvider("simulator")
@@ -156,13 +156,13 @@ def test_the_watchdog_is_fed_while_ticks_end_and_starves_when_one_hangs(runtime,
             assert [heard.next(), heard.next()] == ["WATCHDOG=1", "WATCHDOG=1"]
 
             add_due_lead(database)
-            assert hangs.wait(LISTENS_SECONDS)
+            assert hangs.wait(BACKSTOP)
             fed = heard.count_until_quiet(1.0)
             assert fed <= 6, "until the turn had lasted as long as the watchdog waits, and no more"
         finally:
             let_go.set()
             daemon.stop()
-            thread.join(LISTENS_SECONDS)
+            thread.join(BACKSTOP)
         assert heard.until("STOPPING=1").startswith("STOPPING=1\nSTATUS=")
 
 
@@ -201,7 +201,7 @@ def test_both_processes_tell_the_manager_how_they_are(database, database_url, tm
             heard.until("WATCHDOG=1")
             process.terminate()  # once: a second one would be as good as a kill
             heard.until("STOPPING=1")
-            assert process.wait(LISTENS_SECONDS) == 0
+            assert process.wait(BACKSTOP) == 0
         finally:
             process.kill()
             process.wait()
@@ -217,7 +217,7 @@ class Heard:
         self._ear = ear
 
     def next(self) -> str:
-        self._ear.settimeout(LISTENS_SECONDS)
+        self._ear.settimeout(BACKSTOP)
         return self._ear.recv(4096).decode()
 
     def until(self, beginning: str) -> str:
@@ -227,7 +227,7 @@ class Heard:
 
     def count_until_quiet(self, seconds: float) -> int:
         """How much is told until nothing is for so long."""
-        count, until = 0, boottime() + LISTENS_SECONDS
+        count, until = 0, boottime() + BACKSTOP
         self._ear.settimeout(seconds)
         while boottime() < until:
             try:

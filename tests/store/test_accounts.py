@@ -15,6 +15,7 @@ from scheduler.store.accounts import Reservation, Settlement, Tally
 from scheduler.store.database import Connection, Database
 from tests.conftest import NOON
 from tests.factories import broken_promises, find, find_all, sql
+from tests.waiting import BACKSTOP
 
 mariadb_only = pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 
@@ -179,8 +180,8 @@ def test_a_settlement_adds_to_the_balance_that_is_there_when_its_turn_comes(data
         accounts.move(other, account_id, EntryKind.TOP_UP, Decimal(50), None, "cli", NOON)
         settling = threading.Thread(target=database.transact, args=(settle_meanwhile,))
         settling.start()
-        assert begun.wait(10)
-    settling.join(20)
+        assert begun.wait(BACKSTOP)
+    settling.join(BACKSTOP)
 
     assert balance_of(database, account_id) == 149
     assert_books_are_right(database)
@@ -339,7 +340,7 @@ def run_at_once(works: list[Callable[[], object]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(BACKSTOP)
     assert errors == []
     assert not any(thread.is_alive() for thread in threads)
 

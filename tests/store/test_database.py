@@ -27,6 +27,7 @@ from tests.factories import (
     find_all,
     lead_of,
 )
+from tests.waiting import BACKSTOP
 
 mariadb_only = pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -38,7 +39,7 @@ sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @mariadb_only
 def test_the_victim_of_a_deadlock_starts_again_and_both_are_done(database):
     leads = [add_lead(database), add_lead(database)]
-    both_hold_one = threading.Barrier(2, timeout=20)
+    both_hold_one = threading.Barrier(2, timeout=BACKSTOP)
     tries: dict[str, int] = {}
 
     def crossing(name: str, order: list[int]) -> None:
@@ -58,7 +59,7 @@ def test_the_victim_of_a_deadlock_starts_again_and_both_are_done(database):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(BACKSTOP)
 
     assert sorted(tries.values()) == [1, 2]
     assert [lead_of(database, one).priority for one in leads] == [2, 2]

@@ -17,6 +17,7 @@ from scheduler.store import schema, tables
 from scheduler.store.database import Database
 from tests.conftest import fresh_database
 from tests.factories import sql
+from tests.waiting import BACKSTOP
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,7 +98,7 @@ def test_processes_that_upgrade_at_once_all_succeed_and_one_of_them_does_the_wor
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    said = [process.communicate(timeout=120) for process in started]
+    said = [process.communicate(timeout=BACKSTOP) for process in started]
 
     assert [process.returncode for process in started] == [0] * 4, said
     assert sum("upgraded from nothing" in out for out, _ in said) == 1

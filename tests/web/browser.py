@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.waiting import BACKSTOP
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-LONGEST_MS = 20_000
+LONGEST_MS = BACKSTOP * 1000
 MOST_TABS = 150
 FAULTS = Path(__file__).with_name("faults.js")
 

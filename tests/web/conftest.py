@@ -10,6 +10,7 @@ import pytest
 from scheduler.events import Reporter
 from scheduler.service.runtime import Runtime
 from scheduler.web.server import WebServer
+from tests.waiting import BACKSTOP
 from tests.web.browser import chromium, visit
 
 __all__ = ["chromium", "client", "served", "visit"]
@@ -26,5 +27,5 @@ def served(runtime: Runtime) -> Iterator[str]:
 
 @pytest.fixture
 def client(served: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served, timeout=20) as made:
+    with httpx.Client(base_url=served, timeout=BACKSTOP) as made:
         yield made

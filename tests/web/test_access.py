@@ -18,7 +18,7 @@ from scheduler.store import tables
 from scheduler.store.database import Database
 from scheduler.web.server import WebServer
 from tests.factories import add_campaign, events_of, find, find_all, with_settings
-from tests.faults.harness import wait_until
+from tests.waiting import BACKSTOP, wait_until
 
 PASSWORD = "three blind mice"
 READ, OPERATE, ADMIN = "/api/v1/batches", "/api/v1/batches", "/access"
@@ -121,7 +121,7 @@ def test_a_key_works_at_once_in_either_header_until_it_is_revoked(
     token = access.create_key("front", runtime=runtime).token
     ways = [{"Authorization": f"Bearer {token}"}, {"Authorization": f"bearer {token}"}, {"X-API-Key": token}]
     assert [client.get(READ, headers=one).status_code for one in ways] == [200, 200, 200]
-    wait_until(lambda: find(database, tables.api_keys).last_used_at, 10, "the use of the key is noted")
+    wait_until(lambda: find(database, tables.api_keys).last_used_at, what="the use of the key is noted")
     access.revoke_key("front", runtime=runtime)
     refused = [client.get(READ, headers=one) for one in ways]
 
@@ -306,7 +306,7 @@ def public(runtime: Runtime) -> Iterator[httpx.Client]:
     )
     server.start()
     forwarded = {"Host": "calls.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.9"}
-    with httpx.Client(base_url=server.url, headers=forwarded, timeout=20) as made:
+    with httpx.Client(base_url=server.url, headers=forwarded, timeout=BACKSTOP) as made:
         yield made
     server.stop()
 
@@ -360,7 +360,7 @@ def test_nothing_listens_beyond_this_machine_before_there_is_an_admin(runtime: R
     access.forget_key("reader", runtime=runtime)
     local = "[::1]" if host == "::" else "127.0.0.1"
 
-    with httpx.Client() as client:
+    with httpx.Client(timeout=BACKSTOP) as client:
         assert client.get(f"http://{local}:{server.port}{READ}").status_code == 401  # nobody is left: not open
     server.stop()
 

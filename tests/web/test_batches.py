@@ -34,7 +34,7 @@ from tests.factories import (
     set_config,
     sql,
 )
-from tests.faults.harness import wait_until
+from tests.waiting import BACKSTOP, wait_until
 
 ACCOUNT = "acc-test-001"
 SETTINGS = {
@@ -63,7 +63,7 @@ def uploads_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     # They go after the answer, not before it.
-    wait_until(lambda: not list(folder.glob("ringback-upload-*")), 5, "the files that were sent are gone")
+    wait_until(lambda: not list(folder.glob("ringback-upload-*")), what="the files that were sent are gone")
 
 
 # --- as existing clients call it -----------------------------------------------------------------
@@ -459,7 +459,7 @@ def test_a_body_that_is_no_upload_is_told_so(client, database, uploads_folder):
 @only_sqlite
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent(served, uploads_folder):
     where = urlsplit(served)
-    with socket.create_connection((where.hostname or "", where.port or 0), timeout=20) as raw:
+    with socket.create_connection((where.hostname or "", where.port or 0), timeout=BACKSTOP) as raw:
         raw.sendall(
             f"POST {CREATE} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: {BOUND}\r\n"
             f"Content-Length: {65 * 2**20}\r\nExpect: 100-continue\r\n\r\n".encode()
@@ -485,11 +485,11 @@ def test_what_cuts_an_import_leaves_a_paused_batch_that_the_same_file_completes(
     sql(database, "CREATE TRIGGER cut BEFORE INSERT ON leads WHEN NEW.nombre = 'boom' "
                   "BEGIN SELECT RAISE(ABORT, 'disk'); END")  # fmt: skip
 
-    with httpx.Client(base_url=served, timeout=20) as client:
+    with httpx.Client(base_url=served, timeout=BACKSTOP) as client:
         cut = send(client, rows, account_id=ACCOUNT)
     batch = find(database, tables.campaigns)
     sql(database, "DROP TRIGGER cut")
-    with httpx.Client(base_url=f"{served}/api/v1/batches/{batch.id}", timeout=20) as client:
+    with httpx.Client(base_url=f"{served}/api/v1/batches/{batch.id}", timeout=BACKSTOP) as client:
         completed = client.post("/upload", files={"file": ("lista.csv", rows.encode())}).json()
         resumed = client.post("/resume")
         status = client.get("/status").json()
@@ -528,7 +528,7 @@ def test_a_key_of_one_account_finds_nothing_of_others(served, runtime, database,
     add_campaign(database, "theirs", account_id=find(database, tables.accounts, code="other").id)
     add_campaign(database, "ours", account_id=account)
     key = access.create_key("front", scope="operate", account=ACCOUNT, runtime=runtime).token
-    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {key}"}, timeout=20) as client:
+    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {key}"}, timeout=BACKSTOP) as client:
         for path in ("", "/status", "/summary", "/jobs"):
             assert client.get(f"/api/v1/batches/theirs{path}").status_code == 404
             assert client.get(f"/api/v1/batches/ours{path}").status_code == 200
@@ -551,7 +551,7 @@ def test_a_key_of_one_account_finds_nothing_of_others(served, runtime, database,
 @only_sqlite
 def test_an_upload_without_the_right_to_it_is_refused(served, runtime, uploads_folder):
     key = access.create_key("watch", scope="read", runtime=runtime).token
-    with httpx.Client(base_url=served, timeout=20) as client:
+    with httpx.Client(base_url=served, timeout=BACKSTOP) as client:
         assert send(client, account_id=ACCOUNT).status_code == 401
         client.headers["Authorization"] = f"Bearer {key}"
         assert send(client, account_id=ACCOUNT).status_code == 403
@@ -596,6 +596,7 @@ def write_book(path: Path, rows: list[tuple[Any, ...]]) -> None:
 
 
 def curl(*arguments: str) -> Any:
-    done = subprocess.run(["curl", "-sS", "--fail-with-body", *arguments], capture_output=True, text=True, timeout=60)
+    command = ["curl", "-sS", "--fail-with-body", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BACKSTOP)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)

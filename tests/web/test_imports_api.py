@@ -22,7 +22,7 @@ from scheduler.service.import_jobs import ImportJobs
 from scheduler.service.imports import Manner, import_leads
 from scheduler.store import tables
 from tests.factories import add_campaign, add_lead, attempts_of, chilean, events_of, find, find_all, sql
-from tests.faults.harness import wait_until
+from tests.waiting import BACKSTOP, wait_until
 
 IMPORTS = "/api/v1/imports"
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -35,7 +35,7 @@ def uploads_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
-    wait_until(lambda: not list(folder.glob("ringback-upload-*")), 5, "the files that were sent are gone")
+    wait_until(lambda: not list(folder.glob("ringback-upload-*")), what="the files that were sent are gone")
 
 
 def test_a_file_becomes_leads_with_a_verdict_on_every_row(client, database):
@@ -67,7 +67,7 @@ def test_a_file_is_imported_in_the_background_and_its_row_says_how_far_it_is(cli
 
     body = begun.json()
     assert (begun.status_code, body["status"]) == (202, "running")
-    wait_until(lambda: shown(client, body)["status"] == "done", 20, "the import is done")
+    wait_until(lambda: shown(client, body)["status"] == "done", what="the import is done")
     assert (shown(client, body)["added"], shown(client, body)["progress"]) == (3000, 1.0)
     assert find(database, tables.imports).actor == "open"
 
@@ -167,10 +167,10 @@ def test_a_key_of_one_account_imports_there_alone_and_learns_nothing_of_others(s
     add_lead(database, number, campaign_id=find(database, tables.campaigns, code="theirs-1").id)
     key = access.create_key("front", scope="operate", account="ours", runtime=runtime).token
     admin = access.create_key("all", scope="admin", runtime=runtime).token
-    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {admin}"}, timeout=20) as client:
+    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {admin}"}, timeout=BACKSTOP) as client:
         foreign = send(client, f"telefono\n{chilean()}\n12\n", campaign="theirs-1").json()["import_id"]
         nobodys = send(client, f"telefono\n{chilean()}\n12\n").json()["import_id"]
-    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {key}"}, timeout=20) as client:
+    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {key}"}, timeout=BACKSTOP) as client:
         assert send(client, f"telefono\n{chilean()}\n").status_code == 409  # into no campaign
         assert send(client, f"telefono\n{chilean()}\n", campaign="theirs-1").status_code == 404
         made = send(client, f"telefono\n{number}\n", campaign="ours-1", skip_known="true").json()

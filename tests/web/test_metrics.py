@@ -41,6 +41,7 @@ from tests.factories import (
     sql,
     with_providers,
 )
+from tests.waiting import BACKSTOP
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -90,7 +91,7 @@ def test_a_reading_that_fails_leaves_what_the_process_measured_of_itself(runtime
     server = WebServer(runtime, "127.0.0.1", 0)
     server.app.state.standing = Kept(fail, 2.0)
     server.start()
-    with httpx.Client(base_url=server.url, timeout=20) as client:
+    with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
         client.get("/health/live")
         found = samples(client.get("/metrics"))
     server.stop()
@@ -105,17 +106,17 @@ def test_one_reading_serves_all_who_ask_until_it_is_old():
 
     def read() -> int:
         began.set()
-        assert may_end.wait(20)
+        assert may_end.wait(BACKSTOP)
         return next(count)
 
     kept = Kept(read, 1000.0)
     first, second = kept.ask(), kept.ask()
-    assert began.wait(20)
+    assert began.wait(BACKSTOP)
     with pytest.raises(TimeoutError):
         kept.get(0.01)
     may_end.set()
 
-    assert (first.result(20), second.result(20), kept.get(20)) == (1, 1, 1)
+    assert (first.result(BACKSTOP), second.result(BACKSTOP), kept.get(BACKSTOP)) == (1, 1, 1)
     again = Kept(read, 0.0, share=0.0)
     assert [again.get(20), again.get(20)] == [2, 3]
 
@@ -300,7 +301,7 @@ def hanging(runtime: Runtime) -> Iterator[httpx.Client]:
         database = Database(f"mysql+pymysql://a:b@127.0.0.1:{mute.getsockname()[1]}/ringback")
         server = WebServer(replace(runtime, database=database), "127.0.0.1", 0, reporter=Reporter(lambda line: None))
         server.start()
-        with httpx.Client(base_url=server.url, timeout=20) as client:
+        with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
             yield client
     server.stop()
 

@@ -45,7 +45,7 @@ from tests.factories import (
     plan_call,
     set_config,
 )
-from tests.faults.harness import wait_until
+from tests.waiting import BACKSTOP, wait_until
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 NASTY = "<script>alert(1)</script>"
@@ -72,7 +72,8 @@ def served(station: Station) -> Iterator[str]:
 
 @pytest.fixture
 def client(served: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served, timeout=20, follow_redirects=True, headers={"Accept": "text/html"}) as made:
+    html = {"Accept": "text/html"}
+    with httpx.Client(base_url=served, timeout=BACKSTOP, follow_redirects=True, headers=html) as made:
         yield made
 
 
@@ -194,7 +195,7 @@ def test_a_change_of_all_ends_at_its_next_chunk_when_the_server_stops():
 
     def change(wanted: LeadFilter, move: control.Progress) -> control.Bulk:
         move(1, 3)
-        chunk.wait(20)
+        chunk.wait(BACKSTOP)
         move(2, 3)
         return control.Bulk(3, 3, {})
 
@@ -365,7 +366,7 @@ def test_a_file_is_looked_through_imported_and_taken_back(client, database):
 
     done = client.post(str(look.url), data={"what": "import"})
     import_id = int(str(done.url).rsplit("/", 1)[1])
-    wait_until(lambda: find(database, tables.imports, id=import_id).status == "done", 20, "it is imported")
+    wait_until(lambda: find(database, tables.imports, id=import_id).status == "done", what="it is imported")
     assert len(find_all(database, tables.leads, import_id=import_id)) == 2
     rejects = client.get(f"/imports/{import_id}/rejects.csv")
     assert "912345602" in rejects.text
@@ -380,7 +381,7 @@ def test_a_file_may_fill_a_new_campaign_that_begins_paused(client, database):
     look = send_file(client, "telefono\n912345601\n", new_campaign="Fresh")
     client.post(str(look.url), data={"what": "import", "paused": "yes"})
 
-    wait_until(lambda: find_all(database, tables.leads) != [], 20, "it is imported")
+    wait_until(lambda: find_all(database, tables.leads) != [], what="it is imported")
     assert [one.status for one in find_all(database, tables.campaigns, name="Fresh")] == ["paused"]
 
 
@@ -471,7 +472,7 @@ def test_providers_are_asked_by_the_button_and_never_by_looking(station, databas
     house = Station(station.runtime, provider)
     server = WebServer(house.runtime, "127.0.0.1", 0, reporter=Reporter(lambda line: None))
     server.start()
-    with httpx.Client(base_url=server.url, timeout=20) as client:
+    with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
         client.get("/providers")
         assert provider.asked == 0
         assert "there is nothing to verify" in client.post("/providers/check", data={}).text
@@ -579,5 +580,5 @@ def wait_for_end(client: httpx.Client, answer: httpx.Response) -> httpx.Response
         found = client.get(str(answer.url))
         return "hx-trigger" not in found.text
 
-    wait_until(is_over, 20, "the change is over")
+    wait_until(is_over, what="the change is over")
     return found

@@ -36,7 +36,7 @@ from tests.factories import (
     with_providers,
     with_settings,
 )
-from tests.faults.harness import wait_until
+from tests.waiting import wait_until
 
 KEY = b"a-secret"
 
@@ -99,7 +99,7 @@ def test_a_genuine_webhook_is_stored_answered_with_204_and_applied(url, house, d
 
     assert answer.status_code == 204
     assert [one.event_key for one in find_all(database, tables.provider_events)] == ["e1"]
-    wait_until(lambda: attempt_of(database, lead_id).outcome == "no_answer", 20, "the server applied it by itself")
+    wait_until(lambda: attempt_of(database, lead_id).outcome == "no_answer", what="the server applied it by itself")
 
 
 def test_ten_at_once_of_the_same_event_are_one(url, database):
