@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -24,21 +24,27 @@ from scheduler.providers.base import (
     Refused,
     Unanswered,
 )
+from tests.waiting import wait_until
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 NUMBER = "+56912345678"
 LONG_AFTER = timedelta(minutes=10)
 FORWARD = list(Phase)
+SILENT = {"swallow", "timeout_after_accept"}
 
 
 @dataclass
 class Line:
-    """An adapter and the network behind it: what it does wrong from now on, what it has really seen."""
+    """An adapter and the network behind it: what it does wrong from now on, what it has really seen.
+
+    `impatient` is the same with a deadline that is soon over, for answers that never come; None where there are none.
+    """
 
     provider: Provider
     clock: ManualClock
     misbehave: Callable[[str], None]
     calls_made: Callable[[str], int]
+    impatient: Provider | None = None
 
 
 class ProviderContract:
@@ -47,7 +53,7 @@ class ProviderContract:
     What a vendor does not have is said by the attributes: `refusals`, the documented refusals of a start by
     the name of their fault; `phases`, those that it tells apart; `finds`, whether a call can be found by its
     reference once it is made, and `proves`, whether "not found" is proof; `hangs_up`; `many`, how many calls
-    are polled at once.
+    are polled at once. A test of what a vendor does not have at all is None in its class.
     """
 
     refusals: ClassVar[Mapping[str, RefusalKind]] = {
@@ -88,7 +94,7 @@ class ProviderContract:
     def test_a_lost_request_is_unanswered_and_then_not_found(self, line: Line, fault: str) -> None:
         line.misbehave(f"{fault}=1")
 
-        assert isinstance(line.provider.place(request("lost")), Unanswered)
+        assert isinstance(place_in_vain(line, "lost", fault), Unanswered)
         assert line.provider.finds_by_ref is self.proves
         assert line.provider.find(key("lost"), line.clock.now()) is None
 
@@ -105,11 +111,11 @@ class ProviderContract:
     def test_a_lost_answer_is_unanswered_and_its_single_call_is_found(self, line: Line, fault: str) -> None:
         line.misbehave(f"{fault}=1")
 
-        answer = line.provider.place(request("half-known"))
+        answer = place_in_vain(line, "half-known", fault)
 
         assert isinstance(answer, Unanswered)
         assert NUMBER not in answer.reason
-        assert line.calls_made("half-known") == 1
+        wait_until(lambda: line.calls_made("half-known") == 1)
         if not self.finds:
             return
         found = line.provider.find(key("half-known"), line.clock.now())
@@ -118,8 +124,6 @@ class ProviderContract:
         assert found.call_id
 
     def test_a_found_call_can_be_followed_by_its_id(self, line: Line) -> None:
-        if not self.finds:
-            pytest.skip("this vendor has nothing to search by")
         line.misbehave("lose_answer=1")
         line.provider.place(request("adopted"))
         found = line.provider.find(key("adopted"), line.clock.now())
@@ -194,8 +198,6 @@ class ProviderContract:
         assert report.known_word
 
     def test_hanging_up_again_or_after_the_end_says_that_nothing_was_there(self, line: Line) -> None:
-        if not self.hangs_up:
-            pytest.skip("this vendor cannot end a call")
         cut, over = place_accepted(line, "cut-twice"), place_accepted(line, "over")
         line.provider.hang_up(cut)
         line.clock.advance(LONG_AFTER)
@@ -239,6 +241,21 @@ def place_accepted(line: Line, attempt_ref: str) -> str:
     answer: DialAnswer = line.provider.place(request(attempt_ref))
     assert isinstance(answer, Accepted), answer
     return answer.call_id
+
+
+def place_in_vain(line: Line, attempt_ref: str, fault: str) -> DialAnswer:
+    """Only an answer that never comes is waited for with little patience, which a busy machine would try too often."""
+    provider = line.impatient if fault in SILENT and line.impatient else line.provider
+    return ask_in_vain(lambda: provider.place(request(attempt_ref)))
+
+
+def ask_in_vain(ask: Callable[[], Any]) -> Any:
+    """Ask until a request was sent: on a busy machine the deadline may be over before, and then there was none."""
+    for _ in range(50):
+        answer = ask()
+        if not (isinstance(answer, Refused) and answer.kind is RefusalKind.NEVER_SENT):
+            break
+    return answer
 
 
 def poll_one(line: Line, attempt_ref: str, call_id: str) -> CallReport:

@@ -44,8 +44,8 @@ from tests.providers.fakes.asterisk import Asterisk as FakeAsterisk
 from tests.providers.fakes.vendor import Reply, VendorServer, calls_made, misbehave, open_vendor, requests_made
 from tests.waiting import BACKSTOP, wait_until
 
-PATIENCE = timedelta(seconds=5)
-IMPATIENCE = timedelta(seconds=0.8)
+PATIENCE = timedelta(seconds=30)
+IMPATIENCE = timedelta(seconds=0.3)
 DIGITS = NUMBER.removeprefix("+")
 REF = "0b9dd6a5-5f9f-4a3e-9a57-2f3b1c0d4e5f"
 ANSWERED_AT = NOON + timedelta(seconds=5)
@@ -61,14 +61,9 @@ class TestAsteriskWithCallRecordsKeepsTheContract(ProviderContract):
             patient = adapter(server, ASTERISK_CDR_COMPLETE="yes")
             impatient = adapter(server, timeout=IMPATIENCE, ASTERISK_CDR_COMPLETE="yes")
             patient.cdr = impatient.cdr = fake(server).cdr
-            line = Line(patient, clock, lambda faults: None, lambda ref: calls_made(server, ref))
-
-            def spoil(faults: str) -> None:
-                misbehave(server, faults)
-                line.provider = impatient
-
-            line.misbehave = spoil
-            yield line
+            yield Line(
+                patient, clock, lambda faults: misbehave(server, faults), lambda ref: calls_made(server, ref), impatient
+            )
             patient.close()
             impatient.close()
 

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic
 
 import httpx
 import pytest
@@ -25,11 +24,11 @@ from scheduler.providers.network import FaultPlan, SimulatedNetwork, parse_fault
 from scheduler.providers.simulator_http import IDS_PER_REQUEST, HttpSimulator
 from scheduler.providers.simulator_server import Behaviour, SimulatorServer, Span, open_server
 from tests.each import each
-from tests.providers.contract import NOON, NUMBER, Line, ProviderContract, key, request
+from tests.providers.contract import NOON, NUMBER, Line, ProviderContract, ask_in_vain, key, request
 from tests.waiting import BACKSTOP, wait_until
 
 MIX = "completed=4,no_answer=2,busy=1,voicemail=1,hang_up=1,callback=1"
-PATIENCE = timedelta(seconds=5)
+PATIENCE = timedelta(seconds=30)
 IMPATIENCE = timedelta(seconds=0.3)
 
 
@@ -39,14 +38,10 @@ class TestHttpSimulatorKeepsTheContract(ProviderContract):
         clock = ManualClock(NOON)
         with serving(tmp_path / "ledger", clock=clock) as server:
             patient, impatient = adapter(server.url), adapter(server.url, timeout=IMPATIENCE)
-            line = Line(patient, clock, lambda faults: None, lambda ref: accepted(server).get(ref, 0))
-
-            def misbehave(faults: str) -> None:
-                set_faults(server.url, faults=faults)
-                line.provider = impatient  # the answers that never come are waited for
-
-            line.misbehave = misbehave
-            yield line
+            yield Line(
+                patient, clock, lambda faults: set_faults(server.url, faults=faults),
+                lambda ref: accepted(server).get(ref, 0), impatient,
+            )
             patient.close()
             impatient.close()
 
@@ -249,12 +244,9 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
 def test_a_server_that_dribbles_is_given_up_at_the_deadline(start: bytes):
     head = start if b"X-Slow" in start else b"HTTP/1.1 201 Created\r\nContent-Length: 90000\r\n\r\n"
     with scripted(dribbles(head)) as (url, seen):
-        began = monotonic()
-        answer = dial(url, timeout=timedelta(seconds=0.5))
-        took = monotonic() - began
+        answer = dial_in_vain(url)  # it would dribble for ever
 
     assert isinstance(answer, Unanswered)
-    assert 0.4 < took < 1.5
     assert seen.starts == 1
 
 
@@ -267,9 +259,10 @@ def test_a_deadline_of_one_request_is_not_held_against_the_next(tmp_path: Path):
     with serving(tmp_path / "ledger") as server:
         provider = adapter(server.url, timeout=IMPATIENCE)
         set_faults(server.url, faults="swallow=1")
-        assert isinstance(provider.place(request("a")), Unanswered)
+        assert isinstance(ask_in_vain(lambda: provider.place(request("a"))), Unanswered)
         set_faults(server.url, faults="")
-        assert isinstance(provider.place(request("b")), Accepted)
+        # A busy machine may need another try; a deadline that is over already would let none through.
+        assert any(isinstance(provider.place(request(f"b-{number}")), Accepted) for number in range(20))
 
 
 def test_a_connection_is_used_again():
@@ -382,7 +375,8 @@ def test_a_reference_with_odd_letters_is_found(tmp_path: Path):
 
 def test_the_ledger_knows_a_call_whose_answer_never_came(tmp_path: Path):
     with serving(tmp_path / "ledger", faults="timeout_after_accept=1") as server:
-        dial(server.url, "half-known", timeout=IMPATIENCE)
+        dial_in_vain(server.url, "half-known")
+        wait_until(lambda: read_ledger(tmp_path / "ledger", "accepted"))
 
         kinds = [entry["event"] for entry in read_ledger(tmp_path / "ledger")]
 
@@ -474,10 +468,10 @@ def test_a_lagging_lookup_finds_a_call_only_later(tmp_path: Path):
 def test_a_slow_answer_comes_after_the_ledger_knows_the_call(tmp_path: Path):
     with serving(tmp_path / "ledger") as server:
         set_faults(server.url, delay_seconds=[30, 30])
-        answer = dial(server.url, "slow", timeout=IMPATIENCE)
+        answer = dial_in_vain(server.url, "slow")
 
         assert isinstance(answer, Unanswered)
-        assert accepted(server)["slow"] == 1
+        wait_until(lambda: accepted(server)["slow"] == 1)
 
 
 def test_faults_may_change_while_the_server_runs(tmp_path: Path):
@@ -622,6 +616,10 @@ def dial(url: str, attempt_ref: str = "a", *, timeout: timedelta = PATIENCE):
         provider.close()
 
 
+def dial_in_vain(url: str, attempt_ref: str = "a"):
+    return ask_in_vain(lambda: dial(url, attempt_ref, timeout=IMPATIENCE))
+
+
 def start(attempt_ref: str) -> dict[str, str]:
     return {"attempt_ref": attempt_ref, "number": NUMBER}
 
@@ -722,7 +720,7 @@ def scripted(answer: Callable[[socket.socket], bool]) -> Iterator[tuple[str, See
             seen.closed.set()
 
     def converse(line: socket.socket) -> None:
-        line.settimeout(5)
+        line.settimeout(30)
         try:
             while asked := read_request(line):
                 seen.requests += 1
