@@ -38,7 +38,9 @@ def chromium() -> Iterator[Browser]:
         _without("there is no chromium on this machine; on Debian: apt-get install chromium")
     with sync_playwright() as driver:
         try:
-            browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+            browser = driver.chromium.launch(
+                executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+            )
         except Error as error:
             _without(f"{path} does not start: {str(error).splitlines()[0]}")
         yield browser
@@ -116,9 +118,16 @@ class Visitor:
         self.page.keyboard.press("Control+a")
         self.page.keyboard.type(text)
 
-    def overflow(self) -> list[str]:
-        """What stands out of the page to the right."""
-        return list(self.page.evaluate(
+    def resize(self, width: int) -> None:
+        self.page.set_viewport_size({"width": width, "height": 900})
+
+    def overflow(self, *, at: tuple[int, ...] = ()) -> list[str]:
+        """What stands out of the page to the right, as wide as it is or at each of these widths."""
+        found = []
+        for width in at:
+            self.resize(width)
+            found += [f"{one} at {width}" for one in self.overflow()]
+        return found if at else list(self.page.evaluate(
             "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth ? [] :"
             " [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1"
             " && !e.closest('.table-frame')).slice(0, 5).map(e => e.tagName + '.' + e.className)"
