@@ -25,6 +25,7 @@ import signal
 import socket
 import struct
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -100,12 +101,13 @@ class Call:
 class Ledger:
     """Append-only, one JSON object per line, in the kernel's hands before `write` returns.
 
-    Open as long as the process lives: a thread that is still answering may write at the very end.
+    Open as long as anybody has it: a thread that is still answering may write at the very end.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        weakref.finalize(self, os.close, self._file)
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")  # the line that a killed predecessor was writing stays alone
