@@ -12,10 +12,22 @@ from sqlalchemy import text
 from scheduler.store import schema, tables
 from scheduler.store.database import Database
 from tests.conftest import _sqlite_template, started
-from tests.faults.harness import House, choose_seed
+from tests.faults.harness import BACKSTOP, House, choose_seed
 from tests.mariadb import PrivateMariaDB
 
 BuildHouse = Callable[..., House]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What these tests wait for is an event, however long it takes on a busy machine."""
+    for item in items:
+        if item.get_closest_marker("faults"):
+            item.add_marker(pytest.mark.timeout(4 * BACKSTOP))
+
+
+def start_server() -> PrivateMariaDB:
+    """Whatever stands here must be able to `kill`, `start` and `stop`, and have a `url`, a `process` and `connect`."""
+    return PrivateMariaDB(durable=True)
 
 
 @pytest.fixture(scope="session")
@@ -32,21 +44,26 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def server(engine: str, request: pytest.FixtureRequest) -> PrivateMariaDB | None:
-    return None if engine == "sqlite" else request.getfixturevalue("durable_server")
+def server(durable_server: PrivateMariaDB) -> PrivateMariaDB:
+    """For tests that kill or freeze it, so that it is always ours; the others may be given one by its URL."""
+    return durable_server
 
 
 @pytest.fixture
-def build_house(server: PrivateMariaDB | None, tmp_path: Path) -> Iterator[BuildHouse]:
+def build_house(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BuildHouse]:
     """Build a house on an empty database: `build_house(capacity=20, faults="throttle=0.1")`."""
     built: list[House] = []
 
     def build(**options: Any) -> House:
-        url = f"sqlite:///{tmp_path / 'ringback.db'}"
-        if server is None:
+        server, given = None, os.environ.get("RINGBACK_TEST_MYSQL_URL")
+        if engine == "sqlite":
+            url = f"sqlite:///{tmp_path / 'ringback.db'}"
             (tmp_path / "ringback.db").write_bytes(_sqlite_template())
+        elif given and "server" not in request.fixturenames:
+            url = empty_database(given, f"ringback_faults_{os.getpid()}")
         else:
-            url = empty_database(server)
+            server = request.getfixturevalue("durable_server")
+            url = empty_database(server.url)
         built.append(House(url, tmp_path, seed=choose_seed(), server=server, **options))
         return built[-1]
 
@@ -58,16 +75,16 @@ def build_house(server: PrivateMariaDB | None, tmp_path: Path) -> Iterator[Build
 _seeds: dict[str, list[dict[str, str]]] = {}
 
 
-def empty_database(server: PrivateMariaDB) -> str:
+def empty_database(server_url: str, name: str = "ringback") -> str:
     """The URL of a migrated database with nothing in it but the seeds; migrated once per server."""
-    admin = Database(server.url)
-    url = admin.url.set(database="ringback").render_as_string(hide_password=False)
+    admin = Database(server_url)
+    url = admin.url.set(database=name).render_as_string(hide_password=False)
     database = Database(url)
     config = tables.scheduler_config
     try:
         if url not in _seeds:
             with admin.engine.connect() as connection:
-                connection.execute(text("CREATE DATABASE IF NOT EXISTS ringback"))
+                connection.execute(text(f"CREATE DATABASE IF NOT EXISTS {name}"))
             schema.upgrade(database)
             with database.engine.connect() as connection:
                 rows = connection.execute(config.select()).mappings()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 
+from tests.providers.fakes import vendor
 from tests.providers.fakes.retell import Retell
-from tests.providers.fakes.vendor import Hook, main
+from tests.providers.fakes.vendor import Hook
 
 REASON = re.compile(rb'"disconnection_reason":"[a-z_]+"')
 
@@ -22,5 +23,9 @@ class ForgedRetell(Retell):
         return Hook(hook.path, body, hook.headers, f"forged {hook.name}")
 
 
+def main() -> None:
+    vendor.main(ForgedRetell)
+
+
 if __name__ == "__main__":
-    main(ForgedRetell)
+    main()

@@ -45,11 +45,13 @@ from scheduler.store.tables import (
     call_attempts,
     call_schedule,
     campaigns,
+    daemons,
     events,
     leads,
     provider_events,
     scheduler_config,
 )
+from tests.faults.nursery import Child, nursery
 from tests.providers.fakes import retell
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,18 +83,32 @@ POINTS_OF_DIALS = tuple(point for stage, points in POINTS.items() if stage != "i
 POINTS_OF_HOOKS = POINTS["inbox"]
 """Only a process that receives webhooks comes to all of them."""
 LATE_TOLERANCE = timedelta(seconds=1)
-"""A request that left in time may be written into the ledger so much later."""
+"""A request that left in time may be written into the ledger so much later, on a quiet machine."""
+LAGS = 4
+"""On a busy one it may be later by so many times the longest that it let one of our own threads wait."""
+STUCK_TURNS = 4
+"""Turns of upkeep by one daemon after which a dial whose lease is over must be decided. The first may have been
+under way already and one may be the victim of a deadlock."""
+BACKSTOP = 240.0
+"""Seconds after which something has gone wrong that no busy machine explains."""
 STANDSTILL = timedelta(seconds=3)
 """A call that is due and still waits after so long, in a house at rest, has been forgotten."""
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str, about: Callable[[], str] = str) -> None:
-    """Ask until it holds. Fails after `seconds`, with what was waited for and what `about` tells then."""
+def wait_until(
+    condition: Callable[[], object], what: str, about: Callable[[], str] = str, *, seconds: float = BACKSTOP,
+    every: float = 0.05,
+) -> None:
+    """Ask until it holds. Fails after `seconds`, with what was waited for and what `about` tells then.
+
+    A test that passes does not know how long it took: a machine may be as slow as it likes. `seconds` is for a
+    claim about time, on a quiet machine.
+    """
     moment, deadline = threading.Event(), _monotonic() + seconds
     while not condition():
         if _monotonic() > deadline:
             raise AssertionError(f"after {seconds:g} s still not: {what} {about()}")
-        moment.wait(0.05)
+        moment.wait(every)
 
 
 def pause(seconds: float) -> None:
@@ -116,10 +132,17 @@ class Process:
         """`answers`: it tells us something on its standard output, which is then no part of the log."""
         self.log = log
         self.is_frozen_by_us = self.is_told_to_stop = False
+        _, module, *arguments = command
+        self.child: Child | subprocess.Popen[bytes]
         with log.open("ab") as out:
-            self.child = subprocess.Popen(
-                [sys.executable, *command], cwd=ROOT, env=dict(environment), stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if answers else out, stderr=out,
+            if "LD_PRELOAD" in environment:  # what the loader reads, a fork is too late for
+                self.child = subprocess.Popen(
+                    [sys.executable, *command], cwd=ROOT, env=dict(environment), stdin=subprocess.DEVNULL,
+                    stdout=out, stderr=out,
+                )
+                return
+            self.child = nursery().start(
+                module, arguments, log=out.fileno(), environment=environment, folder=str(ROOT), answers=answers
             )
 
     @property
@@ -144,7 +167,7 @@ class Process:
         self.is_frozen_by_us = False
         self.send(signal.SIGCONT)
 
-    def wait(self, seconds: float) -> int:
+    def wait(self, seconds: float = BACKSTOP) -> int:
         return self.child.wait(seconds)
 
     def said(self) -> str:
@@ -188,7 +211,7 @@ class DaemonProcess(Process):
     def errors(self) -> list[str]:
         return [str(one.get("event")) for one in self.lines() if one.get("level") in ("error", "critical")]
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, within: float = 15) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, within: float = BACKSTOP) -> int:
         """Ask politely; its exit code."""
         self.send(number)
         return self.wait(within)
@@ -250,6 +273,9 @@ class SimulatorProcess:
             ]
         self._log = folder / "simulator.log"
         self._process: Process | None = None
+        self._entries: list[dict[str, Any]] = []
+        self._read_to = 0
+        self._reading = threading.Lock()
         self.url = ""
         self.start()
 
@@ -277,16 +303,21 @@ class SimulatorProcess:
             assert answer.status == 200
 
     def entries(self) -> list[dict[str, Any]]:
-        found = []
-        for line in self.ledger.read_text().splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue  # a torn line was never answered to anyone
-        return found
+        """All that is in the ledger; each line is read once."""
+        with self._reading, self.ledger.open("rb") as ledger:
+            ledger.seek(self._read_to)
+            for line in ledger:
+                if not line.endswith(b"\n"):
+                    break  # it is being written
+                self._read_to += len(line)
+                try:
+                    self._entries.append(json.loads(line))
+                except ValueError:
+                    continue  # a torn line was never answered to anyone
+            return self._entries.copy()
 
     def count(self, event: str) -> int:
-        return self.ledger.read_text().count(f'"event": "{event}"')
+        return sum(one["event"] == event for one in self.entries())
 
     def calls(self) -> list[Call]:
         """Every call that was made, with when it began and ended, and what became of it."""
@@ -331,11 +362,14 @@ def _instant(written: str) -> datetime:
 class Sampler:
     """Asks every promise ten times a second, on a connection of its own, and counts open attempts.
 
-    It also measures how long dials stay undecided after their claim, as far as a sound daemon was there to see to
-    them. What a frozen process holds locked in the database can be decided by nobody else, so it does not count.
+    It also sees whether dials stay undecided after their lease. What a frozen process holds locked in the database
+    can be decided by nobody else, so it does not count. Whether one stands still is judged by the turns of upkeep
+    that daemons have made meanwhile, for a busy machine makes each of them longer; in seconds it is only measured.
     """
 
     EVERY = 0.1
+    REST = 4
+    """It rests so many times as long as it has asked, or the others would wait for it."""
     BLIND = 2.0
     """Seconds: after a longer gap between two samples, nobody knows what was possible meanwhile."""
 
@@ -344,23 +378,39 @@ class Sampler:
         self._is_attended = is_attended
         self._sampled_at: datetime | None = None
         self._stop = threading.Event()
+        self.held = HELD_SECONDS
+        """How long a claim holds; more, where a daemon has other settings."""
         self.samples = 0
         self.away = 0
         self.most_open = 0
-        self.longest_stuck = self.longest_step = 0.0
+        self.longest_stuck = self.lag = 0.0
+        """Seconds. `lag` is the longest that this machine let our own thread wait for its turn."""
         self.stuck: dict[int, str] = {}
         self._stood: dict[int, float] = {}
+        self._overdue: dict[int, dict[str, int]] = {}
+        """Attempts whose lease is over, with how often each daemon's heart had beaten when that was first seen."""
         self.broken: dict[str, set[str]] = defaultdict(set)
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._thread.start()
 
+    @property
+    def late_tolerance(self) -> timedelta:
+        return LATE_TOLERANCE + timedelta(seconds=LAGS * self.lag)
+
     def _run(self) -> None:
-        while not self._stop.wait(self.EVERY):
+        rest = self.EVERY
+        while True:
+            before = _monotonic()
+            if self._stop.wait(rest):
+                return
+            began = _monotonic()
+            self.lag = max(self.lag, began - before - rest)
             self.ask()
+            rest = max(self.EVERY, self.REST * (_monotonic() - began))
 
     def ask(self) -> None:
         try:
-            self._measure_stuck()
+            self._look_at_dials()
             with self._database.engine.connect() as connection:
                 for one in INVARIANTS:
                     for row in connection.execute(text(one.sql)).fetchmany(5):
@@ -373,30 +423,33 @@ class Sampler:
             self.away += 1
             self._sampled_at = None
 
-    @property
-    def stuck_limit(self) -> float:
-        """Seconds: the lease, one turn of upkeep, and what may pass between two of our looks."""
-        return HELD_SECONDS + UPKEEP_SECONDS + self.EVERY + self.longest_step
-
-    def _measure_stuck(self) -> None:
+    def _look_at_dials(self) -> None:
         now, before = self._database.now(), self._sampled_at
         self._sampled_at = now
         step = (now - before).total_seconds() if before else self.BLIND
-        if step >= self.BLIND or not self._is_attended():
-            return  # nobody could see to them meanwhile
-        self.longest_step = max(self.longest_step, step)
         placing = select(A.id, A.attempt_ref, A.claimed_at).where(A.state == AttemptState.PLACING)
-        stood = {}
-        for attempt_id, ref, claimed_at in self._database.read(lambda connection: connection.execute(placing).all()):
-            # One that is seen for the first time may have been committed long after its claim.
-            seconds = self._stood.get(attempt_id, 0.0) + min(step, (now - claimed_at).total_seconds())
-            if seconds > HELD_SECONDS and self._is_held(attempt_id):
-                seconds = 0.0
-            stood[attempt_id] = seconds
-            self.longest_stuck = max(self.longest_stuck, seconds)
-            if seconds > self.stuck_limit:
-                self.stuck[attempt_id] = f"{ref} was being placed for {seconds:.1f} s"
-        self._stood = stood
+        beats = select(daemons.c.owner, daemons.c.ticks)
+        ticks, found = self._database.read(lambda connection: (
+            dict(connection.execute(beats).tuples().all()), connection.execute(placing).all(),
+        ))
+        stood: dict[int, float] = {}
+        overdue: dict[int, dict[str, int]] = {}
+        for attempt_id, ref, claimed_at in found:
+            seconds = (now - claimed_at).total_seconds()
+            if seconds <= self.held:
+                continue
+            first = {**ticks, **self._overdue.get(attempt_id, {})}
+            turns = max((beats - first[owner] for owner, beats in ticks.items()), default=0)
+            if turns >= STUCK_TURNS and self._is_held(attempt_id):
+                first = ticks
+            elif turns >= STUCK_TURNS:
+                self.stuck[attempt_id] = f"{ref} was being placed for {seconds:.1f} s and {turns} turns of upkeep"
+            overdue[attempt_id] = first
+            if step < self.BLIND and self._is_attended():  # else nobody could see to them meanwhile
+                # One that is seen for the first time may have been committed long after its claim.
+                stood[attempt_id] = self._stood.get(attempt_id, self.held) + min(step, seconds - self.held)
+                self.longest_stuck = max(self.longest_stuck, stood[attempt_id])
+        self._overdue, self._stood = overdue, stood
 
     def _is_held(self, attempt_id: int) -> bool:
         """Does somebody hold it or its scheduled call locked, or is it decided by now?"""
@@ -412,7 +465,7 @@ class Sampler:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(BACKSTOP)
         self._database.close()
 
 
@@ -501,6 +554,7 @@ class House:
         self.database = Database(url, pool_size=2)
         self.daemons: list[DaemonProcess] = []
         self.kills = 0
+        self._rested_at: datetime | None = None
         self._zones: dict[int | None, str] = {}
         self._numbers = iter(range(10_000_000))
         self._set_rules(capacity, max_attempts)
@@ -641,10 +695,10 @@ class House:
             assert one.is_running, f"the daemon ended with {one.child.returncode}: {one.said()[-2000:]}"
             return one.has_started()
 
-        wait_until(has_started, 30, "the daemon has started")
+        wait_until(has_started, "the daemon has started", every=0.02)
         return one
 
-    def kill_at(self, *points: str, within: float = 60, leads_per_kill: int = 10) -> None:
+    def kill_at(self, *points: str, leads_per_kill: int = 10) -> None:
         """Daemons that die at these points, each at its own, at work at the same time."""
         self.add_leads(leads_per_kill * len(points))
         doomed = []
@@ -653,7 +707,7 @@ class House:
             options = self.with_web if point in POINTS_OF_HOOKS else ()
             doomed.append((point, self.start_daemon(f"{point}=kill", options=options)))
         for point, one in doomed:
-            wait_until(lambda: not one.is_running, within, f"a daemon died at {point}", self.tell)  # noqa: B023
+            wait_until(lambda: not one.is_running, f"a daemon died at {point}", self.tell)  # noqa: B023
             assert one.child.returncode == -signal.SIGKILL, f"{point}: {one.child.returncode} {one.said()[-2000:]}"
             self.kills += 1
 
@@ -669,7 +723,7 @@ class House:
         running = [start() for _ in range(daemons + 1)]
         for _ in range(kills):
             self.add_leads(leads_per_kill)
-            wait_until(lambda: any(one.has_started() for one in running), 30, "a daemon has started", self.tell)
+            wait_until(lambda: any(one.has_started() for one in running), "a daemon has started", self.tell)
             pause(self.random.uniform(0, longest))
             at = self.random.choice([at for at, one in enumerate(running) if one.has_started()])
             assert running[at].is_running, f"it ended by itself: {running[at].said()[-2000:]}"
@@ -679,17 +733,31 @@ class House:
         for one in running:
             self.wait_started(one)
 
+    def wait_sent(self) -> None:
+        """Until whatever was claimed has left, or may not leave any more. Nothing new can be claimed meanwhile."""
+
+        def waits() -> bool:
+            asked = {one["attempt_ref"] for one in self.simulator.entries() if one["event"] == "request"}
+            latest = self.database.now() - self.sampler.late_tolerance
+            return any(
+                one.state == "placing" and one.dial_before > latest and ref not in asked
+                for ref, one in self.read_attempts().items()
+            )
+
+        wait_until(lambda: not waits(), "what was claimed has left", self.tell)
+
     def is_frozen(self, one: DaemonProcess) -> bool:
         """Has it stopped itself at its fault point?"""
+        assert one.is_running, f"it ended with {one.child.returncode}: {one.said()[-2000:]}"
         status = Path(f"/proc/{one.child.pid}/stat").read_text()
         return status.rpartition(")")[2].split()[0] == "T"
 
     def free(self, one: DaemonProcess) -> None:
         """Let it go on, as often as it stops itself again, until it is past its fault point; then end it politely."""
         polite_from = _monotonic() + 1
-        wait_until(lambda: one.thaw() or _monotonic() > polite_from, 5, "it had a second to do harm")
+        wait_until(lambda: one.thaw() or _monotonic() > polite_from, "it had a second to do harm")
         one.send(signal.SIGTERM)  # once: a second signal would be a kill
-        wait_until(lambda: one.thaw() or not one.is_running, 40, "it ends", self.tell)
+        wait_until(lambda: one.thaw() or not one.is_running, "it ends", self.tell)
 
     def count_dialed(self) -> int:
         """Leads that were dialed at least once."""
@@ -715,11 +783,12 @@ class House:
         except RingbackError:
             return False
 
-    def settle(self, seconds: float = 90) -> None:
+    def settle(self, seconds: float = BACKSTOP) -> None:
         """The faults are over: one healthy daemon at least, until nothing is left to do; then all stop politely."""
         if not any(one.is_running and one.dials for one in self.daemons):
             self.start_daemons(1)
-        wait_until(self.is_quiet, seconds, "everything came to rest", self.tell)
+        wait_until(self.is_quiet, "everything came to rest", self.tell, seconds=seconds)
+        self._rested_at = self.database.now()
         self.stop_daemons()
 
     def stop_daemons(self) -> None:
@@ -729,7 +798,7 @@ class House:
         for one in running:
             # A web process ends by the very signal, when it has answered everybody.
             right = (0,) if one.dials else (0, -signal.SIGTERM)
-            assert one.wait(20) in right, f"a polite stop, not {one.child.returncode}: {one.said()[-2000:]}"
+            assert one.wait() in right, f"a polite stop, not {one.child.returncode}: {one.said()[-2000:]}"
 
     def tell(self) -> str:
         """Where things stand, for whoever reads a failure."""
@@ -759,7 +828,7 @@ class House:
         found.add("calls_over_capacity", [f"{most} at once"] if most > self.capacity else [])
         found.add("calls_over_capacity", [f"{self.sampler.most_open} open attempts"]
                   if self.sampler.most_open > self.capacity else [])
-        found.add("out_of_hours_dials", _out_of_hours(entries, attempts))
+        found.add("out_of_hours_dials", _out_of_hours(entries, attempts, self.sampler.late_tolerance))
         found.add("late_without_event", self._late(calls, attempts))
         found.add("lost_leads", self._lost_leads())
         found.add("miscounted_leads", self._miscounted())
@@ -792,7 +861,7 @@ class House:
             f"{one.ref} began {one.began - attempts[one.ref].dial_before} after its time"
             for one in calls
             if one.ref in attempts and attempts[one.ref].id not in told
-            and one.began > attempts[one.ref].dial_before + LATE_TOLERANCE
+            and one.began > attempts[one.ref].dial_before + self.sampler.late_tolerance
         ]
 
     def _taken_not_kept(self) -> list[str]:
@@ -812,7 +881,7 @@ class House:
 
     def _forgotten_leads(self) -> list[Any]:
         """Leads whose call is due, is held by nothing, and is not made."""
-        before = self.database.now() - STANDSTILL
+        before = (self._rested_at or self.database.now()) - STANDSTILL
         query = select(S.lead_id).where(
             S.status == ScheduleStatus.PENDING, S.hold.is_(None), S.scheduled_at < before
         )
@@ -885,7 +954,9 @@ def _wrong_outcomes(calls: Iterable[Call], attempts: Mapping[str, Any]) -> list[
     ]
 
 
-def _out_of_hours(entries: Iterable[Mapping[str, Any]], attempts: Mapping[str, Any]) -> list[str]:
+def _out_of_hours(
+    entries: Iterable[Mapping[str, Any]], attempts: Mapping[str, Any], tolerance: timedelta
+) -> list[str]:
     """Requests that came to the provider outside the window that their attempt was judged by."""
     found = []
     for one in entries:
@@ -893,7 +964,7 @@ def _out_of_hours(entries: Iterable[Mapping[str, Any]], attempts: Mapping[str, A
         if attempt is None or attempt.open_from is None or attempt.open_until is None:
             continue
         at = _instant(one["at"])
-        if not attempt.open_from - LATE_TOLERANCE <= at <= attempt.open_until + LATE_TOLERANCE:
+        if not attempt.open_from - tolerance <= at <= attempt.open_until + tolerance:
             found.append(f"{attempt.attempt_ref} at {at}, open from {attempt.open_from} until {attempt.open_until}")
     return found
 

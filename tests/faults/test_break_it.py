@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.faults.conftest import BuildHouse
-from tests.faults.harness import HELD_SECONDS, House, Verdict, pause, wait_until
+from tests.faults.harness import HELD_SECONDS, House, Verdict, wait_until
 from tests.faults.test_webhooks import HOOKS
 
 pytestmark = [pytest.mark.faults, pytest.mark.parametrize("engine", ["sqlite"], indirect=True)]
@@ -38,16 +40,19 @@ def test_a_request_before_its_intent_is_noticed(build_house: BuildHouse) -> None
     house = build_house()
     house.add_leads(20)
     killed = house.start_daemon("dial.after_answer=kill", command=variant("request_before_intent"))
-    wait_until(lambda: not killed.is_running, 30, "it died with calls that nobody wrote down", house.tell)
+    wait_until(lambda: not killed.is_running, "it died with calls that nobody wrote down", house.tell)
     assert house.verdict().calls_without_attempt
 
 
 def test_dialing_without_a_budget_is_noticed(build_house: BuildHouse) -> None:
     house = build_house()
-    house.add_leads(5, campaign_id=house.add_campaign_closing_in(6))
+    house.add_leads(5, campaign_id=house.add_campaign_closing_in(8))
+    closes_at = house.database.now() + timedelta(seconds=9)
     frozen = house.start_daemon("dial.before_request=stop", command=variant("no_dial_budget"))
-    wait_until(lambda: house.is_frozen(frozen), 30, "it is frozen", house.tell)
-    pause(8)
+    wait_until(lambda: house.is_frozen(frozen), "it is frozen", house.tell)
+    wait_until(
+        lambda: house.database.now() > closes_at + house.sampler.late_tolerance + timedelta(seconds=0.5), "it is shut"
+    )
     house.free(frozen)
     found = house.verdict()
     calls, attempts = house.simulator.calls(), house.read_attempts()
@@ -60,7 +65,7 @@ def test_a_dial_that_nobody_sees_to_is_noticed(build_house: BuildHouse) -> None:
     house = build_house()
     house.kill_at("dial.before_request")
     house.wait_started(house.start_daemon(command=variant("forgets_leases"), is_sound=True))
-    wait_until(lambda: house.sampler.stuck, HELD_SECONDS + 15, "the sampler sees that they stand still")
+    wait_until(lambda: house.sampler.stuck, "the sampler sees that they stand still")
     found = house.verdict()
     assert found.stuck_dials
     assert found.unresolved
@@ -77,7 +82,7 @@ def test_answering_a_webhook_before_its_commit_is_noticed(build_house: BuildHous
     house.add_leads(20)
     hasty = (*variant("answers_before_commit"), "--port", str(house.web_port))
     killed = house.start_daemon("inbox.before_commit=kill", command=hasty)
-    wait_until(lambda: not killed.is_running, 30, "it died with what it said it had", house.tell)
+    wait_until(lambda: not killed.is_running, "it died with what it said it had", house.tell)
     assert house.verdict().taken_not_kept
 
 
@@ -86,7 +91,7 @@ def run_until_noticed(house: House, name: str, count: str, *, receives: bool = F
     house.add_leads(30)
     command = variant(name) + (("--port", str(house.web_port)) if receives else ())
     house.wait_started(house.start_daemon(command=command))
-    wait_until(lambda: getattr(house.verdict(), count), 60, f"{count} is noticed", house.tell)
+    wait_until(lambda: getattr(house.verdict(), count), f"{count} is noticed", house.tell, every=0.3)
     return house.verdict()
 
 

@@ -32,15 +32,15 @@ def test_a_receiver_whose_clock_is_off_still_tells_genuine_webhooks_from_forged(
     start_with_clock_off(house, "+2h", receives=True)
     house.start_daemons(1)
     house.add_leads(30)
-    wait_until(lambda: house.simulator.hooks("forged")[401] >= 3, 40, "forged ones came", house.tell)
+    wait_until(lambda: house.simulator.hooks("forged")[401] >= 3, "forged ones came", house.tell)
     house.require_clean(least_calls=30)
     genuine = house.simulator.hooks("genuine")
     assert genuine[204] > 5, genuine
 
 
 def test_no_call_leaves_after_the_window_closed(build_house: BuildHouse) -> None:
-    house = build_house(delay=(0, 0.3))
-    dial_until_closing(house, leads=300)
+    house = build_house(delay=(0, 0.3), capacity=10)
+    dial_until_closing(house, leads=200, seconds=8)
     found = house.require_clean(least_calls=20)
     assert found.out_of_hours_dials == 0
 
@@ -50,26 +50,26 @@ def work_with_clocks_off(house: House) -> int:
     house.add_leads(30)
     strange = [start_with_clock_off(house, off) for off in ("+2h", "-2h")]
     for one in strange:
-        wait_until(lambda: any("set it right (NTP)" in error for error in one.errors()), 30, "it says so", house.tell)  # noqa: B023
+        wait_until(lambda: any("set it right (NTP)" in error for error in one.errors()), "it says so", house.tell)  # noqa: B023
     pause(2.5)
     assert house.simulator.count("request") == 0, f"nobody here knows what time it is {house.tell()}"
     house.start_daemons(1)
     house.add_leads(30)
-    wait_until(lambda: house.count_dialed() >= 50, 40, "the host that is right dials", house.tell)
+    wait_until(lambda: house.count_dialed() >= 50, "the host that is right dials", house.tell)
     return len(strange)
 
 
-def dial_until_closing(house: House, leads: int) -> int:
+def dial_until_closing(house: House, leads: int, seconds: float = 6) -> int:
     """More leads than can be called before the window closes; one of two daemons is killed on the way."""
     doomed = house.start_daemons(2)[0]
-    campaign = house.add_campaign_closing_in(6)
-    closes_at = house.database.now() + timedelta(seconds=6)
+    campaign = house.add_campaign_closing_in(seconds)
+    closes_at = house.database.now() + timedelta(seconds=seconds)
     house.add_leads(leads, campaign_id=campaign, sharing=0)
-    wait_until(lambda: house.simulator.count("accepted") > 10, 20, "they dial", house.tell)
+    wait_until(lambda: house.simulator.count("accepted") > 10, "they dial", house.tell)
     doomed.kill()
     house.kills += 1
-    wait_until(lambda: house.database.now() > closes_at + timedelta(seconds=2), 20, "the window closed")
-    wait_until(house.is_quiet, 60, "nothing is due before tomorrow", house.tell)
+    wait_until(lambda: house.database.now() > closes_at + timedelta(seconds=2), "the window closed")
+    wait_until(house.is_quiet, "nothing is due before tomorrow", house.tell)
     waiting, first = house.database.read(lambda connection: connection.execute(
         select(func.count(), func.min(S.scheduled_at)).where(S.status == ScheduleStatus.PENDING)
     ).one())

@@ -13,8 +13,6 @@ pytestmark = pytest.mark.faults
 on_mariadb = pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
 on_sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
-AT_ONCE = 4
-
 
 def test_every_point_in_the_program_is_killed_at() -> None:
     sources = [path.read_text() for path in (ROOT / "scheduler").rglob("*.py")]
@@ -25,31 +23,28 @@ def test_every_point_in_the_program_is_killed_at() -> None:
 @on_mariadb
 def test_kill_at_each_point_neither_loses_nor_repeats_a_call(build_house: BuildHouse) -> None:
     house = build_house()
-    for _ in range(2):
-        for at in range(0, len(POINTS_OF_DIALS), AT_ONCE):
-            house.kill_at(*POINTS_OF_DIALS[at : at + AT_ONCE], leads_per_kill=8)
-    house.require_clean(least_calls=100)
+    house.kill_at(*POINTS_OF_DIALS, leads_per_kill=8)
+    house.require_clean(least_calls=50)
 
 
 @on_sqlite
 def test_kill_at_each_point_on_sqlite(build_house: BuildHouse) -> None:
     house = build_house()
-    for at in range(0, len(POINTS_OF_DIALS), AT_ONCE):
-        house.kill_at(*POINTS_OF_DIALS[at : at + AT_ONCE], leads_per_kill=8)
-    house.require_clean(least_calls=60)
+    house.kill_at(*POINTS_OF_DIALS, leads_per_kill=8)
+    house.require_clean(least_calls=50)
 
 
 @on_mariadb
 def test_kill_at_random_instants_neither_loses_nor_repeats_a_call(build_house: BuildHouse) -> None:
     house = build_house()
-    house.add_leads(60)
-    house.kill_at_random(30, 3, leads_per_kill=8)
-    house.require_clean(least_calls=200)
+    house.add_leads(30)
+    house.kill_at_random(6, 2, leads_per_kill=6)
+    house.require_clean(least_calls=50)
 
 
 @on_sqlite
 def test_kill_at_random_instants_on_sqlite(build_house: BuildHouse) -> None:
     house = build_house()
-    house.add_leads(60)
-    house.kill_at_random(10, 2, leads_per_kill=8)
-    house.require_clean(least_calls=100)
+    house.add_leads(30)
+    house.kill_at_random(4, 2, leads_per_kill=6)
+    house.require_clean(least_calls=40)

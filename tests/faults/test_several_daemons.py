@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from tests.faults.conftest import BuildHouse
@@ -17,14 +15,19 @@ DAEMONS = {"mariadb": 2, "sqlite": 3}
 
 
 def test_daemons_share_many_due_leads(engine: str, build_house: BuildHouse) -> None:
-    many = {"mariadb": 500, "sqlite": 200}[engine]
     house = build_house(capacity=40, max_attempts=2, mix="completed=85,busy=15", ring=0.1, talk=0.2, delay=(0, 0.02))
-    house.add_leads(many, sharing=0)
     daemons = house.start_daemons(DAEMONS[engine], dialing_places=20)
-    wait_until(lambda: house.count_dialed() >= many and house.is_quiet(), 150, "all leads were dialed", house.tell)
-    shares = Counter(_who_dialed(daemon) for daemon in daemons for _ in range(_dialed_by(daemon)))
+    waves = iter(range(1, 40))
+
+    def each_has_a_share() -> bool:
+        """With work enough for all, again and again: on a busy machine one may be faster than the others for long."""
+        house.add_leads(50, sharing=0)
+        return next(waves) > 1 and all(map(_dialed_by, daemons))
+
+    wait_until(each_has_a_share, "each takes a share", house.tell, every=0.5)
+    many = 50 * (next(waves) - 1)
+    wait_until(lambda: house.count_dialed() >= many and house.is_quiet(), "all leads were dialed", house.tell, every=0.2)
     found = house.require_clean(least_calls=many)
-    assert len(shares) == len(daemons), f"each takes a share: {shares}"
     assert house.logged_errors() == []
     assert found.samples > 10
 
@@ -36,7 +39,7 @@ def test_daemons_frozen_past_their_lease_do_not_dial_when_they_wake(build_house:
     for point in (*FREEZES_TOGETHER, FREEZE_ALONE):
         house.add_leads(8)
         one = house.start_daemon(f"{point}=stop")
-        wait_until(lambda: house.is_frozen(one), 30, f"frozen at {point}", house.tell)  # noqa: B023
+        wait_until(lambda: house.is_frozen(one), f"frozen at {point}", house.tell)  # noqa: B023
         frozen.append(one)
     house.start_daemons(1)
     pause(HELD_SECONDS + 1)
@@ -53,11 +56,11 @@ def test_a_daemon_frozen_while_it_asks_leaves_the_next_one_its_lease(build_house
     house.add_leads(8, sharing=0)
     frozen = house.start_daemon()
     # All of them: a daemon frozen inside a take would hold the lock on capacity.
-    wait_until(lambda: house.simulator.count("request") >= 8, 30, "it asks", house.tell)
+    wait_until(lambda: house.simulator.count("request") >= 8, "it asks", house.tell)
     frozen.freeze()
     house.simulator.behave(faults="", delay_seconds=[0.7, 0.9])
     house.start_daemons(1)
-    wait_until(lambda: house.simulator.count("accepted"), 30, "the other one dials", house.tell)
+    wait_until(lambda: house.simulator.count("accepted"), "the other one dials", house.tell)
     frozen.thaw()
     house.require_clean(least_calls=8)
 
@@ -67,15 +70,15 @@ def test_a_dial_that_left_late_or_may_have_is_owned_up_to(build_house: BuildHous
     house = build_house(mix="completed=1", faults="timeout_after_accept=1")
     house.add_leads(8, sharing=0)
     asking = house.start_daemon()
-    wait_until(lambda: house.simulator.count("request") >= 8, 30, "it asks", house.tell)
+    wait_until(lambda: house.simulator.count("request") >= 8, "it asks", house.tell)
     asking.freeze()
     house.add_leads(1)
     in_the_gap = house.start_daemon(command=("-m", "tests.faults.variant_daemon", "stop_in_the_last_gap"))
-    wait_until(lambda: house.is_frozen(in_the_gap), 30, "it stops before its request leaves", house.tell)
+    wait_until(lambda: house.is_frozen(in_the_gap), "it stops before its request leaves", house.tell)
     pause(2)  # past the request time-out of the one that asked, not past its lease
     house.simulator.behave(faults="")
     asking.thaw()
-    wait_until(lambda: house.attempts("refused") and house.is_quiet(), 40, "another daemon dials", house.tell)
+    wait_until(lambda: house.attempts("refused") and house.is_quiet(), "another daemon dials", house.tell)
     house.free(in_the_gap)
     house.require_clean(least_calls=10)
 
@@ -97,7 +100,3 @@ def test_frozen_at_any_instant(build_house: BuildHouse) -> None:
 
 def _dialed_by(daemon: DaemonProcess) -> int:
     return sum(1 for line in daemon.lines() if line.get("kind") == "dialing")
-
-
-def _who_dialed(daemon: DaemonProcess) -> str:
-    return daemon.log.name
