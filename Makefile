@@ -25,12 +25,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := install --progress-bar off --no-compile --no-deps --require-hashes
 APT := DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -y --no-install-recommends
 
-OWN_CACHE := -o cache_dir=.pytest_cache/faults
-FAILED_AGAIN := $(BIN)/python -m pytest $(OWN_CACHE) -n 1 -m faults --last-failed --last-failed-no-failures none
-
 .DEFAULT_GOAL := help
-.PHONY: help run reset test test-rules test-faults test-install lint bench faults screenshots constraints build clean \
-	mariadb chromium
+.PHONY: help run reset test test-rules test-faults test-install lint bench faults busy \
+	mutants screenshots constraints build clean mariadb chromium
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,9 +59,8 @@ endif
 test-rules: # Everything but the faults, which keep real deadlines and so come first
 	nice -n 5 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults and not install"
 
-test-faults: # Real processes that are killed and frozen keep real deadlines, which a busy machine may miss: what failed
-	@# gets up to two more runs by itself, and must pass one. The cache is its own, because the other half writes one too.
-	$(BIN)/python -m pytest $(OWN_CACHE) -n $(CORES) --dist worksteal -m faults || $(FAILED_AGAIN) || $(FAILED_AGAIN)
+test-faults: # Real processes that are killed and frozen; mostly they wait, so there are more workers than cores
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/faults -n $$(( 2 * $(CORES) + 1 )) --dist worksteal -m faults
 
 test-install: $(VENV)/.dev ## Install from the registry as a newcomer does, with each Python and pip at hand (minutes)
 	$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m install $(ARGS)
@@ -78,6 +74,12 @@ bench: $(VENV)/.dev mariadb ## Measure speed as ratios, on a private MariaDB (QU
 
 faults: $(VENV)/.dev mariadb ## Kill and freeze real daemons a thousand times and compare ledger and tables
 	$(BIN)/python -m tests.faults.long_run $(ARGS)
+
+busy: $(VENV)/.dev mariadb chromium ## Run the tests five times beside four spinners and a compiler (ARGS="--times 1 COMMAND")
+	$(BIN)/python -m tests.busy $(ARGS)
+
+mutants: $(VENV)/.dev mariadb ## Break each guard of the code once and see that a test notices (ARGS=WORD: some of them)
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 screenshots: $(VENV)/.dev chromium ## Take the README's pictures anew, from the running example
 	$(BIN)/python docs/screenshots.py

@@ -53,7 +53,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="busy") as scratch, busy(options.spinners, scratch):
             runs.append(run(command))
         tell(f"    {describe(runs[-1])}")
-    print(f"{'run':>3}  {'exit':>4}  {'seconds':>7}  {'processor':>9}  ({os.cpu_count()} cores, {options.spinners} spinners)")
+    print(f"{os.cpu_count()} cores, {options.spinners} spinners")
+    print(f"{'run':>3}  {'exit':>4}  {'seconds':>7}  {'processor':>9}  result")
     for number, one in enumerate(runs, 1):
         print(f"{number:>3}  {one.code:>4}  {one.seconds:>7.0f}  {one.cpu:>9.0f}  {one.last}")
         if not one.code:

@@ -360,7 +360,7 @@ def _instant(written: str) -> datetime:
 
 
 class Sampler:
-    """Asks every promise ten times a second, on a connection of its own, and counts open attempts.
+    """Asks every promise many times a second, on a connection of its own, and counts open attempts.
 
     It also sees whether dials stay undecided after their lease. What a frozen process holds locked in the database
     can be decided by nobody else, so it does not count. Whether one stands still is judged by the turns of upkeep
@@ -368,7 +368,7 @@ class Sampler:
     """
 
     EVERY = 0.1
-    REST = 4
+    REST = 9
     """It rests so many times as long as it has asked, or the others would wait for it."""
     BLIND = 2.0
     """Seconds: after a longer gap between two samples, nobody knows what was possible meanwhile."""
@@ -430,7 +430,7 @@ class Sampler:
         placing = select(A.id, A.attempt_ref, A.claimed_at).where(A.state == AttemptState.PLACING)
         beats = select(daemons.c.owner, daemons.c.ticks)
         ticks, found = self._database.read(lambda connection: (
-            dict(connection.execute(beats).tuples().all()), connection.execute(placing).all(),
+            dict(tuple(row) for row in connection.execute(beats)), connection.execute(placing).all(),
         ))
         stood: dict[int, float] = {}
         overdue: dict[int, dict[str, int]] = {}

@@ -164,7 +164,10 @@ def list_scenarios(kills: int) -> Iterator[Scenario]:
     few = max(1, round(kills / 200))
     yield Scenario("frozen up to 1.5 leases", "mariadb", freezes(3 + 3 * few))
     yield Scenario("database killed and restarted", "mariadb", kills_of_the_server(6 * few))
-    yield Scenario("deadlock storm", "mariadb", lambda house: storm(house, house.server, daemons=8, leads=150, seconds=5 * few))
+    yield Scenario(
+        "deadlock storm", "mariadb",
+        lambda house: storm(house, house.server, daemons=8, leads=150, seconds=5 * few),
+    )
     for engine in ("mariadb", "sqlite"):
         yield Scenario("webhooks", engine, misbehaving_webhooks(few), HOOKS)
     for engine in ("mariadb", "sqlite"):

@@ -10,6 +10,7 @@ gone, however it ended, the child is killed: no test leaves a process behind.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -110,6 +111,7 @@ _ours: list[Nursery] = []
 def nursery() -> Nursery:
     if not _ours:
         _ours.append(Nursery())
+        atexit.register(_ours[0].close)
     return _ours[0]
 
 
