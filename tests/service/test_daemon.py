@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -267,6 +268,48 @@ def test_while_everything_is_paused_a_daemon_that_works_until_idle_ends(runtime,
 
     assert (daemon.exit_code, provider.dials) == (0, [])
     assert "nothing is left to do: 1 calls wait" in daemon.reporter.text
+
+
+# --- what it must not dial from ---------------------------------------------------------------------------------
+
+
+def test_a_daemon_dials_nothing_from_a_database_that_is_older_than_what_it_has_done(runtime, database):
+    provider = ScriptedProvider("simulator")
+    with working(runtime, provider) as daemon:
+        wait_until(lambda: row_of(daemon) is not None and row_of(daemon).ticks >= 3)
+        sql(database, "UPDATE daemons SET ticks = 1")  # as it was a while ago: the rest of it came back too
+        wait_until(lambda: "older than what this process has done" in daemon.reporter.text)
+        lead_id = add_due_lead(database)
+        wait_turns(daemon)
+
+    assert provider.dials == []
+    assert call_of(database, lead_id).status == "pending"
+
+
+def test_a_daemon_whose_host_is_an_hour_off_the_databases_clock_dials_nothing(runtime, database):
+    provider = ScriptedProvider("simulator")
+    lead_id = add_due_lead(database)
+    elsewhere = HourBehind(database.url)
+    with working(replace(runtime, database=elsewhere), provider) as daemon:
+        wait_until(lambda: "set it right (NTP)" in daemon.reporter.text)
+        wait_turns(daemon)
+    elsewhere.close()
+
+    assert provider.dials == []
+    assert call_of(database, lead_id).status == "pending"
+
+
+class HourBehind(Database):
+    """A database whose clock is an hour behind that of this host."""
+
+    def now(self) -> datetime:
+        return super().now() - HOUR
+
+
+def wait_turns(daemon: Working) -> None:
+    """Until each job has had a turn that began after this was called: upkeep counts them, and is the rarest."""
+    ticks = row_of(daemon).ticks
+    wait_until(lambda: row_of(daemon).ticks >= ticks + 3)
 
 
 # --- beginning ------------------------------------------------------------------------------------------------

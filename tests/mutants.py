@@ -1,0 +1,750 @@
+"""Guards broken on purpose, one at a time: each must turn the tests that are named beside it red.
+
+    python -m tests.mutants [--jobs N] [--list] [WORD ...]
+
+A guard is a line that keeps a promise: a unique key, a state in a WHERE, a limit. Each entry says which text of which
+file is the guard, what it looks like broken, and which tests must notice. They are run on a copy of this tree, first
+as it is (all must pass), then with one guard broken at a time; then a table says which test noticed. WORD chooses
+guards by their names. Exit code 1 when a guard can be broken unnoticed, or its text is not in the tree any more:
+then code has moved, and the entry moves with it. `make test` looks only whether every entry still fits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mariadb import PrivateMariaDB, Unavailable
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("scheduler", "cli", "migrations", "tests", "examples", "docs", "setup.cfg", "pyproject.toml", "README.md")
+LONGEST = 120
+"""Seconds for one test: a guard may be what ends a loop."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    guard: str
+    path: str
+    right: str
+    broken: str
+    tests: tuple[str, ...]
+    also: tuple[tuple[str, str, str], ...] = ()
+    """Further edits, (path, right, broken), where a promise is kept in two places and either would do."""
+
+    @property
+    def edits(self) -> tuple[tuple[str, str, str], ...]:
+        return ((self.path, self.right, self.broken), *self.also)
+
+
+def mutant(
+    guard: str, path: str, right: str, broken: str, *tests: str, also: Sequence[tuple[str, str, str]] = ()
+) -> Mutant:
+    return Mutant(guard, path, right, broken, tuple(f"tests/{one}" for one in tests), tuple(also))
+
+
+@dataclass(frozen=True)
+class Result:
+    verdict: str
+    """red, GREEN, or what went wrong."""
+    by: str
+    seconds: float
+
+
+CALLS, DISPATCH, FOLLOW = "scheduler/store/calls.py", "scheduler/service/dispatch.py", "scheduler/service/follow.py"
+ATTEMPTS = "migrations/versions/0007_create_call_attempts.py"
+
+MUTANTS: Sequence[Mutant] = (
+    # --- what the tables refuse, whatever the code does
+    mutant(
+        "one open row per lead", "migrations/versions/0006_create_call_schedule.py",
+        'sa.UniqueConstraint("open_lead_id", name="uq_call_schedule_open_lead"),',
+        "",
+        "store/test_tables.py::test_a_lead_never_has_two_open_rows",
+    ),
+    mutant(
+        "one open attempt per phone", ATTEMPTS,
+        'sa.UniqueConstraint("telefono", "open_mark", name="uq_call_attempts_open_phone"),',
+        "",
+        "store/test_tables.py::test_a_number_never_has_two_open_attempts_whatever_campaign_it_is_for",
+    ),
+    mutant(
+        "one open attempt per row", ATTEMPTS,
+        'sa.UniqueConstraint("schedule_id", "open_mark", name="uq_call_attempts_open_schedule"),',
+        "",
+        "store/test_tables.py::test_a_row_never_has_two_open_attempts",
+    ),
+    mutant(
+        "a reference is used once", ATTEMPTS,
+        'sa.UniqueConstraint("attempt_ref", name="uq_call_attempts_attempt_ref"),',
+        "",
+        "store/test_tables.py::test_an_attempt_is_known_by_its_ref_and_by_the_providers_id",
+    ),
+    mutant(
+        "a provider's call belongs to one attempt", ATTEMPTS,
+        '"provider", "provider_call_id", name=',
+        '"id", "provider", "provider_call_id", name=',
+        "store/test_tables.py::test_an_attempt_is_known_by_its_ref_and_by_the_providers_id",
+    ),
+    mutant(
+        "an event of a provider is kept once", "migrations/versions/0010_create_provider_events.py",
+        'sa.UniqueConstraint("provider", "event_key", name="uq_provider_events_provider_event_key"),',
+        "",
+        "store/test_tables.py::test_what_is_there_once_is_never_there_twice",
+    ),
+    mutant(
+        "a key of a repeated request is taken once", "migrations/versions/0032_say_who_may_ask.py",
+        '"caller", "idempotency_key", name=',
+        '"id", "caller", "idempotency_key", name=',
+        "web/api/test_idempotency.py::test_a_refusal_is_replayed_too_and_what_is_no_key_is_refused",
+    ),
+    # --- leases, and the state that each change leaves
+    mutant(
+        "answers are written by whoever holds the lease", CALLS,
+        "and row.lease_token == token",
+        "and True",
+        "store/test_calls.py::test_an_attempt_is_ours_only_by_the_token_and_while_it_is_placed",
+    ),
+    mutant(
+        "only what is being placed is ours to answer", CALLS,
+        "and attempts[attempt_id].state is AttemptState.PLACING",
+        "and True",
+        "store/test_calls.py::test_an_attempt_is_ours_only_by_the_token_and_while_it_is_placed",
+    ),
+    mutant(
+        "rows in other hands are not dialed", CALLS,
+        " S.lease_token == token,",
+        "",
+        "service/test_dispatch.py::test_what_changed_since_the_take_is_not_dialed_and_not_spent",
+    ),
+    mutant(
+        "only waiting rows are leased", CALLS,
+        'guard=f"status IN {in_states(statuses_before(ScheduleStatus.IN_PROGRESS))}"',
+        'guard="1 = 1"',
+        "store/test_calls.py::test_a_move_changes_only_rows_in_the_state_it_leaves",
+    ),
+    mutant(
+        "a call that is over does not come alive", CALLS,
+        'guard=f"state IN {in_states(states_before(AttemptState.LIVE))}"',
+        'guard="1 = 1"',
+        "store/test_calls.py::test_an_attempt_moves_only_as_the_table_of_moves_says",
+    ),
+    mutant(
+        "a known call does not become unknown", CALLS,
+        'guard=f"state IN {in_states(states_before(AttemptState.UNKNOWN))}"',
+        'guard="1 = 1"',
+        "store/test_calls.py::test_an_attempt_moves_only_as_the_table_of_moves_says",
+    ),
+    mutant(
+        "a call that is over is not refused", CALLS,
+        'guard=f"state IN {in_states(states_before(AttemptState.REFUSED))}"',
+        'guard="1 = 1"',
+        "store/test_calls.py::test_an_attempt_moves_only_as_the_table_of_moves_says",
+    ),
+    mutant(
+        "a call ends once", CALLS,
+        'f"state IN {in_states(states_before(AttemptState.ENDED))}")',
+        '"1 = 1")',
+        "store/test_calls.py::test_an_attempt_moves_only_as_the_table_of_moves_says",
+    ),
+    mutant(
+        "late truth is recorded once", CALLS,
+        "_end(connection, [row], GIVEN_UP)",
+        '_end(connection, [row], "1 = 1")',
+        "service/test_outcomes.py::test_a_late_truth_that_comes_twice_is_recorded_once",
+    ),
+    mutant(
+        "what is done is not cancelled", CALLS,
+        'guard=f"status IN {in_states(statuses_before(ScheduleStatus.CANCELLED))}"',
+        'guard="1 = 1"',
+        "store/test_calls.py::test_a_move_changes_only_rows_in_the_state_it_leaves",
+    ),
+    mutant(
+        "only rows in work are completed", CALLS,
+        'guard=f"status IN {in_states(statuses_before(ScheduleStatus.COMPLETED))}"',
+        'guard="1 = 1"',
+        "store/test_calls.py::test_a_move_changes_only_rows_in_the_state_it_leaves",
+    ),
+    mutant(
+        "only waiting rows are moved", CALLS,
+        "same={\"updated_at\": now},\n        guard=\"status = 'pending'\"",
+        'same={"updated_at": now},\n        guard="1 = 1"',
+        "store/test_calls.py::test_a_move_changes_only_rows_in_the_state_it_leaves",
+    ),
+    mutant(
+        "only rows in work are given back", CALLS,
+        "**NO_LEASE},\n        guard=\"status = 'in_progress'\"",
+        '**NO_LEASE},\n        guard="1 = 1"',
+        "store/test_calls.py::test_a_move_changes_only_rows_in_the_state_it_leaves",
+    ),
+    mutant(
+        "a dial whose lease ran out is looked up", "scheduler/service/upkeep.py",
+        "report.expired += calls.mark_unknown(connection, [",
+        "report.expired += calls.mark_refused(connection, {}) and len([",
+        "service/test_upkeep.py::test_a_dial_whose_lease_ran_out_is_looked_up_at_once_and_never_given_back",
+    ),
+    mutant(
+        "expired dials are found by their state", CALLS,
+        "A.state == AttemptState.PLACING,\n            or_(S.lease_expires_at",
+        "or_(S.lease_expires_at",
+        "service/test_upkeep.py",
+        also=[("scheduler/service/upkeep.py", ' if one.state == "placing"]', "]")],
+    ),
+    mutant(
+        "a lease that has not run out is left alone", CALLS,
+        "or_(S.lease_expires_at < now,",
+        "or_(S.lease_expires_at.is_not(None),",
+        "service/test_upkeep.py::test_a_dial_is_unknown_once_its_lease_has_run_out",
+    ),
+    # --- the take and the dial
+    mutant(
+        "nothing is sent after its budget", DISPATCH,
+        "if asked >= job.send_before:",
+        "if False:",
+        "service/test_dispatch.py::test_a_dial_whose_budget_is_over_is_never_sent_and_not_spent",
+    ),
+    mutant(
+        "a slot that was missed is not used", DISPATCH,
+        "if job.has_slot and asked >",
+        "if False and asked >",
+        "service/test_limits.py",
+    ),
+    mutant(
+        "no request before its slot", DISPATCH,
+        "if (wait := job.send_after - boottime()) > 0:",
+        "if (wait := 0.0) > 0:",
+        "service/test_limits.py::test_calls_a_second_have_slots_and_are_never_sent_early",
+    ),
+    mutant(
+        "calls a second", "scheduler/rules/pacing.py",
+        "        at += step\n",
+        "        at += step / 4\n",
+        ("rules/test_pacing.py::"
+         "test_no_second_sees_more_requests_than_the_rate_however_late_in_their_slots_they_are_sent"),
+    ),
+    mutant(
+        "the do-not-call list, at the take", DISPATCH,
+        "barred = leads.read_barred(self.connection, numbers, self.now)",
+        "barred = {}",
+        "service/test_dispatch.py::test_a_barred_number_is_passed_over_for_the_next_one",
+    ),
+    mutant(
+        "the do-not-call list, at the dial", CALLS,
+        "D.id.is_(None), is_anything_called(),",
+        "is_anything_called(),",
+        "service/test_dispatch.py::test_what_changed_since_the_take_is_not_dialed_and_not_spent",
+    ),
+    mutant(
+        "everything paused, at the take", DISPATCH,
+        "if rules.policy(None).is_paused:",
+        "if False:",
+        "service/test_limits.py::test_nothing_is_dialed_while_everything_is_paused",
+    ),
+    mutant(
+        "everything paused, at the dial", CALLS,
+        "D.id.is_(None), is_anything_called(),",
+        "D.id.is_(None),",
+        "service/test_dispatch.py::test_what_changed_since_the_take_is_not_dialed_and_not_spent",
+    ),
+    mutant(
+        "a campaign paused, at the dial", CALLS,
+        "or_(S.campaign_id.is_(None), C.status == CampaignStatus.ACTIVE),\n            D.id",
+        "D.id",
+        "service/test_dispatch.py::test_what_changed_since_the_take_is_not_dialed_and_not_spent",
+    ),
+    mutant(
+        "a lead closed, at the dial", CALLS,
+        "or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN),\n            or_(L.manual",
+        "or_(L.manual",
+        "service/test_dispatch.py::test_what_changed_since_the_take_is_not_dialed_and_not_spent",
+    ),
+    mutant(
+        "a lead managed by hand, at the dial", CALLS,
+        "or_(L.manual_management.is_(None), L.manual_management.is_(False)),\n            or_(S.camp",
+        "or_(S.camp",
+        "service/test_dispatch.py::test_what_changed_since_the_take_is_not_dialed_and_not_spent",
+    ),
+    mutant(
+        "a pause waits for a take under way", CALLS,
+        ".order_by(C.id)\n        .with_for_update(skip_locked=True)",
+        ".order_by(C.id)",
+        "store/test_calls.py::test_a_pause_waits_for_a_take_and_no_take_follows_it",
+    ),
+    mutant(
+        "a campaign paused meanwhile is not taken from", DISPATCH,
+        'key in locked and locked[key].status == "active"',
+        "key in locked",
+        "service/test_dispatch.py",
+        "service/test_control.py::test_a_pause_returns_only_after_a_take_that_is_under_way",
+    ),
+    mutant(
+        "takes follow one another", CALLS,
+        "(c.config_key == CAPACITY_KEY).with_for_update()",
+        "(c.config_key == CAPACITY_KEY)",
+        "store/test_calls.py::test_takes_of_two_daemons_follow_one_another",
+    ),
+    mutant(
+        "rows that others hold are passed by", CALLS,
+        (".limit(limit)\n        .with_for_update(skip_locked=True)\n    )\n    return [_due_call(row) "
+         "for row in rows]"),
+        ".limit(limit)\n    )\n    return [_due_call(row) for row in rows]",
+        "store/test_calls.py::test_a_take_passes_by_the_rows_that_another_one_holds",
+    ),
+    mutant(
+        "calls at once, over all", DISPATCH,
+        'max(0, rules.config.get("max_concurrent_calls", 20) - in_flight.total)',
+        "self.places",
+        "service/test_limits.py::test_calls_at_once_stay_within_each_limit",
+    ),
+    mutant(
+        "calls at once, of a campaign", DISPATCH,
+        "room = min(room, policy.settings.max_concurrent_calls - in_flight.by_campaign.get(one.id, 0))",
+        "pass",
+        "service/test_limits.py::test_calls_at_once_stay_within_each_limit",
+    ),
+    mutant(
+        "calls at once, of an account", DISPATCH,
+        "rooms[name] = account.max_concurrent_calls - in_flight.by_account.get(account_id, 0)",
+        "pass",
+        "service/test_limits.py::test_calls_at_once_stay_within_each_limit",
+    ),
+    mutant(
+        "calls at once, of a provider", DISPATCH,
+        "room = most - ours if room is None else min(room, most - ours)",
+        "pass",
+        "service/test_limits.py::test_calls_at_once_stay_within_each_limit",
+    ),
+    mutant(
+        "one call at a time to a number, within a take", DISPATCH,
+        "engaged.numbers.add(number)\n",
+        "pass\n",
+        "service/test_dispatch.py::test_two_leads_with_one_number_are_never_dialed_at_once",
+    ),
+    mutant(
+        "one call at a time to a number, over campaigns", "scheduler/rules/eligibility.py",
+        "if case.phone is not None and case.phone.number in case.engaged:",
+        "if False:",
+        "service/test_dispatch.py::test_a_number_that_another_campaign_is_calling_waits",
+    ),
+    mutant(
+        "caps count what this take has chosen", DISPATCH,
+        "history.add(lead, number, policy, self.now)",
+        "pass",
+        "service/test_limits.py",
+    ),
+    mutant(
+        "caps count calls in progress", "scheduler/rules/eligibility.py",
+        "if any(call.outcome is None for call in case.history):",
+        "if False:",
+        "service/test_limits.py::test_a_call_in_progress_that_may_use_up_a_cap_is_waited_for",
+    ),
+    mutant(
+        "balance counts what this take has chosen", DISPATCH,
+        "self.balances[campaign.account_id] -= case.funds.expected",
+        "pass",
+        "service/test_limits.py::test_two_campaigns_of_one_account_never_overdraw_it_together",
+    ),
+    mutant(
+        "the balance pays for so many calls", "scheduler/rules/billing.py",
+        "return max(0, int(account.balance // expected))",
+        "return None",
+        "rules/test_billing.py",
+    ),
+    mutant(
+        "what a call may cost is set aside", "scheduler/store/accounts.py",
+        "EntryKind.RESERVE, -one.amount,",
+        "EntryKind.RESERVE, 0 * one.amount,",
+        "store/test_accounts.py::test_what_is_set_aside_leaves_the_balance_and_comes_back_less_what_the_call_cost",
+    ),
+    mutant(
+        "calling hours", "scheduler/rules/eligibility.py",
+        '    Question("inside calling hours?", _inside_hours),\n',
+        "",
+        "service/test_dispatch.py::test_a_lead_waits_for_its_own_morning",
+    ),
+    mutant(
+        "nothing is taken that could leave after closing", "scheduler/rules/eligibility.py",
+        "case.now + case.dial_budget <= span.open_until",
+        "case.now <= span.open_until",
+        "rules/test_eligibility.py::test_a_dial_must_be_able_to_begin_before_closing",
+    ),
+    mutant(
+        "the margin before closing", "scheduler/rules/hours.py",
+        "if not margin:",
+        "if True:",
+        "rules/test_hours.py::test_with_a_margin_the_last_allowed_instant_is_that_long_before_closing",
+    ),
+    mutant(
+        "a provider in trouble is left alone", "scheduler/rules/pacing.py",
+        "            return 0\n        return None if self.pace",
+        "            return None\n        return None if self.pace",
+        "service/test_breakers.py::test_one_daemons_bad_news_is_every_daemons",
+    ),
+    mutant(
+        "after its rest a provider is probed", "scheduler/rules/pacing.py",
+        "return None if self.pace is None else max(0, self.pace - in_flight)",
+        "return None",
+        "service/test_dispatch.py::test_a_provider_on_hold_is_left_alone_probed_once_and_then_used_again",
+    ),
+    # --- what became of a call
+    mutant(
+        "not found is believed after the settle time", FOLLOW,
+        "if now >= settled and one",
+        "if one",
+        "service/test_follow.py::test_not_found_concludes_nothing_before_the_settle_time",
+    ),
+    mutant(
+        "not found is believed after three looks", FOLLOW,
+        "now >= settled and one.lookups + 1 >= LOOKS_NEEDED",
+        "now >= settled",
+        "service/test_follow.py::test_not_found_after_the_settle_time_needs_three_looks",
+    ),
+    mutant(
+        "another attempt's call is not taken for its own", FOLLOW,
+        "if holder not in (None, one.id):",
+        "if False:",
+        "service/test_follow.py",
+    ),
+    mutant(
+        "a start request is not repeated", "scheduler/providers/http_client.py",
+        '            return Unanswered(f"the answer to the start request was lost: {name_of(error)}")',
+        "            return self.ask(method, path, **content)",
+        "providers/test_http_client.py::test_a_server_that_says_nothing_is_unanswered_by_the_deadline",
+        "providers/test_http_dialer.py",
+    ),
+    mutant(
+        "what may have been sent is not taken for unsent", "scheduler/providers/http_client.py",
+        'return Unanswered(f"the answer to the start request was lost: {name_of(error)}")',
+        "return Refused(RefusalKind.NEVER_SENT, name_of(error))",
+        "providers/test_http_client.py::test_a_server_that_says_nothing_is_unanswered_by_the_deadline",
+    ),
+    mutant(
+        "a commit without its answer is not taken for done", "scheduler/store/database.py",
+        'raise CommitUnclear(f"{self}: the connection broke while committing ({cause})") from error',
+        "return result",
+        "store/test_database.py::test_nobody_is_dialed_on_an_intent_whose_commit_is_unclear",
+    ),
+    mutant(
+        "a late call is written down", DISPATCH,
+        "isinstance(one.answer, Accepted) and self._is_late(one)]",
+        "False]",
+        "service/test_dispatch.py::test_a_request_sent_too_late_is_written_down_as_late",
+    ),
+    mutant(
+        "a late call is hung up", DISPATCH,
+        "self._hang_up_late([one for one in batch if one.was_frozen or one in given_up], now)",
+        "pass",
+        "service/test_dispatch.py",
+    ),
+    mutant(
+        "a word that nobody knows is no success, HTTP dialer", "scheduler/providers/http_dialer.py",
+        "return _End(outcome or Outcome.FAILED)",
+        "return _End(outcome or Outcome.COMPLETED)",
+        "providers/test_http_dialer.py::test_an_unknown_word_with_a_sign_of_an_end_is_a_failure_and_is_kept",
+    ),
+    mutant(
+        "a word that nobody knows is no success, Retell", "scheduler/providers/retell.py",
+        "    return outcome or Outcome.FAILED, outcome is not None\n\n",
+        "    return outcome or Outcome.COMPLETED, True\n\n",
+        "providers/test_retell.py::test_statuses_without_a_reason_and_unknown_words",
+    ),
+    mutant(
+        "a word that nobody knows is no success, NLPearl", "scheduler/providers/nlpearl.py",
+        "outcome or Outcome.FAILED, word, known_word=outcome is not None",
+        "outcome or Outcome.COMPLETED, word",
+        "providers/test_nlpearl.py::test_a_word_nobody_knows_is_a_failure_with_its_word_kept",
+    ),
+    # --- webhooks
+    mutant(
+        "Retell's signature", "scheduler/providers/retell.py",
+        "if not any(fits):",
+        "if False:",
+        "providers/test_retell.py::test_a_signature_fits_one_body_alone",
+    ),
+    mutant(
+        "Retell's signature is of now", "scheduler/providers/retell.py",
+        "if abs(age - timedelta(milliseconds=int(written))) > SIGNATURE_AGE:",
+        "if False:",
+        "providers/test_retell.py::test_a_signature_of_another_time_is_rejected",
+    ),
+    mutant(
+        "Twilio's signature", "scheduler/providers/twilio.py",
+        'return hmac.compare_digest(base64.b64encode(digest), given.strip().encode("utf-8", "replace"))',
+        "return True",
+        "providers/test_twilio.py::test_a_missing_or_wrong_signature_proves_nothing",
+    ),
+    mutant(
+        "Twilio's signed body", "scheduler/providers/twilio.py",
+        'if not hmac.compare_digest(digest.encode(), given.lower().encode("utf-8", "replace")):',
+        "if False:",
+        "providers/test_twilio.py",
+    ),
+    mutant(
+        "NLPearl's secret", "scheduler/providers/nlpearl.py",
+        'hmac.compare_digest(one.encode("utf-8", "surrogatepass"), secret) for one in given',
+        "True for one in given",
+        "providers/test_nlpearl.py::test_without_the_secret_a_webhook_is_turned_away_before_it_is_read",
+    ),
+    mutant(
+        "HTTP dialer's signature", "scheduler/providers/http_dialer.py",
+        'hmac.compare_digest(right.encode(), one.encode("utf-8", "replace")) for one in candidates',
+        "True for one in candidates",
+        "providers/test_http_dialer.py::test_a_signature_that_does_not_fit_is_refused",
+    ),
+    mutant(
+        "HTTP dialer's signature is of now", "scheduler/providers/http_dialer.py",
+        "if abs(now.timestamp() - int(at)) > REPLAY_WINDOW.total_seconds():",
+        "if False:",
+        "providers/test_http_dialer.py::test_a_signature_is_not_believed_outside_its_window",
+    ),
+    mutant(
+        "an event is applied once", "scheduler/store/inbox.py",
+        "return E.processed_at.is_(None), or_(",
+        "return E.id > 0, or_(",
+        "service/test_inbox.py::test_processed_events_are_forgotten_after_a_month",
+        "service/test_inbox.py::test_an_event_is_applied_once_however_often_it_comes",
+    ),
+    mutant(
+        "an event is marked where it is applied", "scheduler/service/inbox.py",
+        "inbox.settle_events(connection, self.settled, self.now)",
+        "pass",
+        "service/test_inbox.py::test_processed_events_are_forgotten_after_a_month",
+    ),
+    mutant(
+        "a second call for one request changes nothing", "scheduler/service/inbox.py",
+        "is_other = bool(event.call_id and known_id and event.call_id != known_id)",
+        "is_other = False",
+        "service/test_inbox.py::test_a_second_call_for_one_request_is_told_and_changes_nothing",
+    ),
+    # --- people and programs that ask
+    mutant(
+        "a repeated request is not done again", "scheduler/store/idempotency.py",
+        "if row.answer_status is not None:",
+        "if False:",
+        "web/api/test_idempotency.py::test_a_refusal_is_replayed_too_and_what_is_no_key_is_refused",
+    ),
+    mutant(
+        "a key is not used for another request", "scheduler/store/idempotency.py",
+        "if row.request_sha256 != request_sha256 or row.idempotency_key != key:",
+        "if False:",
+        "web/api/test_idempotency.py::test_a_key_that_was_used_for_another_request_is_refused",
+    ),
+    mutant(
+        "If-Match", "scheduler/web/api/campaigns.py",
+        'if is_stale(request.headers.get("if-match"),',
+        "if False and is_stale(None,",
+        "web/api/test_campaigns.py::test_an_edit_of_a_campaign_that_was_changed_meanwhile_is_refused",
+    ),
+    mutant(
+        "an API key's secret", "scheduler/service/access.py",
+        "if found is None or not hmac.compare_digest(found.secret_sha256, _digest(parts[2])):",
+        "if found is None:",
+        "service/test_access.py::test_a_key_that_differs_anywhere_is_not_valid",
+    ),
+    mutant(
+        "a form that another site sent", "scheduler/web/access.py",
+        'hmac.compare_digest(own.encode(), written.encode("utf-8", "replace"))',
+        "True",
+        "web/test_access.py::test_what_comes_with_a_session_needs_its_token_in_header_or_form",
+    ),
+    # --- the daemon
+    mutant(
+        "a host whose clock is off dials nothing", "scheduler/service/daemon.py",
+        "self._is_skewed = off > SKEW_STOP",
+        "self._is_skewed = False",
+        "service/test_daemon.py::test_a_daemon_whose_host_is_an_hour_off_the_databases_clock_dials_nothing",
+    ),
+    mutant(
+        "nothing is dialed from an older database", "scheduler/service/daemon.py",
+        "elif self._held_back is None and before < self._ticks - 1:",
+        "elif False:",
+        "service/test_daemon.py::test_a_daemon_dials_nothing_from_a_database_that_is_older_than_what_it_has_done",
+    ),
+    mutant(
+        "a polite stop takes nothing new", DISPATCH,
+        '"""Take nothing new. Dials in flight finish; see `drain`."""\n        self._stopping.set()',
+        "pass",
+        "service/test_dispatch.py::test_a_stopped_dispatcher_takes_nothing_new",
+    ),
+)
+
+
+# --- what does not fit --------------------------------------------------------------------------
+
+
+def complaints(one: Mutant, root: Path = ROOT) -> Iterator[str]:
+    """Why this entry does not fit the tree any more."""
+    for path, right, broken in one.edits:
+        file = root / path
+        if not file.is_file():
+            yield f"{one.guard}: there is no {path}"
+            continue
+        found = file.read_text().count(right)
+        if found != 1:
+            yield f"{one.guard}: {path} has this text {found} times, not once:\n    {right}"
+        elif right == broken:
+            yield f"{one.guard}: the broken text is the right one"
+        else:
+            try:
+                compile(file.read_text().replace(right, broken), path, "exec")
+            except SyntaxError as error:
+                yield f"{one.guard}: {path} would be no Python any more: {error}"
+    if not one.tests:
+        yield f"{one.guard}: no test is named"
+    for test in one.tests:
+        path, *names = test.split("::")
+        if not (root / path).is_file():
+            yield f"{one.guard}: there is no {path}"
+        elif missing := [name for name in names if f" {name}(" not in f" {(root / path).read_text()}"]:
+            yield f"{one.guard}: {path} has no {missing[0]}"
+
+
+# --- running ------------------------------------------------------------------------------------
+
+
+class Copy:
+    """A copy of the tree in which one guard at a time is broken."""
+
+    _stamps = itertools.count(int(time.time()) + 1000)
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        for name in COPIED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(ROOT / name, folder / name)
+        self._environment = {**environment, "PYTHONPYCACHEPREFIX": str(folder / "pyc")}
+
+    def write(self, path: str, text: str) -> None:
+        """With a time of its own, or Python would take what it has compiled before for this."""
+        (self.folder / path).write_text(text)
+        stamp = next(self._stamps)
+        os.utime(self.folder / path, (stamp, stamp))
+
+    def try_out(self, one: Mutant, options: Sequence[str] = ("-x",)) -> Result:
+        began = time.monotonic()
+        paths = {path for path, _, _ in one.edits}
+        try:
+            for path, right, broken in one.edits:
+                self.write(path, (self.folder / path).read_text().replace(right, broken))
+            done = self.run(one.tests, options)
+        finally:
+            for path in paths:
+                self.write(path, (ROOT / path).read_text())
+        failed = [line.split(" ")[1] for line in done.splitlines() if line.startswith("FAILED ")]
+        errors = [line for line in done.splitlines() if line.startswith("ERROR ")]
+        seconds = time.monotonic() - began
+        if failed:
+            return Result("red", "\n".join(failed), seconds)
+        if errors or " passed" not in done:  # the tests could not be run, which proves nothing
+            return Result("ERROR", (errors or done.splitlines() or [""])[-1][:200], seconds)
+        return Result("GREEN", done.splitlines()[-1], seconds)
+
+    def run(self, tests: Sequence[str], options: Sequence[str]) -> str:
+        return subprocess.run(
+            [
+                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-rfE",
+                f"--timeout={LONGEST}", *options, *tests,
+            ],
+            cwd=self.folder, env=self._environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ).stdout
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="WORD")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--list", action="store_true", help="only say which there are")
+    parser.add_argument("--all", action="store_true", help="name every test that notices, not only the first")
+    options = parser.parse_args()
+    chosen = [one for one in MUTANTS if all(word in one.guard for word in options.words)]
+    wrong = [sentence for one in chosen for sentence in complaints(one)]
+    if options.list or wrong or not chosen:
+        for one in () if wrong else chosen:
+            print(f"{one.guard}  ({one.path})")
+        print("\n".join(wrong) or f"{len(chosen)} guards", file=sys.stderr if wrong else sys.stdout)
+        return int(bool(wrong) or not chosen)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutants") as scratch, server() as environment:
+        copies = [Copy(Path(scratch) / str(at), environment) for at in range(min(options.jobs, len(chosen)))]
+        tests = sorted({test for one in chosen for test in one.tests})
+        told(f"{len(tests)} tests on the code as it is ...")
+        done = copies[0].run(tests, ["-n", str(options.jobs)])
+        if " failed" in done or " error" in done or " passed" not in done:
+            print(done)
+            print("They must pass before they can prove anything.", file=sys.stderr)
+            return 1
+        results = try_all(chosen, copies, ["--maxfail=12"] if options.all else ["-x"])
+    width = max(len(one.guard) for one in chosen)
+    print(f"{'guard':<{width}}  {'':<5}  {'s':>3}  where, and which test noticed")
+    for one in chosen:
+        found = results[one.guard]
+        print(f"{one.guard:<{width}}  {found.verdict:<5}  {found.seconds:>3.0f}  {one.path}")
+        for line in found.by.splitlines():
+            print(f"{'':<{width}}              {line}")
+    missed = [one.guard for one in chosen if results[one.guard].verdict != "red"]
+    seconds = time.monotonic() - began
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} broken guards were noticed, in {seconds:.0f} s")
+    return int(bool(missed))
+
+
+def try_all(chosen: Sequence[Mutant], copies: Sequence[Copy], options: Sequence[str]) -> dict[str, Result]:
+    waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+    for one in chosen:
+        waiting.put(one)
+    results: dict[str, Result] = {}
+
+    def work(copy: Copy) -> None:
+        while True:
+            try:
+                one = waiting.get_nowait()
+            except queue.Empty:
+                return
+            results[one.guard] = copy.try_out(one, options)
+            told(f"{len(results)}/{len(chosen)} {one.guard}: {results[one.guard].verdict}")
+
+    threads = [threading.Thread(target=work, args=(copy,)) for copy in copies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+class server:  # noqa: N801  reads as what it is in a with statement
+    """The environment of the tests, with one MariaDB for all of them; where there is none they say so."""
+
+    def __init__(self) -> None:
+        self._server = PrivateMariaDB()
+
+    def __enter__(self) -> Mapping[str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")}
+        try:
+            self._server.__enter__()
+        except Unavailable as error:
+            told(f"no MariaDB, so only SQLite is asked: {error}")
+            return environment
+        return {**environment, "RINGBACK_TEST_MYSQL_URL": self._server.url}
+
+    def __exit__(self, *_: object) -> None:
+        self._server.__exit__()
+
+
+def told(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
