@@ -126,13 +126,14 @@ MUTANTS: Sequence[Mutant] = (
         "rows in other hands are not dialed", CALLS,
         " S.lease_token == token,",
         "",
-        "service/test_dispatch.py::test_what_changed_since_the_take_is_not_dialed_and_not_spent",
+        ("service/test_dispatch.py::"
+         "test_a_row_that_came_into_other_hands_since_the_take_is_neither_dialed_nor_touched"),
     ),
     mutant(
         "only waiting rows are leased", CALLS,
         'guard=f"status IN {in_states(statuses_before(ScheduleStatus.IN_PROGRESS))}"',
         'guard="1 = 1"',
-        "store/test_calls.py::test_a_move_changes_only_rows_in_the_state_it_leaves",
+        "store/test_calls.py::test_only_a_row_that_waits_is_leased",
     ),
     mutant(
         "a call that is over does not come alive", CALLS,
@@ -162,7 +163,7 @@ MUTANTS: Sequence[Mutant] = (
         "late truth is recorded once", CALLS,
         "_end(connection, [row], GIVEN_UP)",
         '_end(connection, [row], "1 = 1")',
-        "service/test_outcomes.py::test_a_late_truth_that_comes_twice_is_recorded_once",
+        "store/test_calls.py::test_late_truth_is_recorded_of_attempts_that_were_given_up_alone",
     ),
     mutant(
         "what is done is not cancelled", CALLS,
@@ -198,7 +199,7 @@ MUTANTS: Sequence[Mutant] = (
         "expired dials are found by their state", CALLS,
         "A.state == AttemptState.PLACING,\n            or_(S.lease_expires_at",
         "or_(S.lease_expires_at",
-        "service/test_upkeep.py",
+        "service/test_upkeep.py::test_a_call_that_is_known_stays_live_however_long_ago_its_lease_ran_out",
         also=[("scheduler/service/upkeep.py", ' if one.state == "placing"]', "]")],
     ),
     mutant(
@@ -218,7 +219,7 @@ MUTANTS: Sequence[Mutant] = (
         "a slot that was missed is not used", DISPATCH,
         "if job.has_slot and asked >",
         "if False and asked >",
-        "service/test_limits.py",
+        "service/test_dispatch.py::test_a_request_that_missed_its_slot_is_not_sent_and_not_spent",
     ),
     mutant(
         "no request before its slot", DISPATCH,
@@ -285,8 +286,7 @@ MUTANTS: Sequence[Mutant] = (
         "a campaign paused meanwhile is not taken from", DISPATCH,
         'key in locked and locked[key].status == "active"',
         "key in locked",
-        "service/test_dispatch.py",
-        "service/test_control.py::test_a_pause_returns_only_after_a_take_that_is_under_way",
+        "service/test_dispatch.py::test_a_campaign_paused_by_sql_in_the_middle_of_a_take_is_not_taken_from",
     ),
     mutant(
         "takes follow one another", CALLS,
@@ -341,7 +341,7 @@ MUTANTS: Sequence[Mutant] = (
         "caps count what this take has chosen", DISPATCH,
         "history.add(lead, number, policy, self.now)",
         "pass",
-        "service/test_limits.py",
+        "service/test_limits.py::test_a_call_in_progress_that_may_use_up_a_cap_is_waited_for",
     ),
     mutant(
         "caps count calls in progress", "scheduler/rules/eligibility.py",
@@ -359,7 +359,8 @@ MUTANTS: Sequence[Mutant] = (
         "the balance pays for so many calls", "scheduler/rules/billing.py",
         "return max(0, int(account.balance // expected))",
         "return None",
-        "rules/test_billing.py",
+        "service/test_limits.py::test_two_campaigns_of_one_account_never_overdraw_it_together",
+        "service/test_limits.py::test_without_balance_leads_wait_where_they_are_and_go_on_after_a_top_up",
     ),
     mutant(
         "what a call may cost is set aside", "scheduler/store/accounts.py",
@@ -414,14 +415,13 @@ MUTANTS: Sequence[Mutant] = (
         "another attempt's call is not taken for its own", FOLLOW,
         "if holder not in (None, one.id):",
         "if False:",
-        "service/test_follow.py",
+        "service/test_inbox.py::test_the_call_of_another_attempt_is_not_taken_for_ones_own",
     ),
     mutant(
         "a start request is not repeated", "scheduler/providers/http_client.py",
         '            return Unanswered(f"the answer to the start request was lost: {name_of(error)}")',
         "            return self.ask(method, path, **content)",
         "providers/test_http_client.py::test_a_server_that_says_nothing_is_unanswered_by_the_deadline",
-        "providers/test_http_dialer.py",
     ),
     mutant(
         "what may have been sent is not taken for unsent", "scheduler/providers/http_client.py",
@@ -445,7 +445,7 @@ MUTANTS: Sequence[Mutant] = (
         "a late call is hung up", DISPATCH,
         "self._hang_up_late([one for one in batch if one.was_frozen or one in given_up], now)",
         "pass",
-        "service/test_dispatch.py",
+        "service/test_dispatch.py::test_a_call_made_for_an_attempt_that_was_given_up_is_hung_up_and_owned_up_to",
     ),
     mutant(
         "a word that nobody knows is no success, HTTP dialer", "scheduler/providers/http_dialer.py",
@@ -488,7 +488,7 @@ MUTANTS: Sequence[Mutant] = (
         "Twilio's signed body", "scheduler/providers/twilio.py",
         'if not hmac.compare_digest(digest.encode(), given.lower().encode("utf-8", "replace")):',
         "if False:",
-        "providers/test_twilio.py",
+        "providers/test_twilio.py::test_a_json_body_is_proven_by_its_hash_in_the_address",
     ),
     mutant(
         "NLPearl's secret", "scheduler/providers/nlpearl.py",
@@ -655,8 +655,8 @@ class Copy:
     def run(self, tests: Sequence[str], options: Sequence[str]) -> str:
         return subprocess.run(
             [
-                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-rfE",
-                f"--timeout={LONGEST}", *options, *tests,
+                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p",
+                "no:schemathesis", "-rfE", f"--timeout={LONGEST}", *options, *tests,
             ],
             cwd=self.folder, env=self._environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         ).stdout

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 import pytest
 
 from scheduler.clock import ManualClock
+from scheduler.model import Campaign
 from scheduler.providers.base import Accepted, RefusalKind, Refused, Unanswered
-from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST
+from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST, SEND_TOLERANCE
+from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
-from scheduler.store.database import Database
+from scheduler.store.database import Connection, Database
 from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
     DAY,
@@ -236,6 +238,7 @@ def test_a_dial_whose_budget_is_over_is_never_sent_and_not_spent(runtime, databa
         ("UPDATE leads SET lead_status = 'suspended'", "pending"),
         ("UPDATE leads SET manual_management = TRUE", "pending"),
         ("UPDATE campaigns SET status = 'paused'", "pending"),
+        ("UPDATE scheduler_config SET config_value = 'yes' WHERE config_key = 'paused'", "pending"),
         ("INSERT INTO do_not_call (telefono) SELECT telefono FROM leads", "cancelled"),
         ("UPDATE call_schedule SET status = 'cancelled'", "cancelled"),
         ("DELETE FROM leads", "cancelled"),
@@ -255,6 +258,44 @@ def test_what_changed_since_the_take_is_not_dialed_and_not_spent(runtime, databa
     assert call_of(database, lead_id).attempt_number == 1
     assert lead_of(database, lead_id) is None or lead_of(database, lead_id).call_attempts_count == 0
     assert broken_promises(database) == {}
+
+
+def test_a_row_that_came_into_other_hands_since_the_take_is_neither_dialed_nor_touched(runtime, database, clock):
+    change = "UPDATE call_schedule SET lease_owner = 'another', lease_token = 'of another'"
+    station = Station(with_clock(runtime, MeddlingClock(clock, at_reading=2, act=lambda: sql(database, change))))
+    lead_id = add_due_lead(database)
+
+    station.dispatch()
+
+    assert station.provider.dials == []
+    assert (call_of(database, lead_id).status, call_of(database, lead_id).lease_token) == ("in_progress", "of another")
+    assert attempt_of(database, lead_id).state == "placing"
+
+
+def test_a_request_that_missed_its_slot_is_not_sent_and_not_spent(runtime, database, clock):
+    sql(database, "INSERT INTO scheduler_config (config_key, config_value) "
+                  "VALUES ('simulator_calls_per_second', '10')")
+    held_up = MeddlingClock(clock, at_reading=2, act=lambda: threading.Event().wait(2 * SEND_TOLERANCE.total_seconds()))
+    station = Station(with_clock(runtime, held_up), ScriptedProvider("simulator"))
+    lead_id = add_due_lead(database)
+
+    station.dispatch()
+
+    assert station.provider.dials == []
+    assert "missed its slot" in attempt_of(database, lead_id).error
+    assert (call_of(database, lead_id).status, call_of(database, lead_id).attempt_number) == ("pending", 1)
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)  # SQLite has one writer at a time
+def test_a_campaign_paused_by_sql_in_the_middle_of_a_take_is_not_taken_from(runtime, database):
+    lead_id = add_due_lead(database, campaign_id=add_campaign(database))
+    station = Station(runtime)
+    station.dispatcher.rulebook = MeddlingRules(lambda: sql(database, "UPDATE campaigns SET status = 'paused'"))
+
+    station.dispatch()
+
+    assert attempts_of(database, lead_id) == []
+    assert call_of(database, lead_id).status == "pending"
 
 
 def test_a_campaign_resumed_goes_on_where_it_was(runtime, database, clock):
@@ -838,6 +879,29 @@ def test_a_frozen_daemon_cannot_touch_the_row_that_another_one_holds_now(runtime
     assert phone_statuses(database, lead_id) == ["active"]
 
 
+def test_a_call_made_for_an_attempt_that_was_given_up_is_hung_up_and_owned_up_to(runtime, database, clock):
+    number = chilean()
+    lead_id = add_due_lead(database, number)
+    frozen, other = Station(runtime, owner="frozen"), Station(runtime, owner="other")
+    other.provider.forgets(number)
+
+    def freeze(request) -> Accepted:
+        for _ in range(4):  # its lease runs out, its call is looked up and never found
+            clock.advance(2 * MINUTE)
+            other.upkeep()
+            other.follow()
+        assert attempt_of(database, lead_id).state == "refused"
+        return Accepted(call_id_of(request.attempt_ref))
+
+    frozen.provider.answers(number, freeze)
+    frozen.dispatch()
+
+    call_id = call_id_of(frozen.provider.dials[0].attempt_ref)
+    assert frozen.provider.hung_up == [call_id]
+    assert (attempt_of(database, lead_id).state, attempt_of(database, lead_id).provider_call_id) == ("ended", call_id)
+    assert [one.lead_id for one in events_of(database, "late_dial")] == [lead_id]
+
+
 def test_a_request_sent_too_late_is_written_down_as_late(runtime, database, clock):
     lead_id = add_due_lead(database)
     station = Station(runtime)
@@ -912,6 +976,20 @@ class MeddlingClock:
             self.has_acted = True
             self._act()
         return self._clock.now()
+
+
+class MeddlingRules(RuleBook):
+    """The rules, at whose reading by a take somebody acts, once."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self._act: Callable[[], object] | None = act
+
+    def read(self, connection: Connection, campaigns: Iterable[Campaign] = ()) -> Rules:
+        act, self._act = self._act, None
+        if act is not None:
+            act()
+        return super().read(connection, campaigns)
 
 
 def with_clock(runtime: Runtime, clock: MeddlingClock) -> Runtime:

@@ -55,6 +55,19 @@ def test_a_dial_whose_lease_ran_out_is_looked_up_at_once_and_never_given_back(ru
     assert find(database, tables.call_schedule, lead_id=lead_id).status == "in_progress"
 
 
+def test_a_call_that_is_known_stays_live_however_long_ago_its_lease_ran_out(runtime, database, clock):
+    station = Station(runtime)
+    lead_id = add_due_lead(database)
+    station.dispatch()
+    sql(database, "UPDATE call_schedule SET lease_token = 'ours', lease_expires_at = '2020-01-01'")
+
+    clock.advance(2 * LEASE)
+    station.upkeep()
+
+    assert attempt_of(database, lead_id).state == "live"
+    assert station.said("unknown") == []
+
+
 def test_a_dial_whose_row_was_deleted_becomes_unknown_too(runtime, database, clock):
     seen = []
 

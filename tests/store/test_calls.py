@@ -233,6 +233,17 @@ def test_a_move_changes_only_rows_in_the_state_it_leaves(database, status, moved
     assert counts == [moved, cancelled, completed, given_back]
 
 
+@pytest.mark.parametrize("status, leased", [("pending", 1), ("in_progress", 0), ("completed", 0), ("cancelled", 0)])
+def test_only_a_row_that_waits_is_leased(database, status, leased):
+    row_id = plan_call(database, add_lead(database), status=status)
+
+    found = database.transact(lambda connection: calls.mark_in_progress(
+        connection, [row_id], owner="me", token="mine", expires_at=NOON + HOUR, now=NOON
+    ))
+
+    assert found == leased
+
+
 def test_many_rows_are_moved_each_to_its_own_time(database):
     leads = [add_lead(database) for _ in range(20)]
     moves = [
@@ -299,12 +310,38 @@ def test_an_attempt_moves_only_as_the_table_of_moves_says(runtime, database, sta
     assert counts == [live, unknown, refused, ended]
 
 
+@pytest.mark.parametrize(
+    "state, provider_status, call_id, recorded",
+    [
+        ("refused", None, None, True),
+        ("ended", None, None, True),
+        ("ended", "unknown", "c1", True),
+        ("ended", "busy", "c1", False),
+        ("live", None, "c1", False),
+        ("placing", None, None, False),
+    ],
+)
+def test_late_truth_is_recorded_of_attempts_that_were_given_up_alone(
+    runtime, database, state, provider_status, call_id, recorded
+):
+    lead_id = add_due_lead(database)
+    Station(runtime).dispatch()
+    sql(
+        database, "UPDATE call_attempts SET state = :state, provider_status = :said, provider_call_id = :call_id",
+        state=state, said=provider_status, call_id=call_id,
+    )
+
+    row = {"id": attempt_of(database, lead_id).id, "outcome": "completed", "provider_call_id": "c2"}
+    assert database.transact(lambda connection: calls.record_late_truth(connection, row)) is recorded
+
+
 def test_an_attempt_is_ours_only_by_the_token_and_while_it_is_placed(runtime, database):
     keys = []
 
     def meanwhile(request):
         row, attempt = call_of(database, lead_id), attempt_of(database, lead_id)
-        for token in (row.lease_token, "another"):
+        for token, state in ((row.lease_token, "placing"), ("another", "placing"), (row.lease_token, "live")):
+            sql(database, "UPDATE call_attempts SET state = :state", state=state)
             keys.append(database.transact(
                 lambda connection, token=token: calls.lock_placing(connection, [(attempt.id, row.id, token)])
             ))
@@ -315,7 +352,7 @@ def test_an_attempt_is_ours_only_by_the_token_and_while_it_is_placed(runtime, da
     station.provider.answers(None, meanwhile)
     station.dispatch()
 
-    assert keys == [{attempt_of(database, lead_id).id}, set()]
+    assert keys == [{attempt_of(database, lead_id).id}, set(), set()]
 
 
 def test_calls_in_flight_are_counted_by_campaign_and_in_all(runtime, database):
