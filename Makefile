@@ -20,7 +20,7 @@ EXAMPLE := RINGBACK_DATABASE_URL='$(DATABASE_URL)' RINGBACK_PROVIDER=simulator \
 
 # Says what a long step does while it does it. What is installed was resolved once and is pinned with its hashes:
 # --no-deps has pip take it as it stands, so that no release of anybody's changes what is installed.
-STEP := $(PYTHON) tools/steps.py
+STEP := $(PYTHON) deploy/steps.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := install --progress-bar off --no-compile --no-deps --require-hashes
 APT := DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -y --no-install-recommends

@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("data_version", sa.String(16), nullable=False),
         sa.Column("country", sa.String(2), nullable=True),
         sa.Column("line", sa.String(24), nullable=False),
-        sa.Column("zones", sa.Text(), nullable=False),
+        sa.Column("zones", sa.String(2000), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_number_traits")),
     )
 

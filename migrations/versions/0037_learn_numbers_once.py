@@ -14,6 +14,8 @@ down_revision = "0036"
 branch_labels = None
 depends_on = None
 
+EXACT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
 
 def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
@@ -22,7 +24,7 @@ def upgrade() -> None:
         op.add_column("lead_phones", sa.Column("traits_id", sa.Integer))
         return
     op.execute(
-        "ALTER TABLE lead_phones ADD COLUMN e164 VARCHAR(16), ADD COLUMN number_key VARCHAR(8)"
+        f"ALTER TABLE lead_phones ADD COLUMN e164 VARCHAR(16) {EXACT}, ADD COLUMN number_key VARCHAR(8) {EXACT}"
         " COMMENT 'the last digits, which no spelling changes', ADD COLUMN traits_id BIGINT"
     )
 

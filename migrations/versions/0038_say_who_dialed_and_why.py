@@ -13,6 +13,8 @@ down_revision = "0037"
 branch_labels = None
 depends_on = None
 
+EXACT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
 
 def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
@@ -20,8 +22,9 @@ def upgrade() -> None:
         op.add_column("call_attempts", sa.Column("rule_version", sa.String(64)))
         return
     op.execute(
-        "ALTER TABLE call_attempts ADD COLUMN claimed_by VARCHAR(96) COMMENT 'the daemon that dialed it',"
-        " ADD COLUMN rule_version VARCHAR(64) COMMENT 'rule_versions.fingerprint of the rules that let it through'"
+        f"ALTER TABLE call_attempts ADD COLUMN claimed_by VARCHAR(96) {EXACT} COMMENT 'the daemon that dialed it',"
+        f" ADD COLUMN rule_version VARCHAR(64) {EXACT}"
+        " COMMENT 'rule_versions.fingerprint of the rules that let it through'"
     )
 
 

@@ -115,7 +115,8 @@ def _job_status(unpaid_at: datetime | None) -> ColumnElement[Any]:
     called = select(A.id).where(A.lead_id == L.id, A.state.in_(OPEN_STATES)).correlate(leads).exists()
     unpaid: ColumnElement[bool] = false()
     if unpaid_at is not None:
-        due = select(S.id).where(S.open_lead_id == L.id, S.status == ScheduleStatus.PENDING, S.scheduled_at <= unpaid_at)
+        is_due = (S.open_lead_id == L.id, S.status == ScheduleStatus.PENDING, S.scheduled_at <= unpaid_at)
+        due = select(S.id).where(*is_due)
         unpaid = due.correlate(leads).exists()
     return case(
         (and_(L.lead_status == LeadStatus.CLOSED, L.closed_reason.in_(REACHED)), "completed"),

@@ -1150,7 +1150,9 @@ def insert_ended_attempt(connection: Connection, values: Mapping[str, Any]) -> i
 
 
 FOLLOWED = (AttemptState.LIVE, AttemptState.UNKNOWN, AttemptState.ENDED, AttemptState.REFUSED)
-"""Those with a `next_poll_at`, in the order of their looks: of calls that are over or were given up only those of which more is to be learnt."""
+"""Those with a `next_poll_at`, in the order of their looks: of calls that are over or were given up only those of
+which more is to be learnt.
+"""
 
 
 BY_NEXT_LOOK = "FORCE INDEX (ix_call_attempts_poll)"

@@ -432,7 +432,7 @@ number_traits = Table(
     Column("data_version", String(16), nullable=False),
     Column("country", String(2)),
     Column("line", String(24), nullable=False),
-    Column("zones", Text, nullable=False),
+    Column("zones", String(2000), nullable=False),
 )
 
 call_schedule = Table(

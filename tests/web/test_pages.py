@@ -66,7 +66,6 @@ def test_no_page_takes_more_than_ten_statements(
             answer = client.get(path, headers=HTML)
         assert answer.status_code in (200, 303, 403, 404, 409), (path, answer.status_code, answer.text[:2000])
         spent[path] = len(statements)
-        if len(statements) > 9: print(*[s[:230].replace("\n"," ") for s in statements], sep="\n")
     # On a server the time is one statement more: here the clock stands still.
     assert {path: count for path, count in spent.items() if count > MOST_STATEMENTS - 1} == {}
     assert len(spent) > 25
