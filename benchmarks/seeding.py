@@ -157,12 +157,13 @@ def _complete_leads(connection: Connection, campaign_id: int, first: str, last: 
     )
 
 
-def count_done(database: Database, campaign_id: int) -> int:
-    """Leads of the campaign that were called once and have their next call planned."""
+def count_done(database: Database, campaign_id: int, prefix: str = "") -> int:
+    """Leads of the campaign that were called once and have their next call planned, in the tables named so."""
     return database.read(lambda connection: connection.execute(
         text(
-            "SELECT COUNT(*) FROM leads l JOIN call_schedule s ON s.lead_id = l.id AND s.status = 'pending'"
-            " JOIN call_attempts a ON a.lead_id = l.id AND a.state = 'ended'"
+            f"SELECT COUNT(*) FROM {prefix}leads l"
+            f" JOIN (SELECT lead_id, attempt_number FROM {prefix}call_schedule WHERE status = 'pending') s"
+            f" ON s.lead_id = l.id JOIN {prefix}call_attempts a ON a.lead_id = l.id AND a.state = 'ended'"
             " WHERE l.campaign_id = :key AND l.call_attempts_count = 1 AND s.attempt_number = 2"
         ),
         {"key": campaign_id},
