@@ -4,7 +4,8 @@
 
 A database is made there and filled. Then the real application serves it from a process of its own, with one more
 route: a lead's id by its primary key, asked for with the same access. That lookup, the status of a campaign and the
-overview are asked for in turn over one connection; every page is asked for once it has settled, and its statements
+overview are asked for every five seconds for two minutes (median, worst, and how old the figures are), and then in
+turn over one connection as fast as it goes; every page is asked for once it has settled, and its statements
 are counted; 200 event streams are open while leads and calls change, and the server's CPU time is read.
 """
 
@@ -26,6 +27,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,7 @@ IN_BIGGEST = 5
 """Of so many leads one belongs to the biggest campaign: a million of five."""
 AT_ONCE = 250_000
 ROUNDS, WARM = 300, 30
+POLL_EVERY, POLL_SECONDS = 5.0, 120.0
 STREAMS, STREAM_SECONDS = 200, 20
 SLOWEST = 12
 """Addresses that are named while it runs, with the statements that take their time."""
@@ -63,15 +66,20 @@ def main() -> None:
     parser.add_argument("--url", help="a MySQL or MariaDB server where databases may be made")
     parser.add_argument("--rows", type=int, default=5_000_000, help="leads and rows of the plan (default 5000000)")
     parser.add_argument("--campaigns", type=int, default=1_000, help="campaigns (default 1000)")
+    parser.add_argument("--filled", metavar="URL", help="poll a database that this has filled before, and nothing else")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve()
         return
-    if options.url is None:
+    if options.filled:
+        with serving(options.filled) as server:
+            figures = measure_polls(server, options.rows)
+    elif options.url:
+        figures = measure(options.url, options.rows, options.campaigns)
+    else:
         parser.error("--url is missing")
-    figures = measure(options.url, options.rows, options.campaigns)
     if options.json:
         print(json.dumps(figures))
     else:
@@ -85,6 +93,7 @@ def measure(url: str, rows: int, campaigns: int) -> dict[str, Any]:
         figures |= fill(database, rows, campaigns)
         address = database.url.render_as_string(hide_password=False)
         with serving(address) as server:
+            figures |= measure_polls(server, rows)
             figures |= measure_ratios(server, rows)
             figures |= measure_pages(server)
             figures |= measure_streams(server, database)
@@ -135,7 +144,7 @@ def _add_leads(database: Database, rows: int, campaigns: int) -> None:
         return {
             "campaign_id": ids[0] if number % IN_BIGGEST == 0 else small[number % len(small)], "nombre": "Ana",
             "apellidos": "Rojas", "telefono": f"+{FIRST_NUMBER + number}", "lead_status": status,
-            "closed_reason": why, "call_attempts_count": int(number % 25 == 0),
+            "closed_reason": why, "call_attempts_count": 1,
         }  # fmt: skip
 
     base = min(BASE, rows)
@@ -332,6 +341,42 @@ def measure_ratios(server: Server, rows: int) -> dict[str, Any]:
         },
         "status_bytes": size,
     }
+
+
+def measure_polls(server: Server, rows: int) -> dict[str, Any]:
+    """As a front end polls: every few seconds, beginning with the first answer of a process that was just started."""
+    chance = random.Random(11)
+    polled = {
+        "status": f"/api/v1/batches/{MARK}-0/status",
+        "overview": "/api/v1/dashboard/overview",
+        "overview_of_account": "/api/v1/dashboard/overview?account_id=1",
+    }
+    times: dict[str, list[float]] = {name: [] for name in ("lookup", *polled)}
+    ages: dict[str, list[float]] = {name: [] for name in polled}
+    until = time.monotonic() + POLL_SECONDS
+    while time.monotonic() < until:
+        begun = time.monotonic()
+        times["lookup"].append(server.timed(f"/bench/lead/{chance.randrange(1, rows)}"))
+        for name, path in polled.items():
+            began = time.perf_counter()
+            answer = server.json(path)
+            times[name].append(time.perf_counter() - began)
+            ages[name].append((datetime.now(UTC) - datetime.fromisoformat(answer["counted_at"])).total_seconds())
+        time.sleep(max(0.0, POLL_EVERY - (time.monotonic() - begun)))
+    middle = {name: statistics.median(found) for name, found in times.items()}
+    found: dict[str, Any] = {"polls": len(times["lookup"])}
+    for name, took in middle.items():
+        found |= {f"poll_{name}_ms": round(took * 1e3, 2), f"poll_{name}_worst_ms": round(max(times[name]) * 1e3, 2)}
+    for name in polled:
+        found |= {
+            f"poll_{name}_over_lookup": round(middle[name] / middle["lookup"], 2),
+            f"poll_{name}_oldest_seconds": round(max(ages[name]), 1),
+        }  # fmt: skip
+        progress(
+            f"  polled {name}: median {middle[name] * 1e3:.2f} ms, {found[f'poll_{name}_over_lookup']} times a look-up,"
+            f" worst {max(times[name]) * 1e3:.0f} ms; figures at most {max(ages[name]):.1f} s old"
+        )
+    return found
 
 
 def measure_pages(server: Server) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Every read for the overview and for the pages of campaigns.
 
 A page has a budget of ten statements, however large the tables are. So what is small is asked for in one
-statement together, what is large comes from the counters (`totals.py`), and what is counted here is counted
+statement together, what is large comes from `service.totals`, and what is counted here is counted
 up to a limit: `Capped.is_more` says that there are more. What a newcomer would get wrong: a COUNT over what
 is due looks cheap on an empty database and reads millions of index entries after a night without a daemon.
 """

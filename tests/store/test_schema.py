@@ -152,3 +152,54 @@ def test_each_migration_can_be_undone(blank: Database) -> None:
     blank.transact(lambda connection: command.downgrade(schema.alembic_config(connection), "base"))
 
     assert inspect(blank.engine).get_table_names() == ["alembic_version"]
+
+
+def test_an_upgrade_takes_away_the_triggers_that_counted_and_no_other(blank: Database) -> None:
+    from alembic import command
+
+    schema.upgrade(blank)
+    blank.transact(lambda connection: command.downgrade(schema.alembic_config(connection), "0033"))
+    for name, table in (("count_leads_insert", "leads"), ("count_call_attempts_delete", "leads"), ("my_own", "leads")):
+        statement = "INSERT INTO campaign_changes (campaign_id, leads) VALUES (0, 1)"
+        if name == "my_own":
+            statement = "INSERT INTO events (kind, actor) VALUES ('mine', 'me')"
+        sql(blank, f"CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW BEGIN {statement}; END")
+    sql(blank, "INSERT INTO leads (telefono, call_attempts_count) VALUES ('+56911111111', 2)")
+    assert sql(blank, "SELECT SUM(leads) FROM campaign_changes")[0][0] == 2
+
+    schema.upgrade(blank)
+    sql(blank, "INSERT INTO leads (telefono) VALUES ('+56922222222')")
+
+    assert not {"campaign_changes", "campaign_totals", "campaign_hours"} & set(inspect(blank.engine).get_table_names())
+    assert sql(blank, "SELECT COUNT(*) FROM events") == [(2,)]
+    assert [row[0] for row in sql(blank, "SELECT was_called FROM leads ORDER BY id")] == [1, 0]
+    assert schema.list_differences(blank) == []
+
+
+def test_an_upgrade_that_was_cut_off_among_the_counters_goes_on(blank: Database) -> None:
+    schema.upgrade(blank)
+    sql(blank, "UPDATE alembic_version SET version_num = '0033'")
+    sql(blank, "DROP INDEX ix_leads_created" if blank.is_sqlite else "DROP INDEX ix_leads_created ON leads")
+
+    schema.upgrade(blank)
+
+    assert schema.list_differences(blank) == []
+
+
+@pytest.mark.parametrize("blank", ["mariadb"], indirect=True)
+def test_an_upgrade_asks_for_nothing_beyond_tables(blank: Database) -> None:
+    """No trigger, no function, no privilege of the server."""
+    user, name = f"poor_{str(blank.url.database)[-12:]}", blank.url.database
+    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, REFERENCES"
+    try:
+        sql(blank, f"CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY 'x'")
+        sql(blank, f"GRANT {rights} ON {name}.* TO '{user}'@'127.0.0.1'")
+    except Exception as error:
+        pytest.skip(f"this server lets its user make no others: {type(error).__name__}")
+    poor = Database(blank.url.set(username=user, password="x"))
+    try:
+        schema.upgrade(poor)
+        assert schema.read_state(poor).is_current
+    finally:
+        poor.close()
+        sql(blank, f"DROP USER '{user}'@'127.0.0.1'")
