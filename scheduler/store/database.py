@@ -220,14 +220,14 @@ def change_rows(
                 sets.append(f"{column} = {value}")
             else:
                 sets.append(f"{column} = {mark}")
-                values.append(raw(value))
+                values.append(fitted(table, column, value))
         for column in per_row:
             if _are_same([row[column] for row in chunk]):
                 to = mark
-                values.append(raw(chunk[0][column]))
+                values.append(fitted(table, column, chunk[0][column]))
             else:
                 to = "CASE id " + " ".join(f"WHEN {int(row['id'])} THEN {mark}" for row in chunk) + " END"
-                values += (raw(row[column]) for row in chunk)
+                values += (fitted(table, column, row[column]) for row in chunk)
             sets.append(f"{column} = COALESCE({to}, {column})" if keep else f"{column} = {to}")
         ids = ", ".join(str(int(row["id"])) for row in chunk)
         statement = f"UPDATE {target} SET {', '.join(sets)} WHERE id IN ({ids}) AND {guard}"
@@ -245,25 +245,25 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     columns = tuple(rows[0])
     into = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "
     if connection.dialect.name == "sqlite":
-        values = [tuple(raw(row[column]) for column in columns) for row in rows]
+        values = [tuple(fitted(table, column, row[column]) for column in columns) for row in rows]
         connection.exec_driver_sql(f"{into}({marks('?', len(columns))})", values)
         return
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
         named: dict[str, Any] = {}
-        written = [_write_column(column, [row[column] for row in chunk], named) for column in columns]
+        written = [_write_column(table, column, [row[column] for row in chunk], named) for column in columns]
         lines = ["(" + ", ".join(line) + ")" for line in zip(*written, strict=True)]
         connection.exec_driver_sql(into + ", ".join(lines), named)
 
 
-def _write_column(column: str, values: Sequence[Any], named: dict[str, Any]) -> Iterable[str]:
+def _write_column(table: Table, column: str, values: Sequence[Any], named: dict[str, Any]) -> Iterable[str]:
     """The values of a column as SQL: numbers as they are, text by a name in `named`.
 
     The driver writes a value under a name once, however often it is used: most columns are the same in all rows.
     Text never stands in the statement, which errors and logs may show.
     """
     if _are_same(values):
-        named[column] = raw(values[0])
+        named[column] = fitted(table, column, values[0])
         return [f"%({column})s"] * len(values)
     marks = []
     for number, value in enumerate(values):
@@ -273,7 +273,7 @@ def _write_column(column: str, values: Sequence[Any], named: dict[str, Any]) -> 
             marks.append("NULL")
         else:
             name = f"{column}.{number}"
-            named[name] = raw(value)
+            named[name] = fitted(table, column, value)
             marks.append(f"%({name})s")
     return marks
 
@@ -340,6 +340,18 @@ def select_among(
         mark = "?" if connection.dialect.name == "sqlite" else "%s"
         found = connection.exec_driver_sql(f"{before}({marks(mark, len(texts))}){after}", tuple(texts))
     return [tuple(row) for row in found]
+
+
+def fitted(table: Table, column: str, value: Any) -> Any:
+    """`raw`, and a text as its column holds it: what people wrote is cut where it is too long."""
+    if isinstance(value, str) and (len(value) > FITS_EVERYWHERE or not value.isascii() or "\0" in value):
+        fit = getattr(table.c[column].type, "fit", storable)
+        return fit(value)
+    return raw(value)
+
+
+FITS_EVERYWHERE = 64
+"""No column that people write to is shorter."""
 
 
 def raw(value: Any) -> Any:

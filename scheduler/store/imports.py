@@ -26,7 +26,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, u
 
 from scheduler.errors import Conflict, NotFound
 from scheduler.model import Campaign, CampaignStatus, ImportStatus, ScheduleStatus
-from scheduler.rules.rows import Holder, NewLead, Settled, settle
+from scheduler.rules.rows import Holder, NewLead, Settled, in_order, settle
 from scheduler.store.calls import word
 from scheduler.store.database import BY_ID, ids_in, insert_row, marks, raw, select_among
 from scheduler.store.leads import read_barred
@@ -344,6 +344,8 @@ def describe_import(connection: Connection, import_id: int) -> dict[str, Any] | 
         return None
     of = L.import_id == import_id
     details = _document(row["details"])
+    if isinstance(details.get("verdicts"), dict):
+        details["verdicts"] = in_order(details["verdicts"])
     kept = details.pop(KEPT, None)
     if kept:
         details["rejects_kept"] = len(kept["rows"])

@@ -115,7 +115,7 @@ class Prose(String):
     collation = FOR_PEOPLE
 
     def fit(self, value: str) -> str:
-        return cut(storable(value), self.length or 255) or ""
+        return cut(value, self.length or 255) or ""
 
 
 class LongProse(String):

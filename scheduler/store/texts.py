@@ -24,7 +24,10 @@ def storable(text: str) -> str:
 
 def cut(text: str | None, most: int = 255) -> str | None:
     """A sentence that fits its column: a reason that is too long is shortened, never an error."""
-    return text if text is None or len(text) <= most else text[: most - 1] + "…"
+    if text is None:
+        return None
+    kept = storable(text)
+    return kept if len(kept) <= most else kept[: most - 1] + "…"
 
 
 def cut_bytes(text: str, most: int = MOST_BYTES) -> str:

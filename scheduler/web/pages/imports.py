@@ -24,7 +24,7 @@ from scheduler.clock import boottime
 from scheduler.errors import Conflict, InvalidValue, NotFound, RingbackError
 from scheduler.model import Campaign
 from scheduler.rules.cells import neutralise
-from scheduler.rules.rows import Verdict
+from scheduler.rules.rows import Verdict, in_order
 from scheduler.service import control
 from scheduler.service import imports as service
 from scheduler.service.import_jobs import ImportJobs
@@ -351,7 +351,7 @@ def read_details(text: str | None) -> Details:
     share = done / size if isinstance(done, int) and isinstance(size, int) and size > 0 else None
     kept = found.get(store.KEPT)
     return Details(
-        verdicts=found.get("verdicts") or {}, first_rejects=found.get("first_rejects") or [],
+        verdicts=in_order(found.get("verdicts") or {}), first_rejects=found.get("first_rejects") or [],
         progress=min(1.0, share) if share is not None else None, error=found.get("error"),
         kept=len(kept["rows"]) if isinstance(kept, dict) else 0,
         left_out=int(kept.get("left_out") or 0) if isinstance(kept, dict) else 0,
