@@ -13,6 +13,9 @@ DATABASE_URL ?= sqlite:///var/ringback.db
 PORT ?= 8000
 ARGS ?=
 
+# The database server of the tests: the system's MariaDB, or `make test SERVER=mysql` or SERVER=mariadb-11.8.
+SERVER ?= mariadb
+
 # What makes the example watchable: a whole life of a lead in a minute or two.
 EXAMPLE := RINGBACK_DATABASE_URL='$(DATABASE_URL)' RINGBACK_PROVIDER=simulator \
 	RINGBACK_SIMULATOR_RING_SECONDS=0.7 RINGBACK_SIMULATOR_TALK_SECONDS=2 RINGBACK_SIMULATOR_CALLBACK_MINUTES=0.5 \
@@ -48,7 +51,13 @@ run: $(VENV)/.run ## Import the example leads and watch them being called by the
 reset: ## Forget what `make run` did (deletes var/)
 	rm -rf var
 
-test: $(VENV)/.dev mariadb chromium ## Run every test, on SQLite, on a private MariaDB and in a browser
+ifeq ($(SERVER),mariadb)
+test: $(VENV)/.dev mariadb chromium ## Run every test, on SQLite, on a private MariaDB and in a browser (SERVER=mysql|mariadb-11.8)
+else
+test: export RINGBACK_TEST_SERVER := $(SERVER)
+test: $(VENV)/.dev chromium # What asks a database server, on that one
+	@[ -n "$$RINGBACK_TEST_MYSQL_URL" ] || $(BIN)/python -m tests.servers $(SERVER)
+endif
 ifneq ($(ARGS),)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 else

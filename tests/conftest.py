@@ -15,7 +15,7 @@ that engine by name. RINGBACK_TEST_EVERY_ENGINE=1 runs what SQLite suffices for 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,10 +57,10 @@ def mariadb_server() -> Iterator[str]:
 
 
 @contextmanager
-def started(*, durable: bool = False) -> Iterator[PrivateMariaDB]:
+def started(*, durable: bool = False, options: Sequence[str] = ()) -> Iterator[PrivateMariaDB]:
     """A private server of the chosen kind, or the reason why the test is not run."""
     try:
-        server = private_server(durable=durable).__enter__()
+        server = private_server(durable=durable, options=options).__enter__()
     except Unavailable as error:
         if os.environ.get("CI") == "true" or is_database_half():
             pytest.fail(f"a database server is needed here: {error}")

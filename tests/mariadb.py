@@ -121,6 +121,7 @@ class PrivateMariaDB:
         return [
             *self._program(), f"--datadir={self.folder / 'data'}", *self._shared_options(), "--skip-networking=0",
             "--skip-log-bin", f"--innodb-log-file-size={self.log_size}", "--performance-schema=0", *unsafe,
+            *self.options,
         ]
 
     def _program(self) -> list[str]:
@@ -132,7 +133,7 @@ class PrivateMariaDB:
             "--bind-address=127.0.0.1", "--skip-name-resolve", f"--init-file={self.folder / 'init.sql'}",
             f"--tmpdir={self.folder / 'tmp'}", "--default-time-zone=+00:00",
             f"--innodb-buffer-pool-size={self.buffer_pool}", f"--innodb-flush-log-at-trx-commit={int(self.durable)}",
-            "--max-connections=200", *self.options,
+            "--max-connections=200",
         ]
 
     def _write_init(self) -> None:

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.mariadb import PrivateMariaDB, Unavailable
@@ -22,8 +23,6 @@ SYSTEM_TABLES = (
     "mariadb_system_tables.sql", "mariadb_performance_tables.sql", "mariadb_system_tables_data.sql",
     "fill_help_tables.sql", "maria_add_gis_sp_bootstrap.sql", "mariadb_sys_schema.sql",
 )
-BINARY_LOG = False
-"""Whether MySQL writes its binary log, as it comes. With it an ordinary user can make no trigger."""
 
 
 def chosen() -> str:
@@ -36,16 +35,16 @@ def is_database_half() -> bool:
     return chosen() != "mariadb"
 
 
-def private_server(*, durable: bool = False) -> PrivateMariaDB:
+def private_server(*, durable: bool = False, options: Sequence[str] = ()) -> PrivateMariaDB:
     """The chosen server, not yet started. Raises Unavailable."""
     kinds = {"mariadb": PrivateMariaDB, "mysql": PrivateMySQL, "mariadb-11.8": UnpackedMariaDB}
     if chosen() not in kinds:
         raise Unavailable(f"there is no server {chosen()!r} for tests; choose one of {', '.join(kinds)}")
-    return kinds[chosen()](durable=durable)
+    return kinds[chosen()](durable=durable, options=options)
 
 
 class PrivateMySQL(PrivateMariaDB):
-    """Oracle's MySQL with its own defaults: their character set, their collation, their SQL mode."""
+    """Oracle's MySQL with its own defaults: its character set, its collation, its SQL mode, its binary log."""
 
     def _create(self) -> None:
         (self.folder / "tmp").mkdir()
@@ -57,10 +56,10 @@ class PrivateMySQL(PrivateMariaDB):
         self._write_init()
 
     def _command(self) -> list[str]:
-        unsafe = [] if self.durable else ["--innodb-flush-method=nosync", "--innodb-doublewrite=OFF"]
+        fast = ["--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--sync-binlog=0"]
         return [
             *self._base(), *self._shared_options(), "--mysqlx=OFF", "--performance-schema=OFF",
-            *([] if BINARY_LOG else ["--skip-log-bin"]), *unsafe,
+            *([] if self.durable else fast), *self.options,
         ]
 
     def _base(self) -> list[str]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, exc, inspect, text
 
 import scheduler
-from scheduler.errors import Conflict, DatabaseUnavailable, RingbackError, SchemaMismatch
+from scheduler.errors import Conflict, RingbackError, SchemaMismatch
 from scheduler.store.database import Database
 from scheduler.store.server import list_odd_columns, require_fit
 
@@ -88,24 +88,17 @@ def upgrade(database: Database, say: Say = lambda sentence: None) -> SchemaState
 
     # Large tables take longer than a daemon would ever wait for an answer.
     patient = Database(database.url, is_patient=True)
-    found: list[SchemaState] = []
 
     def work() -> SchemaState:
         return patient.transact(lambda connection: _upgrade(connection, database, say))
 
-    # DDL commits as it goes, so the lock is held on a connection of its own.
-    def alone(keeper: Connection) -> None:
-        found.append(_alone(keeper, _lock_name(database), work))
-
     try:
         patient.read(require_fit)
-        patient.read(alone)
-    except DatabaseUnavailable:
-        if not found:  # else only the connection that held the lock was lost, and the work is done
-            raise
+        # DDL commits as it goes, so the lock is held on a connection of its own. Losing that one undoes nothing.
+        with patient.engine.connect() as keeper:
+            return _alone(keeper, _lock_name(database), work)
     finally:
         patient.close()
-    return found[0]
 
 
 def list_differences(database: Database) -> list[str]:
@@ -186,7 +179,7 @@ def _alone(keeper: Connection, name: str, work: Callable[[], SchemaState]) -> Sc
     try:
         return work()
     finally:
-        with contextlib.suppress(exc.DBAPIError):  # a connection that is gone holds no lock
+        with contextlib.suppress(exc.SQLAlchemyError):  # a connection that is gone holds no lock
             keeper.execute(text("SELECT RELEASE_LOCK(:name)"), given)
 
 

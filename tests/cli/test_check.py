@@ -130,3 +130,37 @@ def problems(ringback: Ringback) -> list[dict[str, Any]]:
     done = ringback("check", "--json")
     assert done.exit_code == 1
     return [one for one in json.loads(done.stdout)["findings"] if one["level"] == "problem"]
+
+
+def test_the_server_is_named_and_a_column_in_another_collation_is_a_problem(
+    ringback: Ringback, database: Database
+) -> None:
+    told = [one["sentence"] for one in findings(ringback, "info") if one["check"] == "server"]
+    assert any(one.startswith(("MySQL ", "MariaDB ", "SQLite ")) for one in told)
+    if database.is_sqlite:
+        return
+    column = "campaigns MODIFY code VARCHAR(64) CHARACTER SET {} NOT NULL"
+    sql(database, f"ALTER TABLE {column.format('latin1')}")
+    try:
+        (problem,) = problems(ringback)
+        refused = ringback("db", "check")
+    finally:
+        sql(database, f"ALTER TABLE {column.format('utf8mb4 COLLATE utf8mb4_bin')}")
+
+    assert problem["check"] == "server" and "campaigns.code is in latin1" in problem["sentence"]
+    assert refused.exit_code == 1 and "campaigns.code is in latin1" in refused.stderr
+    ringback.ok("check")
+
+
+def test_a_server_that_nobody_may_write_to_is_a_problem(
+    ringback: Ringback, database: Database, admin: Database
+) -> None:
+    if database.is_sqlite:
+        return
+    sql(admin, "SET GLOBAL read_only = 1")
+    try:
+        (problem,) = problems(ringback)
+    finally:
+        sql(admin, "SET GLOBAL read_only = 0")
+
+    assert problem["check"] == "server" and "read_only is on" in problem["sentence"]
