@@ -51,7 +51,11 @@ class NumberReader:
             raise InvalidValue("default country", default_country, "write two ISO letters, such as CL")
         self._home = plan_of_country(self._country)
         own = phonenumbers.PhoneMetadata.metadata_for_region(self._country, None)
-        self._abroad = re.compile((own.international_prefix if own else None) or NOTHING)
+        assert own is not None and own.general_desc is not None  # every supported country has them
+        self._abroad = re.compile(own.international_prefix or NOTHING)
+        # What stands after a code that several countries share is read by the rules of the main one.
+        self._is_main = phonenumbers.region_code_for_country_code(int(self._home.code)) == self._country
+        self._general = re.compile(own.general_desc.national_number_pattern or NOTHING)
 
     def split(self, text: str) -> Sequence[str]:
         """The numbers in a cell, as they are written."""
@@ -83,9 +87,15 @@ class NumberReader:
                     return digits if plan.takes(digits[end:]) else None
             return None
         home = self._home
-        if digits.startswith(home.code) or self._abroad.match(digits) or not home.takes(digits):
+        if self._abroad.match(digits):
             return None
-        return f"+{home.code}{digits}"
+        if digits.startswith(home.code):
+            # Without its +: so it is read where it is no number of the country as it stands, and the rest of it is.
+            rest = digits[len(home.code) :]
+            takes = self._general.fullmatch
+            is_clear = rest and home.takes(rest) and takes(rest) and not takes(digits)
+            return f"+{digits}" if is_clear and self._is_main else None
+        return f"+{home.code}{digits}" if home.takes(digits) else None
 
 
 def _mend(text: str, column: str) -> str:

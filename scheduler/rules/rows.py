@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -306,6 +307,7 @@ def _read_zone(text: str, column: str) -> str:
     return text
 
 
+@lru_cache(maxsize=1024)
 def _read_region(text: str, column: str) -> str:
     try:
         code = normal_region(text)

@@ -82,7 +82,7 @@ class CsvFile:
                 continue
             if line == 1 and cells and _is_delimiter_line(cells):
                 continue
-            if any(cell and not cell.isspace() for cell in cells):
+            if "".join(cells).strip():
                 yield line, cells
 
     def _find_header(self, reader: CsvReader) -> list[str]:

@@ -141,6 +141,12 @@ _codes = ("", "+", "+56", "+549", "+5415", "+34", "+57", "+521", "+52", "+1", "+
 @example("+5491112345678", "AR")
 @example("+5211234567890", "MX")
 @example("+13105550123", "CA")
+@example("56955501085", "CL")
+@example("5656955501085", "CL")
+@example("34600000001", "ES")
+@example("12425550123", "US")
+@example("13105550123", "CA")
+@example("77012345678", "KZ")
 def test_plain_digits_are_read_exactly_as_the_library_reads_them(written: str, country: str) -> None:
     assert _answer(NumberReader(country).read, written, "telefono") == _answer(to_e164, written, country)
 
