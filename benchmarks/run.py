@@ -44,17 +44,19 @@ class Sizes:
     huey: int
     memory: int
     imported: int
+    planned: int
     web_rows: int
     web_campaigns: int
     rounds: int = 3
 
 
 FULL = Sizes(
-    cycles=20_000, apscheduler=1_000, huey=5_000, memory=100_000, imported=100_000, web_rows=5_000_000,
-    web_campaigns=1_000,
+    cycles=20_000, apscheduler=1_000, huey=5_000, memory=100_000, imported=100_000, planned=100_000,
+    web_rows=5_000_000, web_campaigns=1_000,
 )
 QUICK = Sizes(
-    cycles=3_000, apscheduler=200, huey=1_000, memory=6_000, imported=10_000, web_rows=50_000, web_campaigns=100
+    cycles=3_000, apscheduler=200, huey=1_000, memory=6_000, imported=10_000, planned=10_000, web_rows=50_000,
+    web_campaigns=100,
 )
 
 
@@ -218,6 +220,19 @@ def measure_import(bench: Bench) -> list[Figure]:
     )]
 
 
+def measure_previews(bench: Bench) -> list[Figure]:
+    with bench.database("previews") as url:
+        found = [bench.run("previews", "--leads", bench.sizes.planned, url=url) for _ in range(bench.sizes.rounds)]
+    what = f"new settings over {bench.sizes.planned:,} planned calls"
+    python = statistics.median(one["python_seconds"] for one in found)
+    return [
+        Figure(f"{what}: first figure (s)", statistics.median(one["first_figure_seconds"] for one in found), 2, False,
+               f"{found[0]['told']} figures in all"),
+        Figure(f"{what}: exact (s)", statistics.median(one["exact_seconds"] for one in found), 15, False,
+               f"{python:g} s of Python"),
+    ]
+
+
 def measure_scale(bench: Bench) -> list[Figure]:
     """A real daemon, and a vendor in a process of its own."""
     small = ["--small"] if bench.is_quick else []
@@ -290,7 +305,7 @@ def measure_web(bench: Bench) -> list[Figure]:
 
 GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
     "cycles": measure_cycles, "ticks": measure_ticks, "memory": measure_memory, "import": measure_import,
-    "scale": measure_scale, "web": measure_web,
+    "previews": measure_previews, "scale": measure_scale, "web": measure_web,
 }
 
 
