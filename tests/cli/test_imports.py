@@ -5,11 +5,25 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
+
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
 from tests.conftest import on_every_engine
 from tests.factories import add_campaign, add_lead, find_all, sql
+
+
+@pytest.mark.parametrize("option", ["--rejects", "--verdicts"])
+def test_a_file_that_is_to_be_written_where_no_folder_is_names_that_folder(
+    ringback: Ringback, database: Database, tmp_path: Path, option: str
+) -> None:
+    file = write(tmp_path, "telefono", "912345678")
+
+    said = ringback.refused("leads", "import", file, option, "var/out.csv")
+
+    assert "there is no folder var; make it first, or name another place" in said
+    assert find_all(database, tables.leads) == []
 
 
 @on_every_engine
