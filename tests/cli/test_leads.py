@@ -15,6 +15,7 @@ from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
 from tests.conftest import on_every_engine
+from tests.each import each
 from tests.factories import add_campaign, add_due_lead, add_lead, bar, call_of, find_all, lead_of, sql
 from tests.waiting import BACKSTOP
 
@@ -139,23 +140,25 @@ def test_a_suspended_lead_is_resumed_and_one_that_is_not_is_refused(ringback: Ri
     assert ringback.refused("leads", "resume", lead_id, 4711) == "there is no lead 4711"
 
 
-@pytest.mark.parametrize("verb", ["close", "reopen", "suspend", "resume"])
-@pytest.mark.parametrize(
+@each("verb", ["close", "reopen", "suspend", "resume"])
+@each(
     "words",
     [
         (), ("--dry-run",), ("7", "--campaign", "autumn"), ("--closed-within", "soon"), ("--variable", "vip"),
         ("--phone-prefix", "569"), ("--call-status", "asleep"), ("--import", "0"),
     ],
-    ids=str,
 )
 def test_leads_that_are_named_by_nothing_or_badly_are_misuse(
-    ringback: Ringback, database: Database, verb: str, words: tuple[str, ...]
+    ringback: Ringback, database: Database, lead_of_autumn: int, verb: str, words: tuple[str, ...]
 ) -> None:
-    add_campaign(database, "autumn")
-    lead_id = add_due_lead(database)
-
     assert ringback("leads", verb, *words).exit_code == 2
-    assert lead_of(database, lead_id).lead_status == "open"
+    assert lead_of(database, lead_of_autumn).lead_status == "open"
+
+
+@pytest.fixture
+def lead_of_autumn(database: Database) -> int:
+    add_campaign(database, "autumn")
+    return add_due_lead(database)
 
 
 @pytest.mark.parametrize(("answer", "status"), [("n", "open"), ("y", "suspended")])

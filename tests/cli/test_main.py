@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import click
-import pytest
 from click.testing import CliRunner
 
 import scheduler
@@ -86,7 +85,7 @@ def test_version_is_told(homeless: Ringback) -> None:
     assert scheduler.__version__ in homeless.ok("--version")
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments",
     ["bogus", "leads show", "leads show x", "leads list --limit 0", "schedule add 1 --at tomorrow", "stats --bogus"],
 )
@@ -97,7 +96,7 @@ def test_misuse_ends_with_2_and_shows_the_usage(homeless: Ringback, arguments: s
     assert "Usage: ringback" in done.stderr
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments",
     ["stats", "leads list", "db upgrade", "db current", "db check", "run --once", "config set timezone UTC", "cleanup"],
 )

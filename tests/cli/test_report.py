@@ -16,6 +16,7 @@ from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
 from tests.conftest import on_every_engine
 from tests.dials import add_dial, add_event
+from tests.each import each
 from tests.factories import add_campaign, add_lead, plan_call, sql
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -135,7 +136,7 @@ def test_a_plot_is_drawn_beside_the_answer(
     assert path.read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize(
+@each(
     "name, why",
     [
         ("plot.pdf", "write the name of a file that ends in .png"),
@@ -160,7 +161,7 @@ def test_a_plot_names_the_extra_that_it_needs(homeless: Ringback, monkeypatch: p
     assert f"{sys.executable} -m pip install 'matplotlib>=3" in said
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments, why",
     [
         (("--since", "tomorrow"), "is no time; write a date (2027-03-01), a time, or a span (7d, 24h)"),

@@ -12,6 +12,7 @@ from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
 from tests.conftest import on_every_engine
+from tests.each import each
 from tests.factories import add_campaign, config_of, find_all, set_config, sql
 
 CASES = Path(__file__).parents[1] / "rules" / "calling_cases.json"
@@ -120,7 +121,7 @@ def test_a_case_that_comes_out_otherwise_ends_with_1(homeless: Ringback, tmp_pat
     assert [row["ok"] for row in json.loads(done.stdout)] == [True, False]
 
 
-@pytest.mark.parametrize("content", [b"[", b"\xff\xfe[]", b"{}", b'"cases"'])
+@each("content", [b"[", b"\xff\xfe[]", b"{}", b'"cases"'])
 def test_a_file_that_is_no_table_of_cases_is_one_sentence(homeless: Ringback, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cases.json").write_bytes(content)
 

@@ -20,6 +20,7 @@ from scheduler.events import Line
 from scheduler.store.database import Database
 from tests.cli.conftest import Ringback
 from tests.conftest import NOON, on_every_engine
+from tests.each import each
 from tests.factories import DAY, add_due_lead, add_lead, call_of, lead_of, plan_call, set_config
 from tests.waiting import BACKSTOP
 
@@ -172,7 +173,7 @@ def test_the_simulator_serves_a_network_with_a_ledger(tmp_path: Path) -> None:
     with ringback_process("simulator", "serve", "--port", "0", "--ledger", str(ledger)) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        call = httpx.post(f"{url}/calls", json={"attempt_ref": "r1", "number": "+56912345678"})
+        call = httpx.post(f"{url}/calls", json={"attempt_ref": "r1", "number": "+56912345678"}, timeout=BACKSTOP)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=BACKSTOP)
 
@@ -187,7 +188,7 @@ def test_the_simulator_refuses_what_it_does_not_know(homeless: Ringback) -> None
     assert homeless("simulator", "serve", "--delay-seconds", 3, 1).exit_code == 2
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@each("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(homeless: Ringback, shell: str) -> None:
     assert "_RINGBACK_COMPLETE" in homeless.ok("completion", shell)
 

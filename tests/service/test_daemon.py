@@ -23,6 +23,7 @@ from scheduler.service.runtime import Runtime
 from scheduler.store import tables
 from scheduler.store.database import Database
 from tests.conftest import NOON, sqlite_suffices
+from tests.examples import examples
 from tests.factories import (
     DAY,
     HOUR,
@@ -364,7 +365,7 @@ def test_a_daemon_stopped_before_it_began_does_nothing(runtime, database):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", range(1, 1 + examples(1)))
 def test_a_hundred_leads_over_days_keep_every_promise(runtime, database, clock, seed):
     chance = random.Random(seed)
     set_config(database, max_concurrent_calls="8", default_delay_hours="1.5", busy_delay_hours="0.25")

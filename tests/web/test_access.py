@@ -237,7 +237,7 @@ def test_a_log_in_gives_a_new_session_and_log_out_ends_it(client: httpx.Client, 
     first = client.cookies.get("ringback_session", domain="127.0.0.1")
     log_in(client, "ana")
     second = client.cookies.get("ringback_session", domain="127.0.0.1")
-    with httpx.Client(base_url=client.base_url, cookies={"ringback_session": str(first)}) as thief:
+    with httpx.Client(base_url=client.base_url, cookies={"ringback_session": str(first)}, timeout=BACKSTOP) as thief:
         assert thief.get(READ).status_code == 401
     client.post("/logout", data={"csrf_token": token_of_page(client.get(ADMIN).text)})
 

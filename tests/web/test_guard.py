@@ -184,7 +184,7 @@ def test_each_caller_has_a_rate_of_their_own(runtime: Runtime):
     first, second = (access.create_key(name, runtime=runtime).token for name in "ab")
     server = WebServer(with_settings(runtime, web_rate=1), "127.0.0.1", 0, reporter=Reporter(lambda line: None))
     server.start()
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
         got = [client.get(BATCHES, headers={"X-API-Key": first}) for _ in range(8)]
         other = client.get(BATCHES, headers={"X-API-Key": second})
         guesses = [client.get(BATCHES).status_code for _ in range(8)]

@@ -235,7 +235,7 @@ def test_a_scrape_costs_the_database_a_few_statements_and_the_next_one_none(serv
     asked: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda *of: asked.append(of[2]))
 
-    with httpx.Client(base_url=served) as one:
+    with httpx.Client(base_url=served, timeout=BACKSTOP) as one:
         one.get("/metrics")
         first = len(asked)
         for _ in range(5):
