@@ -28,6 +28,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := install --progress-bar off --no-compile --no-deps --require-hashes
 APT := DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -y --no-install-recommends
 
+# Hundreds of processes start in a test run; what each would compile again costs more than what it tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run reset test test-rules test-faults test-install lint bench faults busy \
 	mutants screenshots constraints build clean mariadb chromium
