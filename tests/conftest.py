@@ -93,7 +93,13 @@ def mariadb_url(mariadb_server: str, worker_id: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _migrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Database]:
+def sqlite_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('db') / 'ringback.db'}"
+
+
+@pytest.fixture(scope="session")
+def _migrated() -> dict[str, Database]:
+    """What each test finds empty. An engine is kept because it keeps the statements that it has compiled."""
     return {}
 
 
@@ -104,22 +110,24 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 def url_of_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path_factory.mktemp('db') / 'ringback.db'}"
-    url: str = request.getfixturevalue("mariadb_url")
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "mariadb_url")
     return url
 
 
 @pytest.fixture
 def database(database_url: str, _migrated: dict[str, Database]) -> Iterator[Database]:
-    known = _migrated.get(database_url)
-    if known is None:
-        known = _prepare(database_url, _migrated)
-    else:
+    known = _migrated.get(database_url) or _prepare(database_url)
+    if known.is_sqlite:
+        _renew(known)
+    elif database_url in _migrated:
         _empty(known)
+    _migrated[database_url] = known
+    listeners = _listeners(known)
     yield known
     if known.is_sqlite:
         known.close()
+        if _listeners(known) != listeners:  # the next test is not to be listened to
+            del _migrated[database_url]
 
 
 @pytest.fixture
@@ -185,15 +193,13 @@ class fresh_database:  # noqa: N801  reads as what it is in a with statement
 _SEEDED: list[dict[str, str]] = []
 
 
-def _prepare(url: str, migrated: dict[str, Database]) -> Database:
+def _prepare(url: str) -> Database:
     """SQLite files are copied from one that was migrated once; a MariaDB database is kept and emptied."""
     database = Database(url)
     if database.is_sqlite:
-        template = _sqlite_template()
-        Path(str(database.url.database)).write_bytes(template)
+        _renew(database)
     else:
         schema.upgrade(database)
-        migrated[url] = database
     if not _SEEDED:
         c = tables.scheduler_config.c
         with database.engine.connect() as connection:
@@ -202,6 +208,21 @@ def _prepare(url: str, migrated: dict[str, Database]) -> Database:
             ))
             _SEEDED.extend(dict(row._mapping) for row in found)
     return database
+
+
+def _renew(database: Database) -> None:
+    database.close()
+    path = Path(str(database.url.database))
+    for left in (f"{path}-wal", f"{path}-shm"):
+        Path(left).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)  # who still has the old file keeps it, and does not meet the new one
+    path.write_bytes(_sqlite_template())
+
+
+def _listeners(database: Database) -> list[int]:
+    heard = database.engine.dispatch, database.engine.pool.dispatch
+    return [len(getattr(one, name)) for one in heard for name in dir(one) if not name.startswith("_")
+            and hasattr(getattr(one, name), "__len__")]
 
 
 _TEMPLATE: list[bytes] = []

@@ -9,9 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 BACKSTOP = 120.0
 """Seconds."""
+PLAIN: dict[str, Any] = {"timeout": BACKSTOP, "verify": False}
+"""For clients of httpx. They speak plain HTTP to this machine, and to read its certificates takes longer than that."""
 
 
 def wait_until(is_so: Callable[[], object], *, what: str = "it never came to that") -> None:

@@ -22,7 +22,7 @@ from tests.cli.conftest import Ringback
 from tests.conftest import NOON, on_every_engine
 from tests.each import each
 from tests.factories import DAY, add_due_lead, add_lead, call_of, lead_of, plan_call, set_config
-from tests.waiting import BACKSTOP
+from tests.waiting import BACKSTOP, PLAIN
 
 ROOT = Path(__file__).parents[2]
 QUICK = {
@@ -173,7 +173,7 @@ def test_the_simulator_serves_a_network_with_a_ledger(tmp_path: Path) -> None:
     with ringback_process("simulator", "serve", "--port", "0", "--ledger", str(ledger)) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        call = httpx.post(f"{url}/calls", json={"attempt_ref": "r1", "number": "+56912345678"}, timeout=BACKSTOP)
+        call = httpx.post(f"{url}/calls", json={"attempt_ref": "r1", "number": "+56912345678"}, **PLAIN)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=BACKSTOP)
 

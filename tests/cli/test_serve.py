@@ -19,7 +19,7 @@ from tests.cli.conftest import Ringback
 from tests.factories import add_campaign, find_all
 from tests.providers.fakes.retell import AGENT, FROM, KEY, Retell
 from tests.providers.fakes.vendor import VendorServer, open_vendor
-from tests.waiting import BACKSTOP
+from tests.waiting import BACKSTOP, PLAIN
 
 ROOT = Path(__file__).parents[2]
 SECRET = "key_that_nobody_may_see_0001"
@@ -54,7 +54,7 @@ def test_webhooks_are_taken_until_a_signal(database: Database, database_url: str
         assert process.poll() is None, said
     url = found[1]
 
-    with httpx.Client(timeout=BACKSTOP) as client:
+    with httpx.Client(**PLAIN) as client:
         refused = client.post(f"{url}/webhooks/retell", json={"event": "call_ended", "call": {"call_id": "x"}})
         large = client.post(f"{url}/webhooks/retell", content=b"x" * (6 * 2**20))
         nobody = client.post(f"{url}/webhooks/nobody", json={})

@@ -25,7 +25,7 @@ from scheduler.providers.simulator_http import IDS_PER_REQUEST, HttpSimulator
 from scheduler.providers.simulator_server import Behaviour, SimulatorServer, Span, open_server
 from tests.each import each
 from tests.providers.contract import NOON, NUMBER, Line, ProviderContract, ask_in_vain, key, request
-from tests.waiting import BACKSTOP, wait_until
+from tests.waiting import BACKSTOP, PLAIN, wait_until
 
 MIX = "completed=4,no_answer=2,busy=1,voicemail=1,hang_up=1,callback=1"
 PATIENCE = timedelta(seconds=30)
@@ -386,7 +386,7 @@ def test_the_ledger_knows_a_call_whose_answer_never_came(tmp_path: Path):
 def test_the_ledger_shows_a_double_dial(tmp_path: Path):
     with serving(tmp_path / "ledger") as server:
         first, second = dial(server.url, "twice"), dial(server.url, "twice")
-        health = httpx.get(f"{server.url}/health", timeout=BACKSTOP).json()
+        health = httpx.get(f"{server.url}/health", **PLAIN).json()
 
     assert isinstance(first, Accepted)
     assert isinstance(second, Accepted)
@@ -416,7 +416,7 @@ def test_refused_requests_are_in_the_ledger_too(tmp_path: Path):
 def test_every_entry_has_a_utc_time_and_calls_have_number_and_id(tmp_path: Path):
     with serving(tmp_path / "ledger", clock=ManualClock(NOON)) as server:
         dial(server.url, "a")
-        served = httpx.get(f"{server.url}/ledger", timeout=BACKSTOP).json()["entries"]
+        served = httpx.get(f"{server.url}/ledger", **PLAIN).json()["entries"]
 
     assert served == read_ledger(tmp_path / "ledger")
     call = served[-1]
@@ -497,13 +497,13 @@ def test_faults_may_change_while_the_server_runs(tmp_path: Path):
 )
 def test_faults_that_make_no_sense_change_nothing(tmp_path: Path, told: dict[str, object]):
     with serving(tmp_path / "ledger") as server:
-        assert httpx.post(f"{server.url}/faults", json=told, timeout=BACKSTOP).status_code == 400
+        assert httpx.post(f"{server.url}/faults", json=told, **PLAIN).status_code == 400
         assert isinstance(dial(server.url), Accepted)
 
 
 def test_throttling_comes_with_seconds_with_a_date_and_with_nothing(tmp_path: Path):
     with serving(tmp_path / "ledger", faults="throttle=1") as server:
-        with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
+        with httpx.Client(base_url=server.url, **PLAIN) as client:
             answers = [client.post("/calls", json=start(str(number))) for number in range(40)]
         provider = adapter(server.url)
         waits = {provider.place(request(str(number))).retry_after for number in range(40)}
@@ -529,13 +529,13 @@ def test_the_server_speaks_ipv6(tmp_path: Path):
 @each("body", [b"", b"{", b"[]", b'{"attempt_ref": 7, "number": "+1"}', b'{"attempt_ref": "a"}'])
 def test_a_start_request_that_says_nothing_is_refused(tmp_path: Path, body: bytes):
     with serving(tmp_path / "ledger") as server:
-        answer = httpx.post(f"{server.url}/calls", content=body, timeout=BACKSTOP)
+        answer = httpx.post(f"{server.url}/calls", content=body, **PLAIN)
 
     assert (answer.status_code, answer.json()["error"]) == (400, "refused")
 
 
 def test_a_body_of_unknown_length_is_not_taken_for_the_next_request(tmp_path: Path):
-    with serving(tmp_path / "ledger") as server, httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
+    with serving(tmp_path / "ledger") as server, httpx.Client(base_url=server.url, **PLAIN) as client:
         answer = client.post("/calls", content=iter([b'{"attempt_ref": "a", ', b'"number": "+1"}']))
 
     assert answer.status_code == 411
@@ -625,7 +625,7 @@ def start(attempt_ref: str) -> dict[str, str]:
 
 
 def set_faults(url: str, **told: object) -> None:
-    httpx.post(f"{url}/faults", json=told, timeout=BACKSTOP).raise_for_status()
+    httpx.post(f"{url}/faults", json=told, **PLAIN).raise_for_status()
 
 
 def make_server(

@@ -10,7 +10,7 @@ import pytest
 from scheduler.events import Reporter
 from scheduler.service.runtime import Runtime
 from scheduler.web.server import WebServer
-from tests.waiting import BACKSTOP
+from tests.waiting import PLAIN
 from tests.web.browser import chromium, visit
 
 __all__ = ["chromium", "client", "served", "visit"]
@@ -27,5 +27,5 @@ def served(runtime: Runtime) -> Iterator[str]:
 
 @pytest.fixture
 def client(served: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served, timeout=BACKSTOP) as made:
+    with httpx.Client(base_url=served, **PLAIN) as made:
         yield made

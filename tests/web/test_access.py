@@ -18,7 +18,7 @@ from scheduler.store import tables
 from scheduler.store.database import Database
 from scheduler.web.server import WebServer
 from tests.factories import add_campaign, events_of, find, find_all, with_settings
-from tests.waiting import BACKSTOP, wait_until
+from tests.waiting import PLAIN, wait_until
 
 PASSWORD = "three blind mice"
 READ, OPERATE, ADMIN = "/api/v1/batches", "/api/v1/batches", "/access"
@@ -237,7 +237,7 @@ def test_a_log_in_gives_a_new_session_and_log_out_ends_it(client: httpx.Client, 
     first = client.cookies.get("ringback_session", domain="127.0.0.1")
     log_in(client, "ana")
     second = client.cookies.get("ringback_session", domain="127.0.0.1")
-    with httpx.Client(base_url=client.base_url, cookies={"ringback_session": str(first)}, timeout=BACKSTOP) as thief:
+    with httpx.Client(base_url=client.base_url, cookies={"ringback_session": str(first)}, **PLAIN) as thief:
         assert thief.get(READ).status_code == 401
     client.post("/logout", data={"csrf_token": token_of_page(client.get(ADMIN).text)})
 
@@ -306,7 +306,7 @@ def public(runtime: Runtime) -> Iterator[httpx.Client]:
     )
     server.start()
     forwarded = {"Host": "calls.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.9"}
-    with httpx.Client(base_url=server.url, headers=forwarded, timeout=BACKSTOP) as made:
+    with httpx.Client(base_url=server.url, headers=forwarded, **PLAIN) as made:
         yield made
     server.stop()
 
@@ -360,7 +360,7 @@ def test_nothing_listens_beyond_this_machine_before_there_is_an_admin(runtime: R
     access.forget_key("reader", runtime=runtime)
     local = "[::1]" if host == "::" else "127.0.0.1"
 
-    with httpx.Client(timeout=BACKSTOP) as client:
+    with httpx.Client(**PLAIN) as client:
         assert client.get(f"http://{local}:{server.port}{READ}").status_code == 401  # nobody is left: not open
     server.stop()
 

@@ -34,7 +34,7 @@ from tests.factories import (
     set_config,
     sql,
 )
-from tests.waiting import BACKSTOP, wait_until
+from tests.waiting import BACKSTOP, PLAIN, wait_until
 
 ACCOUNT = "acc-test-001"
 SETTINGS = {
@@ -485,11 +485,11 @@ def test_what_cuts_an_import_leaves_a_paused_batch_that_the_same_file_completes(
     sql(database, "CREATE TRIGGER cut BEFORE INSERT ON leads WHEN NEW.nombre = 'boom' "
                   "BEGIN SELECT RAISE(ABORT, 'disk'); END")  # fmt: skip
 
-    with httpx.Client(base_url=served, timeout=BACKSTOP) as client:
+    with httpx.Client(base_url=served, **PLAIN) as client:
         cut = send(client, rows, account_id=ACCOUNT)
     batch = find(database, tables.campaigns)
     sql(database, "DROP TRIGGER cut")
-    with httpx.Client(base_url=f"{served}/api/v1/batches/{batch.id}", timeout=BACKSTOP) as client:
+    with httpx.Client(base_url=f"{served}/api/v1/batches/{batch.id}", **PLAIN) as client:
         completed = client.post("/upload", files={"file": ("lista.csv", rows.encode())}).json()
         resumed = client.post("/resume")
         status = client.get("/status").json()
@@ -528,7 +528,7 @@ def test_a_key_of_one_account_finds_nothing_of_others(served, runtime, database,
     add_campaign(database, "theirs", account_id=find(database, tables.accounts, code="other").id)
     add_campaign(database, "ours", account_id=account)
     key = access.create_key("front", scope="operate", account=ACCOUNT, runtime=runtime).token
-    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {key}"}, timeout=BACKSTOP) as client:
+    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {key}"}, **PLAIN) as client:
         for path in ("", "/status", "/summary", "/jobs"):
             assert client.get(f"/api/v1/batches/theirs{path}").status_code == 404
             assert client.get(f"/api/v1/batches/ours{path}").status_code == 200
@@ -551,7 +551,7 @@ def test_a_key_of_one_account_finds_nothing_of_others(served, runtime, database,
 @only_sqlite
 def test_an_upload_without_the_right_to_it_is_refused(served, runtime, uploads_folder):
     key = access.create_key("watch", scope="read", runtime=runtime).token
-    with httpx.Client(base_url=served, timeout=BACKSTOP) as client:
+    with httpx.Client(base_url=served, **PLAIN) as client:
         assert send(client, account_id=ACCOUNT).status_code == 401
         client.headers["Authorization"] = f"Bearer {key}"
         assert send(client, account_id=ACCOUNT).status_code == 403

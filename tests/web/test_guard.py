@@ -23,7 +23,7 @@ from scheduler.web.guard import LARGEST_BODY, LARGEST_UPLOAD, Buckets, Exchange,
 from scheduler.web.problems import Refusal
 from scheduler.web.server import WebServer, raise_open_files
 from tests.factories import sql, with_settings
-from tests.waiting import BACKSTOP, wait_until
+from tests.waiting import BACKSTOP, PLAIN, wait_until
 
 BATCHES, UPLOAD = "/api/v1/batches", "/api/v1/batches/excel/create"
 JSON = {"Content-Type": "application/json"}
@@ -184,7 +184,7 @@ def test_each_caller_has_a_rate_of_their_own(runtime: Runtime):
     first, second = (access.create_key(name, runtime=runtime).token for name in "ab")
     server = WebServer(with_settings(runtime, web_rate=1), "127.0.0.1", 0, reporter=Reporter(lambda line: None))
     server.start()
-    with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
+    with httpx.Client(base_url=server.url, **PLAIN) as client:
         got = [client.get(BATCHES, headers={"X-API-Key": first}) for _ in range(8)]
         other = client.get(BATCHES, headers={"X-API-Key": second})
         guesses = [client.get(BATCHES).status_code for _ in range(8)]

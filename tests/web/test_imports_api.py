@@ -22,7 +22,7 @@ from scheduler.service.import_jobs import ImportJobs
 from scheduler.service.imports import Manner, import_leads
 from scheduler.store import tables
 from tests.factories import add_campaign, add_lead, attempts_of, chilean, events_of, find, find_all, sql
-from tests.waiting import BACKSTOP, wait_until
+from tests.waiting import PLAIN, wait_until
 
 IMPORTS = "/api/v1/imports"
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -167,10 +167,10 @@ def test_a_key_of_one_account_imports_there_alone_and_learns_nothing_of_others(s
     add_lead(database, number, campaign_id=find(database, tables.campaigns, code="theirs-1").id)
     key = access.create_key("front", scope="operate", account="ours", runtime=runtime).token
     admin = access.create_key("all", scope="admin", runtime=runtime).token
-    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {admin}"}, timeout=BACKSTOP) as client:
+    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {admin}"}, **PLAIN) as client:
         foreign = send(client, f"telefono\n{chilean()}\n12\n", campaign="theirs-1").json()["import_id"]
         nobodys = send(client, f"telefono\n{chilean()}\n12\n").json()["import_id"]
-    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {key}"}, timeout=BACKSTOP) as client:
+    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {key}"}, **PLAIN) as client:
         assert send(client, f"telefono\n{chilean()}\n").status_code == 409  # into no campaign
         assert send(client, f"telefono\n{chilean()}\n", campaign="theirs-1").status_code == 404
         made = send(client, f"telefono\n{number}\n", campaign="ours-1", skip_known="true").json()

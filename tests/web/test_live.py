@@ -22,7 +22,7 @@ from scheduler.web.access import COOKIE
 from scheduler.web.server import WebServer
 from tests.conftest import NOON
 from tests.factories import MINUTE, add_campaign, add_due_lead, add_lead
-from tests.waiting import BACKSTOP
+from tests.waiting import PLAIN
 from tests.web.test_pages import counted
 
 PASSWORD = "a long secret of ana"
@@ -106,7 +106,7 @@ def test_there_is_a_limit_to_open_streams(runtime: Runtime):
     server = WebServer(runtime, "127.0.0.1", 0, reporter=Reporter(lambda line: None))
     server.start()
     live.board_of(server.app).most = 2
-    with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
+    with httpx.Client(base_url=server.url, **PLAIN) as client:
         with Stream(client, "/live", {}), Stream(client, "/live", {}):
             refused = client.get("/live")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "15")
@@ -120,7 +120,7 @@ def test_open_streams_end_at_once_when_the_server_stops(runtime: Runtime):
     server = WebServer(runtime, "127.0.0.1", 0, reporter=Reporter(lambda line: None))
     server._server.config.timeout_graceful_shutdown = None  # otherwise uvicorn would end them itself some time
     server.start()
-    with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client, Stream(client, "/live", {}) as stream:
+    with httpx.Client(base_url=server.url, **PLAIN) as client, Stream(client, "/live", {}) as stream:
         stream.until(lambda news: "due" in news["texts"])
         stopping = threading.Thread(target=server.stop)
         stopping.start()

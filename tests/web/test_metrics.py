@@ -41,7 +41,7 @@ from tests.factories import (
     sql,
     with_providers,
 )
-from tests.waiting import BACKSTOP
+from tests.waiting import BACKSTOP, PLAIN
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -91,7 +91,7 @@ def test_a_reading_that_fails_leaves_what_the_process_measured_of_itself(runtime
     server = WebServer(runtime, "127.0.0.1", 0)
     server.app.state.standing = Kept(fail, 2.0)
     server.start()
-    with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
+    with httpx.Client(base_url=server.url, **PLAIN) as client:
         client.get("/health/live")
         found = samples(client.get("/metrics"))
     server.stop()
@@ -235,7 +235,7 @@ def test_a_scrape_costs_the_database_a_few_statements_and_the_next_one_none(serv
     asked: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda *of: asked.append(of[2]))
 
-    with httpx.Client(base_url=served, timeout=BACKSTOP) as one:
+    with httpx.Client(base_url=served, **PLAIN) as one:
         one.get("/metrics")
         first = len(asked)
         for _ in range(5):
@@ -301,7 +301,7 @@ def hanging(runtime: Runtime) -> Iterator[httpx.Client]:
         database = Database(f"mysql+pymysql://a:b@127.0.0.1:{mute.getsockname()[1]}/ringback")
         server = WebServer(replace(runtime, database=database), "127.0.0.1", 0, reporter=Reporter(lambda line: None))
         server.start()
-        with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
+        with httpx.Client(base_url=server.url, **PLAIN) as client:
             yield client
     server.stop()
 

@@ -45,7 +45,7 @@ from tests.factories import (
     plan_call,
     set_config,
 )
-from tests.waiting import BACKSTOP, wait_until
+from tests.waiting import BACKSTOP, PLAIN, wait_until
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 NASTY = "<script>alert(1)</script>"
@@ -73,7 +73,7 @@ def served(station: Station) -> Iterator[str]:
 @pytest.fixture
 def client(served: str) -> Iterator[httpx.Client]:
     html = {"Accept": "text/html"}
-    with httpx.Client(base_url=served, timeout=BACKSTOP, follow_redirects=True, headers=html) as made:
+    with httpx.Client(base_url=served, **PLAIN, follow_redirects=True, headers=html) as made:
         yield made
 
 
@@ -472,7 +472,7 @@ def test_providers_are_asked_by_the_button_and_never_by_looking(station, databas
     house = Station(station.runtime, provider)
     server = WebServer(house.runtime, "127.0.0.1", 0, reporter=Reporter(lambda line: None))
     server.start()
-    with httpx.Client(base_url=server.url, timeout=BACKSTOP) as client:
+    with httpx.Client(base_url=server.url, **PLAIN) as client:
         client.get("/providers")
         assert provider.asked == 0
         assert "there is nothing to verify" in client.post("/providers/check", data={}).text

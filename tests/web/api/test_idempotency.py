@@ -15,7 +15,7 @@ from scheduler.service.idempotency import Once, Standing
 from scheduler.store import idempotency as store
 from scheduler.store import tables
 from tests import factories
-from tests.waiting import BACKSTOP
+from tests.waiting import BACKSTOP, PLAIN
 
 LEADS = "/api/v1/leads"
 BODY = {"phones": ["+56912345678"]}
@@ -27,7 +27,7 @@ def test_of_many_equal_requests_at_once_one_works_and_all_others_learn_what_came
     ready = threading.Barrier(8)
 
     def ask(_):
-        with httpx.Client(base_url=served, timeout=BACKSTOP) as client:
+        with httpx.Client(base_url=served, **PLAIN) as client:
             ready.wait(BACKSTOP)
             answers = [client.post(LEADS, json=BODY, headers=KEY)]
             while answers[-1].status_code == 409:
@@ -129,7 +129,7 @@ def test_what_failed_here_is_not_kept(served, database):
     """A table is away: nothing was done, so it may be tried again. The server closes the connection after such."""
 
     def ask():
-        with httpx.Client(base_url=served, timeout=BACKSTOP) as client:
+        with httpx.Client(base_url=served, **PLAIN) as client:
             return client.post(LEADS, json=BODY, headers=KEY)
 
     factories.sql(database, "ALTER TABLE leads RENAME TO leads_away")

@@ -16,7 +16,7 @@ from scheduler.model import AttemptState
 from scheduler.store import tables
 from tests import factories
 from tests.conftest import NOON
-from tests.waiting import BACKSTOP
+from tests.waiting import BACKSTOP, PLAIN
 
 V1 = "/api/v1"
 on_one_engine = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -314,7 +314,7 @@ def test_of_several_that_make_the_same_campaign_at_the_same_moment_one_does(serv
     ready = threading.Barrier(6)
 
     def make(noun):
-        with httpx.Client(base_url=served, timeout=BACKSTOP) as client:
+        with httpx.Client(base_url=served, **PLAIN) as client:
             ready.wait(BACKSTOP)
             return client.post(f"{V1}/{noun}", json={"name": "x", "code": "same"}).status_code
 

@@ -10,7 +10,7 @@ from scheduler.service import access
 from scheduler.store import tables
 from tests import factories
 from tests.conftest import NOON
-from tests.waiting import BACKSTOP
+from tests.waiting import PLAIN
 
 V1 = "/api/v1"
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -38,7 +38,7 @@ def world(database):
 def asking(served, runtime, world):
     def ask(scope="admin", account="acme"):
         made = access.create_key(f"{scope}-{account}", scope=scope, account=account, runtime=runtime)
-        return httpx.Client(base_url=served, headers={"Authorization": f"Bearer {made.token}"}, timeout=BACKSTOP)
+        return httpx.Client(base_url=served, headers={"Authorization": f"Bearer {made.token}"}, **PLAIN)
 
     return ask
 
