@@ -225,7 +225,7 @@ MUTANTS: Sequence[Mutant] = (
         "no request before its slot", DISPATCH,
         "if (wait := job.send_after - boottime()) > 0:",
         "if (wait := 0.0) > 0:",
-        "service/test_limits.py::test_calls_a_second_have_slots_and_are_never_sent_early",
+        "service/test_dispatch.py::test_no_request_is_sent_before_its_slot",
     ),
     mutant(
         "calls a second", "scheduler/rules/pacing.py",
@@ -305,7 +305,7 @@ MUTANTS: Sequence[Mutant] = (
         "calls at once, over all", DISPATCH,
         'max(0, rules.config.get("max_concurrent_calls", 20) - in_flight.total)',
         "self.places",
-        "service/test_limits.py::test_calls_at_once_stay_within_each_limit",
+        "service/test_dispatch.py::test_no_more_calls_than_max_concurrent_calls_are_open_over_all_daemons",
     ),
     mutant(
         "calls at once, of a campaign", DISPATCH,
@@ -330,12 +330,14 @@ MUTANTS: Sequence[Mutant] = (
         "engaged.numbers.add(number)\n",
         "pass\n",
         "service/test_dispatch.py::test_two_leads_with_one_number_are_never_dialed_at_once",
+        also=[(ATTEMPTS, 'sa.UniqueConstraint("telefono", "open_mark", name="uq_call_attempts_open_phone"),', "")],
     ),
     mutant(
         "one call at a time to a number, over campaigns", "scheduler/rules/eligibility.py",
         "if case.phone is not None and case.phone.number in case.engaged:",
         "if False:",
         "service/test_dispatch.py::test_a_number_that_another_campaign_is_calling_waits",
+        also=[(ATTEMPTS, 'sa.UniqueConstraint("telefono", "open_mark", name="uq_call_attempts_open_phone"),', "")],
     ),
     mutant(
         "caps count what this take has chosen", DISPATCH,
@@ -437,8 +439,8 @@ MUTANTS: Sequence[Mutant] = (
     ),
     mutant(
         "a late call is written down", DISPATCH,
-        "isinstance(one.answer, Accepted) and self._is_late(one)]",
-        "False]",
+        "if not isinstance(one.answer, Refused) and self._is_late(one)]",
+        "if False]",
         "service/test_dispatch.py::test_a_request_sent_too_late_is_written_down_as_late",
     ),
     mutant(

@@ -960,7 +960,8 @@ class _Answers:
         given_up = self._write_live(live)
         self._write_unknown(unknown)
         returned = self._write_refused(refused)
-        self._write_late([one for one in batch if isinstance(one.answer, Accepted) and self._is_late(one)])
+        # What may have left late is said whoever has settled the attempt meanwhile.
+        self._write_late([one for one in batch if not isinstance(one.answer, Refused) and self._is_late(one)])
         if ends:
             applied = apply_ends(self.connection, ends, now=self.now, rulebook=self.dispatcher.rulebook)
             self.told.notes += applied.notes
@@ -1019,7 +1020,6 @@ class _Answers:
             for one in unknown
         ])
         calls.release_leases(self.connection, [one.job.schedule_id for one in unknown])
-        self._write_late([one for one in unknown if self._is_late(one)])
         for one in unknown:
             self.told.note("unknown", who=one.job.who, reason=one.answer.reason)  # type: ignore[union-attr]
 

@@ -3,13 +3,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 
-from scheduler.clock import ManualClock
+from scheduler.clock import ManualClock, boottime
 from scheduler.model import Campaign
 from scheduler.providers.base import Accepted, RefusalKind, Refused, Unanswered
-from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST, SEND_TOLERANCE
+from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST, SEND_TOLERANCE, slot_step
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
@@ -286,16 +287,35 @@ def test_a_request_that_missed_its_slot_is_not_sent_and_not_spent(runtime, datab
     assert (call_of(database, lead_id).status, call_of(database, lead_id).attempt_number) == ("pending", 1)
 
 
+def test_no_request_is_sent_before_its_slot(runtime, database):
+    sent = []
+
+    class Timed(ScriptedProvider):
+        def place(self, request):
+            sent.append(boottime())
+            return super().place(request)
+
+    sql(database, "INSERT INTO scheduler_config (config_key, config_value) VALUES ('simulator_calls_per_second', '2')")
+    station = Station(runtime, Timed("simulator"))
+    for _ in range(2):
+        add_due_lead(database)
+
+    station.dispatch()
+
+    # A busy machine may miss a slot, or use it late by as much as is tolerated, and never early.
+    apart = (slot_step(2) - SEND_TOLERANCE).total_seconds()
+    assert all(later - earlier >= apart for earlier, later in pairwise(sorted(sent)))
+
+
 @pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)  # SQLite has one writer at a time
 def test_a_campaign_paused_by_sql_in_the_middle_of_a_take_is_not_taken_from(runtime, database):
     lead_id = add_due_lead(database, campaign_id=add_campaign(database))
     station = Station(runtime)
     station.dispatcher.rulebook = MeddlingRules(lambda: sql(database, "UPDATE campaigns SET status = 'paused'"))
 
-    station.dispatch()
-
+    assert station.dispatch().taken == 0
     assert attempts_of(database, lead_id) == []
-    assert call_of(database, lead_id).status == "pending"
+    assert (call_of(database, lead_id).status, call_of(database, lead_id).scheduled_at) == ("pending", NOON)
 
 
 def test_a_campaign_resumed_goes_on_where_it_was(runtime, database, clock):
@@ -874,7 +894,10 @@ def test_a_frozen_daemon_cannot_touch_the_row_that_another_one_holds_now(runtime
     assert (row.status, row.lease_owner) == ("in_progress", "other")
     assert row.lease_token is not None
     assert meanwhile == {}
-    assert [one.state for one in attempts_of(database, lead_id)] == ["refused", "live"]
+    first, second = attempts_of(database, lead_id)
+    assert (first.state, second.state) == ("refused", "live")
+    may_have_left = isinstance(late, Unanswered)
+    assert [one.attempt_id for one in events_of(database, "late_dial")] == ([first.id] if may_have_left else [])
     assert lead_of(database, lead_id).lead_status == "open"
     assert phone_statuses(database, lead_id) == ["active"]
 
