@@ -38,6 +38,21 @@ def durable_server() -> Iterator[PrivateMariaDB]:
         yield server
 
 
+GIVEN_DATABASE = f"ringback_faults_{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def given_server() -> Iterator[str | None]:
+    """The URL of the server that RINGBACK_TEST_MYSQL_URL names: for tests that do it no harm, in a database of ours."""
+    given = os.environ.get("RINGBACK_TEST_MYSQL_URL")
+    yield given
+    if given is not None:
+        admin = Database(given)
+        with admin.engine.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {GIVEN_DATABASE}"))
+        admin.close()
+
+
 @pytest.fixture(params=["sqlite", "mariadb"])
 def engine(request: pytest.FixtureRequest) -> str:
     """Which database; a test for one alone says so with `indirect`."""
@@ -56,12 +71,12 @@ def build_house(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> 
     built: list[House] = []
 
     def build(**options: Any) -> House:
-        server, given = None, os.environ.get("RINGBACK_TEST_MYSQL_URL")
+        server, given = None, request.getfixturevalue("given_server")
         if engine == "sqlite":
             url = f"sqlite:///{tmp_path / 'ringback.db'}"
             (tmp_path / "ringback.db").write_bytes(_sqlite_template())
         elif given and "server" not in request.fixturenames:
-            url = empty_database(given, f"ringback_faults_{os.getpid()}")
+            url = empty_database(given, GIVEN_DATABASE)
         else:
             server = request.getfixturevalue("durable_server")
             url = empty_database(server.url)
