@@ -64,6 +64,9 @@ calls = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(SETTINGS), instants, calls)
+@example({}, datetime(2026, 11, 2, 8, 30, tzinfo=UTC), [
+    ("+34600000001", None, None, CHANGES[0]), ("+34911234567", None, None, CHANGES[0]),
+])  # two clocks of one country: nine has struck on the peninsula alone
 @example({"preset": "cl"}, CHANGES[0], [("+999123456789", "Europe/Madrid", "ES-CT", CHANGES[1])])
 def test_openings_of_many_calls_are_those_of_each_call_by_itself(document, now, planned):
     policy = policy_of(document)

@@ -121,6 +121,7 @@ _codes = st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
 @example(1, "8005550123")
 @example(7, "7012345678")
 @example(800, "12345678")
+@example(216, "30010123")
 def test_what_is_learnt_at_once_is_what_the_library_tells_question_by_question(code, national):
     number = f"+{code}{national}"
     try:

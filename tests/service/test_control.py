@@ -203,6 +203,19 @@ def test_an_edit_says_when_the_moved_calls_go_and_which_days_call_nobody(runtime
     assert done.closed_days == (1, 3, 5, 6, 7)
 
 
+def test_calls_that_wait_for_people_are_not_counted_as_moved(runtime, database, clock):
+    clock.set(SATURDAY)
+    campaign_id = add_campaign(database, "autumn")
+    for hold in (None, "suspended", "never"):
+        plan_call(database, add_lead(database, campaign_id=campaign_id), at=SATURDAY, hold=hold)
+
+    done = control.edit_campaign(
+        "autumn", CampaignPlan(set_values={"days_of_week": [1, 2, 3, 4, 5, 6]}), dry_run=True, runtime=runtime
+    )
+
+    assert (done.waiting, done.moved) == (3, 2)
+
+
 def test_hours_that_never_open_move_calls_to_no_time_at_all(runtime, database, clock):
     clock.set(SATURDAY)
     campaign_id = add_campaign(database, "autumn")
