@@ -81,7 +81,7 @@ class Openings:
         policy = self._policy
         try:
             rules = policy.hours(lead_zones(
-                time_zone=where[0], region=where[1], number=number if number and is_e164(number) else None,
+                time_zone=where[0], region=where[1], traits=learn(number) if number and is_e164(number) else None,
                 campaign_zones=policy.zones, default_zone=policy.default_zone,
             ))
             opening_from = find_openings(rules)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scheduler.errors import InvalidValue
 from scheduler.rules.hours import explain_closed, next_allowed
 from scheduler.rules.openings import Openings, whereabouts
-from scheduler.rules.phones import is_e164
+from scheduler.rules.phones import is_e164, learn
 from scheduler.rules.policy import Policy, read_call_settings, read_config
 from scheduler.rules.zones import lead_zones
 
@@ -48,8 +48,8 @@ def one_by_one(
 ) -> datetime | None:
     try:
         where = lead_zones(
-            time_zone=zone, region=region, number=number if is_e164(number) else None, campaign_zones=policy.zones,
-            default_zone=policy.default_zone,
+            time_zone=zone, region=region, traits=learn(number) if number and is_e164(number) else None,
+            campaign_zones=policy.zones, default_zone=policy.default_zone,
         )
         return next_allowed(policy.hours(where), at)
     except InvalidValue:
