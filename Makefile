@@ -32,7 +32,7 @@ APT := DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -y --no
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run reset test test-rules test-faults test-install lint bench faults busy \
+.PHONY: help run reset test test-more test-rules test-faults test-install lint bench faults busy \
 	mutants screenshots constraints build clean mariadb chromium
 
 help: ## Show this list
@@ -76,6 +76,10 @@ test-faults: # Real processes that are killed and frozen; mostly they wait, so t
 
 test-install: $(VENV)/.dev ## Install from the registry as a newcomer does, with each Python and pip at hand (minutes)
 	$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m install $(ARGS)
+
+test-more: $(VENV)/.dev mariadb chromium ## Run all but the faults with twenty times the examples, each on every engine
+	RINGBACK_TEST_EXAMPLES=20 RINGBACK_TEST_EVERY_ENGINE=1 \
+		$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults and not install" $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .

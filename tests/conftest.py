@@ -9,7 +9,7 @@ On which engine a test runs follows from its claim. What is claimed of SQL, of t
 is true of an engine: those tests take `database` and run on every one, and so does whatever says nothing else. What is
 claimed of rules, of words that are refused, of a command or a page is true of our code: there `sqlite_suffices`, which
 tests/cli says for all of its tests, and `on_every_engine` takes back for one. What exists on one engine only asks for
-that engine by name. RINGBACK_TEST_EVERY_ENGINE=1 runs what SQLite suffices for on every engine too.
+that engine by name. RINGBACK_TEST_EVERY_ENGINE=1 (`make test-more`) runs what SQLite suffices for on every engine too.
 """
 
 from __future__ import annotations

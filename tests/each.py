@@ -1,8 +1,8 @@
 """A table of look-ups as one test: every row is tried, and all the wrong ones are told at once.
 
-For tests whose rows need nothing fresh: no fixture, or `tmp_path`, of which each row has a folder of its own. A test
-for each row would cost more than what it tests, for each is collected, set up and reported by every worker. Where a
-row needs a fresh database or server, `pytest.mark.parametrize` is right.
+For tests whose rows need nothing fresh: no fixture, or `tmp_path`, of which each row has a folder of its own, or what
+`anew` sets back before each row. A test for each row would cost more than what it tests, for each is collected, set up
+and reported by every worker. Where a row needs a fresh database or server, `pytest.mark.parametrize` is right.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import pytest
 
 
 def each(
-    names: str | Sequence[str], rows: Iterable[Any], *, ids: Iterable[str] | Callable[[Any], Any] | None = None
+    names: str | Sequence[str], rows: Iterable[Any], *, ids: Iterable[str] | Callable[[Any], Any] | None = None,
+    anew: Callable[[dict[str, Any]], None] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Takes what `pytest.mark.parametrize` takes; several stand for every combination, as there."""
     arguments = [one.strip() for one in names.split(",")] if isinstance(names, str) else list(names)
@@ -33,6 +34,8 @@ def each(
                 if "tmp_path" in own:
                     own["tmp_path"] = own["tmp_path"] / str(number)
                     own["tmp_path"].mkdir()
+                if anew is not None:
+                    anew(own)
                 try:
                     test(*given, **own, **dict(zip(arguments, row, strict=True)))
                 except Exception as error:

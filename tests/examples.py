@@ -1,7 +1,7 @@
 """How many examples hypothesis tries. Every run draws others, so few are enough in `make test`.
 
-RINGBACK_TEST_EXAMPLES=20 tries twenty times as many. There is no deadline for one example: how long it takes says more
-about what else the machine does than about the code.
+RINGBACK_TEST_EXAMPLES=20 (`make test-more`) tries twenty times as many. There is no deadline for one example: how long
+it takes says more about what else the machine does than about the code.
 """
 
 from __future__ import annotations

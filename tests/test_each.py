@@ -56,3 +56,16 @@ def test_a_table_that_tests_nothing_is_refused():
         each("name, other", [(1, 2, 3)])
     with pytest.raises(AssertionError, match="does not take"):
         each("name", ["a"])(lambda other: None)
+
+
+def test_what_a_row_leaves_is_set_back_before_the_next():
+    left: list[str] = ["of another test"]
+
+    @each("name", ["a", "b"], anew=lambda fixtures: fixtures["left"].clear())
+    def leaves(name: str, left: list[str]) -> None:
+        assert left == []
+        left.append(name)
+
+    leaves(left=left)
+
+    assert left == ["b"]

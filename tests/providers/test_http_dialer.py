@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ FIND = "/calls?attempt_ref={attempt_ref}"
 ENDED = "2026-03-02T12:00:30+00:00"
 ANSWERED = "2026-03-02T12:00:10+00:00"
 HOOK_URL = "https://calls.example.com/webhooks/http"
+on_one_server = partial(each, anew=lambda fixtures: fixtures["server"].vendor.forget_script())
 
 
 class TestHttpDialerKeepsTheContract(ProviderContract):
@@ -321,7 +322,7 @@ def test_a_refusal_for_speed_says_how_long(status: int, headers: dict[str, str],
     assert answer.retry_after == (None if wait is None else timedelta(seconds=wait))
 
 
-@pytest.mark.parametrize("status", [500, 502, 408, 409, 307])
+@on_one_server("status", [500, 502, 408, 409, 307])
 def test_a_start_without_proof_is_one_request_over_the_wire(server: VendorServer, status: int):
     with dialer(server) as provider:
         server.vendor.start_reply = Reply(status, {"error": "x"}, {"Location": f"{server.url}/calls/originate"})
@@ -359,7 +360,7 @@ def test_a_wrong_token_holds_the_account(server: VendorServer):
     assert failed.value.permanent
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "text",
     [
         f"cannot call {NUMBER}",
@@ -729,7 +730,7 @@ def test_a_poll_reads_the_documents_that_dialers_write(server: VendorServer):
     assert {report and report.attempt_ref for report in reports.values()} == set(documents)
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "told",
     [
         {"call_id": "another", "status": "completed"},
@@ -844,7 +845,7 @@ MADE = {"call_id": "c-1", "attempt_ref": "made", "status": "ringing"}
 OTHER = {"call_id": "c-2", "attempt_ref": "other", "status": "ringing"}
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "body",
     [
         MADE, [MADE], {"calls": [MADE]}, {"data": [MADE]}, {"call": MADE}, {"status": "success", "data": MADE},
@@ -860,7 +861,7 @@ def test_a_look_up_may_answer_an_object_or_a_list(server: VendorServer, body: An
     assert (found.call_id, found.attempt_ref, found.phase) == ("c-1", "made", Phase.RINGING)
 
 
-@pytest.mark.parametrize("more", [{}, {"ended_at": ENDED}])
+@on_one_server("more", [{}, {"ended_at": ENDED}])
 def test_a_found_call_whose_own_word_is_error_is_a_call(server: VendorServer, more: dict[str, Any]):
     with dialer(server, HTTP_DIALER_FIND_URL=FIND) as provider:
         server.vendor.find_reply = Reply(200, {**MADE, "status": "error", **more})
@@ -870,7 +871,7 @@ def test_a_found_call_whose_own_word_is_error_is_a_call(server: VendorServer, mo
     assert (found.call_id, found.outcome) == ("c-1", Outcome.FAILED if more else None)
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "reply",
     [
         Reply(200, []), Reply(200, {"calls": []}), Reply(200, {"data": []}), Reply(404, {"error": "not_found"}),
@@ -883,7 +884,7 @@ def test_no_such_call_is_an_empty_list_or_the_documented_word(server: VendorServ
         assert provider.find(key("made"), NOON) is None
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "reply",
     [
         Reply(404, {"detail": "Not Found"}), Reply(404, {"error": "Not Found", "status": 404}), Reply(404, {}),
@@ -903,7 +904,7 @@ def test_an_unusable_answer_to_a_look_up_is_no_proof(server: VendorServer, reply
     assert not failed.value.permanent
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "body",
     [
         [MADE, {**MADE, "call_id": "c-9"}],  # two calls for one reference
@@ -934,7 +935,7 @@ def test_a_reference_dialed_twice_is_left_to_people(server: VendorServer):
 # --- hanging up
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("reply", "ended"),
     [
         (Reply(200, {"ended": True}), True),
@@ -954,7 +955,7 @@ def test_a_hang_up_says_whether_a_call_was_there(server: VendorServer, reply: Re
         assert server.vendor.asked["hangup"] == 1
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("reply", "permanent"),
     [
         (Reply(404, {"detail": "Not Found"}), True),
@@ -1253,7 +1254,7 @@ def test_the_token_shows_in_no_repr(server: VendorServer):
     assert SECRET not in shown
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("reply", "standing"),
     [
         (None, Standing.OK),

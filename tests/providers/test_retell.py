@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,6 +49,15 @@ IMPATIENCE = timedelta(seconds=0.3)
 PUBLIC_URL = "https://ringback.example"
 ENDED_AT = NOON + timedelta(minutes=2)
 WEBHOOK_KEY = "key_badge_00000000000000000002"
+
+
+def unscript(bench: Bench) -> None:
+    bench.vendor.answers.clear()
+    bench.vendor.overrides.clear()
+    bench.clock.set(NOON)
+
+
+on_one_server = partial(each, anew=lambda fixtures: unscript(fixtures["bench"]))
 
 
 class TestRetellKeepsTheContract(ProviderContract):
@@ -208,7 +218,7 @@ REFUSALS: Mapping[str, tuple[Reply, RefusalKind]] = {
 }
 
 
-@pytest.mark.parametrize(("reply", "kind"), REFUSALS.values(), ids=REFUSALS.keys())
+@on_one_server(("reply", "kind"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_a_documented_refusal_is_read(bench: Bench, reply: Reply, kind: RefusalKind):
     answer = bench.place_answered(reply)
 
@@ -262,7 +272,7 @@ PROVES_NOTHING: Mapping[str, Reply] = {
 }
 
 
-@pytest.mark.parametrize("reply", PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
+@on_one_server("reply", PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
 def test_what_proves_nothing_is_unanswered_and_asked_once(bench: Bench, reply: Reply):
     before = bench.vendor.asked["create-phone-call"]
 
@@ -273,7 +283,7 @@ def test_what_proves_nothing_is_unanswered_and_asked_once(bench: Bench, reply: R
     assert bench.vendor.asked["create-phone-call"] - before == 1
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "reply, kind",
     [
         (Reply(402, {"message": "pay"}), RefusalKind.HOLD), (Reply(401, {"error": "Unauthorized"}), RefusalKind.HOLD),
@@ -312,7 +322,7 @@ def test_a_wrong_key_holds_the_account_and_is_not_told(tmp_path: Path):
     assert "somebody" not in answer.reason
 
 
-@pytest.mark.parametrize("number", [NUMBER, "+56 9 1234 5678", "56-912-345-678", "(569) 1234.5678", "912345678"])
+@on_one_server("number", [NUMBER, "+56 9 1234 5678", "56-912-345-678", "(569) 1234.5678", "912345678"])
 def test_a_reason_quotes_neither_the_number_nor_a_key(bench: Bench, number: str):
     told = f"to_number {number} with {KEY} cannot be dialed. " + "x" * 500
     answer = bench.place_answered(error(400, told))
@@ -406,7 +416,7 @@ def test_every_word_of_the_sdk_is_in_the_tables_of_these_tests():
     assert len(ANSWERED) + len(UNCONNECTED) + len(BROKEN) + len(NEVER_DIALED) == 39
 
 
-@pytest.mark.parametrize(("status", "reason", "outcome"), WORDS, ids=[reason for _, reason, _ in WORDS])
+@on_one_server(("status", "reason", "outcome"), WORDS, ids=[reason for _, reason, _ in WORDS])
 def test_a_word_is_read_the_same_from_a_list_and_from_a_webhook(
     bench: Bench, status: str, reason: str, outcome: Outcome
 ):
@@ -417,8 +427,8 @@ def test_a_word_is_read_the_same_from_a_list_and_from_a_webhook(
         assert (report.provider_status, report.known_word) == (reason, True)
 
 
-@pytest.mark.parametrize("status", ["not_connected", "error"])
-@pytest.mark.parametrize(("reason", "kind"), NEVER_DIALED.items())
+@on_one_server("status", ["not_connected", "error"])
+@on_one_server(("reason", "kind"), NEVER_DIALED.items())
 def test_a_call_that_the_account_could_not_make_is_refused(
     bench: Bench, status: str, reason: str, kind: RefusalKind
 ):
@@ -443,8 +453,8 @@ TALKED: Mapping[str, dict[str, object]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fields", TALKED.values(), ids=TALKED.keys())
-@pytest.mark.parametrize("reason", NEVER_DIALED)
+@on_one_server("fields", TALKED.values(), ids=TALKED.keys())
+@on_one_server("reason", NEVER_DIALED)
 def test_an_account_that_runs_dry_during_a_conversation_has_spent_the_attempt(
     bench: Bench, reason: str, fields: dict[str, object]
 ):
@@ -452,7 +462,7 @@ def test_an_account_that_runs_dry_during_a_conversation_has_spent_the_attempt(
         assert (report.outcome, report.refusal, report.known_word) == (Outcome.FAILED, None, True)
 
 
-@pytest.mark.parametrize("reason", NEVER_DIALED)
+@on_one_server("reason", NEVER_DIALED)
 def test_a_talk_that_was_written_down_is_one_though_retell_says_that_nobody_was_reached(bench: Bench, reason: str):
     _, told = bench.tell_both(call_status="not_connected", disconnection_reason=reason, duration_ms=0)
 
@@ -475,7 +485,7 @@ def test_a_list_that_cannot_say_whether_anybody_spoke_is_asked_of_the_call(tmp_p
     assert bench.vendor.asked["get-call"] == 1
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("status", "reason", "outcome", "known", "word"),
     [
         ("not_connected", None, Outcome.NO_ANSWER, True, "not_connected"),
@@ -498,7 +508,7 @@ def test_statuses_without_a_reason_and_unknown_words(
         assert (report.outcome, report.known_word, report.provider_status) == (outcome, known, word)
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("fields", "phase", "known"),
     [
         ({"call_status": "registered"}, Phase.DIALING, True),
@@ -517,7 +527,7 @@ def test_a_call_without_a_sign_of_its_end_is_live(
     assert report.answered_at == (NOON + timedelta(minutes=1) if phase is Phase.ANSWERED else None)
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("fields", "outcome"),
     [
         ({"duration_ms": 7_999}, Outcome.HANG_UP),
@@ -541,7 +551,7 @@ def test_what_counts_as_a_short_call_is_a_setting(tmp_path: Path):
         assert bench.tell(disconnection_reason="user_hangup", duration_ms=19_999).outcome is Outcome.HANG_UP
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("transcript", "outcome"),
     [
         ("", Outcome.HANG_UP),
@@ -582,8 +592,8 @@ FOUND = {
 }
 
 
-@pytest.mark.parametrize("fields", FOUND.values(), ids=FOUND.keys())
-@pytest.mark.parametrize("reason", ["user_requested_callback", "agent_hangup", "user_hangup"])
+@on_one_server("fields", FOUND.values(), ids=FOUND.keys())
+@on_one_server("reason", ["user_requested_callback", "agent_hangup", "user_hangup"])
 def test_a_callback_has_the_time_that_the_agent_wrote_down(bench: Bench, reason: str, fields: dict[str, object]):
     for report in bench.tell_both(disconnection_reason=reason, **fields):
         assert report.outcome is Outcome.CALLBACK
@@ -596,7 +606,7 @@ def test_a_callback_at_an_instant_is_told_in_utc(bench: Bench):
     assert (report.callback_at, report.callback_zone) == (datetime(2026, 3, 5, 20, 30), "UTC")  # noqa: DTZ001
 
 
-@pytest.mark.parametrize("fields", [{}, {"call_analysis": {"custom_analysis_data": {"callback_at": "some day"}}}])
+@on_one_server("fields", [{}, {"call_analysis": {"custom_analysis_data": {"callback_at": "some day"}}}])
 def test_a_callback_without_a_time_is_one(bench: Bench, fields: dict[str, object]):
     report = bench.tell(disconnection_reason="user_requested_callback", **fields)
 
@@ -611,7 +621,7 @@ def test_an_appointment_and_a_summary_are_kept(bench: Bench):
     assert report.appointment_at == datetime(2026, 3, 5, 17, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("reason", ["agent_hangup", "user_hangup", "user_requested_callback", "error_asr"])
+@on_one_server("reason", ["agent_hangup", "user_hangup", "user_requested_callback", "error_asr"])
 def test_a_wish_not_to_be_called_comes_before_everything(bench: Bench, reason: str):
     analysis = {"custom_analysis_data": {"do_not_call": "Yes, please.", "callback_at": "2026-03-05 17:30"}}
     report = bench.tell(
@@ -636,7 +646,7 @@ def test_what_is_analyzed_of_a_call_that_nobody_answered_is_no_finding(bench: Be
     assert report.outcome is Outcome.NO_ANSWER
 
 
-@pytest.mark.parametrize("reason", ["user_hangup", "agent_hangup", "inactivity", "user_requested_callback"])
+@on_one_server("reason", ["user_hangup", "agent_hangup", "inactivity", "user_requested_callback"])
 def test_an_analysis_that_heard_a_machine_makes_it_voicemail(bench: Bench, reason: str):
     found = {"callback_at": "2026-03-05 17:30", "appointment_at": "2026-03-06 10:00", "do_not_call": "yes"}
     analysis = {"in_voicemail": True, "custom_analysis_data": found}
@@ -644,7 +654,7 @@ def test_an_analysis_that_heard_a_machine_makes_it_voicemail(bench: Bench, reaso
         assert (report.outcome, report.callback_at, report.appointment_at) == (Outcome.VOICEMAIL, None, None)
 
 
-@pytest.mark.parametrize("reason", ["voicemail_reached", "ivr_reached", "error_asr", "manual_stopped"])
+@on_one_server("reason", ["voicemail_reached", "ivr_reached", "error_asr", "manual_stopped"])
 def test_a_machine_books_nothing_and_asks_for_nothing(bench: Bench, reason: str):
     found = {"callback_at": "2026-03-05 17:30", "appointment_at": "2026-03-06 10:00", "do_not_call": "yes"}
     analysis = {"in_voicemail": reason not in ("voicemail_reached", "ivr_reached"), "custom_analysis_data": found}
@@ -656,12 +666,12 @@ def test_a_machine_books_nothing_and_asks_for_nothing(bench: Bench, reason: str)
         assert (report.callback_at, report.callback_zone, report.appointment_at) == (None, None, None)
 
 
-@pytest.mark.parametrize("reason", ["user_requested_dnc", "manual_stopped"])
+@on_one_server("reason", ["user_requested_dnc", "manual_stopped"])
 def test_a_machine_does_not_undo_what_is_certain(bench: Bench, reason: str):
     assert bench.tell(disconnection_reason=reason, call_analysis={"in_voicemail": True}).outcome is ANSWERED[reason]
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("fields", "is_final"),
     [
         ({"call_analysis": {"call_summary": "x"}}, True),
@@ -692,7 +702,7 @@ def test_a_call_that_never_connected_has_no_talk_and_was_not_answered(bench: Ben
     assert (report.talk_seconds, report.answered_at, report.ended_at) == (0, None, ENDED_AT)
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "cost", [None, [], {}, {"combined_cost": -1}, {"combined_cost": True}, {"combined_cost": "x"}, 7]
 )
 def test_a_cost_that_is_none_is_not_known(bench: Bench, cost: object):
@@ -744,14 +754,14 @@ def test_a_ringing_call_that_lists_leave_out_is_not_taken_for_absent(tmp_path: P
     assert reports[call_id].phase is Phase.DIALING
 
 
-@pytest.mark.parametrize("status", [404, 422])
+@on_one_server("status", [404, 422])
 def test_a_call_is_absent_only_when_retell_says_so(bench: Bench, status: int):
     bench.vendor.answers["get-call"] = error(status, "Cannot find requested asset under given api key.")
 
     assert bench.provider.poll([key("gone", "call_gone")], NOON) == {"call_gone": None}
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "reply",
     [
         Reply(404, b"<html>Not Found</html>", **HTML),
@@ -794,7 +804,7 @@ UNUSABLE_LISTS = {
 }
 
 
-@pytest.mark.parametrize("reply", UNUSABLE_LISTS.values(), ids=UNUSABLE_LISTS.keys())
+@on_one_server("reply", UNUSABLE_LISTS.values(), ids=UNUSABLE_LISTS.keys())
 def test_a_list_that_cannot_be_used_proves_nothing(bench: Bench, reply: Reply):
     bench.vendor.answers["list-calls"] = reply
 
@@ -805,7 +815,7 @@ def test_a_list_that_cannot_be_used_proves_nothing(bench: Bench, reply: Reply):
         assert NUMBER not in str(failed.value)
 
 
-@pytest.mark.parametrize("status", [401, 402, 403])
+@on_one_server("status", [401, 402, 403])
 def test_an_account_that_is_turned_away_is_a_permanent_error(bench: Bench, status: int):
     bench.vendor.answers["list-calls"] = error(status, "Invalid API Key")
 
@@ -902,7 +912,7 @@ def test_a_call_that_retell_will_not_stop_while_it_rings_is_not_said_to_be_over(
     assert not failed.value.permanent
 
 
-@pytest.mark.parametrize("reply", [Reply(404, b"<html></html>", **HTML), error(500, "oops"), error(429, "slow down")])
+@on_one_server("reply", [Reply(404, b"<html></html>", **HTML), error(500, "oops"), error(429, "slow down")])
 def test_a_stop_that_fails_says_nothing_of_the_call(bench: Bench, reply: Reply):
     bench.vendor.answers["stop-call"] = reply
 
@@ -990,7 +1000,7 @@ def test_a_key_that_is_not_set_signs_nothing(tmp_path: Path):
     assert refused.value.status == 401
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "body",
     [
         b"", b"{", b"[]", b"7", b"null", b"\xff\xfe\x00", b"[" * 100_000, b'{"event": 7}',
@@ -1006,7 +1016,7 @@ def test_a_genuine_body_that_cannot_be_read_is_a_bad_request(bench: Bench, body:
     assert refused.value.status == 400
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "told",
     [
         {"event": "transcript_updated", "call": {"call_id": "call_1"}},
@@ -1023,7 +1033,7 @@ def test_events_that_are_not_followed_are_taken_and_dropped(bench: Bench, told: 
     assert bench.post(bench.vendor.signed(json.dumps(told).encode())) == []
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "metadata", [None, {}, [], "x", {"attempt_ref": 7}, {"attempt_ref": ""}, {"attempt_ref": "x" * 37}]
 )
 def test_a_call_of_another_program_has_no_reference_of_ours(bench: Bench, metadata: object):
@@ -1080,7 +1090,7 @@ def test_an_event_read_later_or_in_another_order_says_the_same(tmp_path: Path):
     assert backwards[::-1] == in_order
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("kind", "fields"),
     [
         ("call_ended", {"call_status": "registered"}),  # as in the sample of Retell's own documentation
@@ -1221,7 +1231,7 @@ def test_vitals_tell_that_there_is_no_credit(bench: Bench):
     assert vitals.problem is not None
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("reply", "permanent"),
     [(error(401, "Invalid API Key"), True), (error(500, "oops"), False), (Reply(200, []), False)],
 )
@@ -1263,7 +1273,7 @@ def test_a_caller_id_without_an_agent_is_warned_of_unless_the_account_has_one(tm
         assert without.provider.inspect([], [])[-1].standing is Standing.WARNING
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("reply", "standing"),
     [
         (error(401, "Invalid API Key"), Standing.PROBLEM),
@@ -1453,9 +1463,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @pytest.fixture
 def bench(shared: Bench) -> Bench:
     """One server for the many tests that script what it says; each begins with nothing scripted."""
-    shared.vendor.answers.clear()
-    shared.vendor.overrides.clear()
-    shared.clock.set(NOON)
+    unscript(shared)
     return shared
 
 

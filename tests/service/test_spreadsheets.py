@@ -386,9 +386,9 @@ def test_a_zip_bomb_is_refused_by_its_claims(tmp_path: Path) -> None:
     ):
         for _ in range(650):
             part.write(bytes(1 << 20))
-    started = time.monotonic()
+    started = time.thread_time()
     assert refused(path, "it unpacks to 650 MB, and at most 600 MB are read")
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_what_packs_like_a_bomb_is_refused(tmp_path: Path) -> None:

@@ -151,6 +151,7 @@ def test_pages_follow_one_another_without_losing_or_repeating_a_lead(client, dat
     assert set(seen) == everybody
 
 
+@SQLITE
 @pytest.mark.parametrize(("asked", "matching"), [
     ({"campaign": "autumn"}, 64), ({"campaign": "autumn", "search": "Ana"}, 33),
     ({"campaign": "autumn", "search": "+5695", "status": "open"}, 31), ({"campaign": "autumn", "manual": "yes"}, 3),
