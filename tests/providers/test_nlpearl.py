@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -89,9 +90,23 @@ class Pearl:
 
     def __init__(self, server: VendorServer, clock: ManualClock) -> None:
         self.server, self.clock = server, clock
-        self.fake: FakeNLPearl = server.vendor  # type: ignore[assignment]
-        self.provider = adapter(server)
-        self.line = Line(self.provider, clock, lambda faults: None, lambda ref: calls_made(server, ref))
+        self.folder, self.started = Path(), 0
+        self._open()
+
+    def _open(self) -> None:
+        self.fake: FakeNLPearl = self.server.vendor  # type: ignore[assignment]
+        self.provider = adapter(self.server)
+        self.line = Line(self.provider, self.clock, lambda faults: None, lambda ref: calls_made(self.server, ref))
+
+    def start_over(self) -> None:
+        """Another fake, which knows nothing yet, behind the same address, and an adapter that remembers nothing."""
+        self.provider.close()
+        self.clock.set(NOON)
+        self.started += 1
+        bound = open_vendor(FakeNLPearl, self.folder / f"ledger-{self.started}", clock=self.clock)
+        bound.server_close()
+        self.server.vendor = bound.vendor
+        self._open()
 
     def place(self, ref: str = "a", **changes: object) -> str:
         answer = self.provider.place(request(ref, **changes))
@@ -126,13 +141,14 @@ def line_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VendorServer]:
 
 @pytest.fixture
 def pearl(line_in: VendorServer, tmp_path: Path) -> Iterator[Pearl]:
-    clock = ManualClock(NOON)
-    bound = open_vendor(FakeNLPearl, tmp_path / "ledger", clock=clock)
-    bound.server_close()
-    line_in.vendor = bound.vendor
-    pearl = Pearl(line_in, clock)
+    pearl = Pearl(line_in, ManualClock(NOON))
+    pearl.folder = tmp_path
+    pearl.start_over()
     yield pearl
     pearl.provider.close()
+
+
+on_one_server = partial(each, anew=lambda fixtures: fixtures["pearl"].start_over())
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +204,7 @@ def test_naming_the_own_pearl_changes_nothing(pearl: Pearl):
     assert ":" not in pearl.place("own", agent_id=PEARL)
 
 
-@pytest.mark.parametrize("agent", ["a/b", "../Account", "a:b", "x" * 61, "with space"])
+@on_one_server("agent", ["a/b", "../Account", "a:b", "x" * 61, "with space"])
 def test_an_agent_that_cannot_be_a_pearl_is_not_asked_for(pearl: Pearl, agent: str):
     answer = pearl.provider.place(request("nowhere", agent_id=agent))
 
@@ -243,7 +259,7 @@ DOCUMENTED = {
 }
 
 
-@pytest.mark.parametrize(("status", "body", "kind"), DOCUMENTED.values(), ids=DOCUMENTED.keys())
+@on_one_server(("status", "body", "kind"), DOCUMENTED.values(), ids=DOCUMENTED.keys())
 def test_a_documented_refusal_is_proof(pearl: Pearl, status: int, body: Any, kind: RefusalKind):
     pearl.say("start", status, body)
 
@@ -292,7 +308,7 @@ PROVES_NOTHING = {
 }
 
 
-@pytest.mark.parametrize(("status", "body"), PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
+@on_one_server(("status", "body"), PROVES_NOTHING.values(), ids=PROVES_NOTHING.keys())
 def test_what_proves_nothing_is_unanswered_and_asked_once(pearl: Pearl, status: int, body: Any):
     pearl.say("start", status, body)
 
@@ -318,7 +334,7 @@ def test_a_lead_id_in_the_casing_of_v1_is_taken(pearl: Pearl):
     assert pearl.provider.place(request("old")) == Accepted("lead1")
 
 
-@pytest.mark.parametrize("number", ["+56912345678", "+56 9 1234 5678", "56-912-345-678", "(569) 1234 5678"])
+@on_one_server("number", ["+56912345678", "+56 9 1234 5678", "56-912-345-678", "(569) 1234 5678"])
 def test_reasons_repeat_neither_numbers_nor_keys(pearl: Pearl, number: str):
     said = f"{number} of {ACCOUNT_ID} with {SECRET_KEY} is not valid" + " really" * 100
     pearl.say("start", 400, errors(PhoneNumber=[said]))
@@ -362,8 +378,8 @@ CALL_ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("call", "outcome", "word"), CALL_ROWS, ids=str)
-@pytest.mark.parametrize("listed", [False, True], ids=["asked for", "listed"])
+@on_one_server(("call", "outcome", "word"), CALL_ROWS, ids=str)
+@on_one_server("listed", [False, True], ids=["asked for", "listed"])
 def test_every_row_of_the_calls_table(pearl: Pearl, call: dict[str, Any], outcome: Outcome, word: str, listed: bool):
     call = {**TALK, **call}
     report = one_of_many(pearl, call) if listed else pearl.ended({"status": 100}, call)
@@ -373,7 +389,7 @@ def test_every_row_of_the_calls_table(pearl: Pearl, call: dict[str, Any], outcom
     assert report.attempt_ref == "a"
 
 
-@pytest.mark.parametrize(("lead", "outcome"), [(70, Outcome.VOICEMAIL), (100, Outcome.COMPLETED)])
+@on_one_server(("lead", "outcome"), [(70, Outcome.VOICEMAIL), (100, Outcome.COMPLETED)])
 def test_a_call_that_is_not_judged_is_judged_as_its_lead(pearl: Pearl, lead: int, outcome: Outcome):
     assert pearl.ended({"status": lead}, {**TALK, "status": 4, "conversationStatus": None}).outcome is outcome
 
@@ -387,7 +403,7 @@ LEAD_ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("status", "outcome"), LEAD_ROWS, ids=str)
+@on_one_server(("status", "outcome"), LEAD_ROWS, ids=str)
 def test_every_row_of_the_leads_table_without_a_call(pearl: Pearl, status: Any, outcome: Outcome):
     report = pearl.ended({"status": status}, None)
 
@@ -400,14 +416,14 @@ LIVE_ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("status", "phase"), LIVE_ROWS, ids=str)
+@on_one_server(("status", "phase"), LIVE_ROWS, ids=str)
 def test_a_lead_that_waits_or_is_on_call_is_live(pearl: Pearl, status: Any, phase: Phase):
     report = pearl.ended({"status": status}, None)
 
     assert (report.phase, report.outcome, report.refusal) == (phase, None, None)
 
 
-@pytest.mark.parametrize("judged", [1, 20, 40])
+@on_one_server("judged", [1, 20, 40])
 def test_a_call_that_is_over_but_not_judged_yet_is_still_live(pearl: Pearl, judged: int):
     report = pearl.ended({"status": 100}, {"status": 4, "conversationStatus": judged})
 
@@ -426,19 +442,19 @@ UNKNOWN_WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("call", "word"), UNKNOWN_WORDS, ids=str)
+@on_one_server(("call", "word"), UNKNOWN_WORDS, ids=str)
 def test_a_word_nobody_knows_is_a_failure_with_its_word_kept(pearl: Pearl, call: dict[str, Any], word: str):
     report = pearl.ended({"status": 100}, {**TALK, **call})
 
     assert (report.outcome, report.known_word, report.provider_status) == (Outcome.FAILED, False, word)
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("seconds", "outcome"),
     [(0, Outcome.HANG_UP), (7, Outcome.HANG_UP), (8, Outcome.COMPLETED), (None, Outcome.COMPLETED),
      (-5, Outcome.COMPLETED), ("7", Outcome.HANG_UP), ([], Outcome.COMPLETED)],
 )  # fmt: skip
-@pytest.mark.parametrize("judged", [100, 110, 130])
+@on_one_server("judged", [100, 110, 130])
 def test_a_call_shorter_than_a_conversation_is_a_hang_up(pearl: Pearl, judged: int, seconds: Any, outcome: Outcome):
     report = pearl.ended({"status": judged}, {"status": 4, "conversationStatus": judged, "duration": seconds})
 
@@ -492,7 +508,7 @@ def test_a_list_that_cannot_be_had_costs_nothing_but_the_price(pearl: Pearl):
     assert (report.outcome, report.cost, report.is_final) == (Outcome.COMPLETED, None, False)
 
 
-@pytest.mark.parametrize("body", [problem(404, "Call not found").body, b"", b"no such call", {"message": "gone"}])
+@on_one_server("body", [problem(404, "Call not found").body, b"", b"no such call", {"message": "gone"}])
 def test_a_call_that_was_deleted_is_told_by_its_lead(pearl: Pearl, body: Any):
     call_id = pearl.place()
     pearl.fake.script(call_id, {"status": 110, "callsId": ["gone"], "lastCall": {"id": "gone", "duration": 3}}, {})
@@ -533,7 +549,7 @@ FINDINGS = [
 ]
 
 
-@pytest.mark.parametrize(("collected", "outcome"), FINDINGS, ids=str)
+@on_one_server(("collected", "outcome"), FINDINGS, ids=str)
 def test_what_the_agent_wrote_down_decides(pearl: Pearl, collected: Any, outcome: Outcome):
     report = pearl.ended(
         {"status": 100}, {**TALK, "status": 4, "conversationStatus": 100, "collectedInfo": collected}
@@ -555,7 +571,7 @@ def test_an_appointment_and_the_leads_own_findings_are_read(pearl: Pearl):
     assert (report.outcome, report.callback_zone) == (Outcome.CALLBACK, "UTC")
 
 
-@pytest.mark.parametrize("call", [{**TALK, "status": 4, "conversationStatus": 70}, None], ids=["call", "lead alone"])
+@on_one_server("call", [{**TALK, "status": 4, "conversationStatus": 70}, None], ids=["call", "lead alone"])
 def test_a_machine_books_nothing_and_asks_for_nothing(pearl: Pearl, call: dict[str, Any] | None):
     said = {"do_not_call": True, "callback_at": "2026-03-04 15:30", "cita": "2026-03-05 10:00"}
 
@@ -565,8 +581,8 @@ def test_a_machine_books_nothing_and_asks_for_nothing(pearl: Pearl, call: dict[s
     assert (report.appointment_at, report.callback_at, report.callback_zone) == (None, None, None)
 
 
-@pytest.mark.parametrize("odd", [-5, "-1", "long", [], {"s": 3}, float("1e30"), True])
-@pytest.mark.parametrize("many", [False, True], ids=["asked for", "listed"])
+@on_one_server("odd", [-5, "-1", "long", [], {"s": 3}, float("1e30"), True])
+@on_one_server("many", [False, True], ids=["asked for", "listed"])
 def test_a_length_or_price_that_cannot_be_is_as_good_as_none(pearl: Pearl, odd: Any, many: bool):
     call = {"status": 4, "conversationStatus": 100, "duration": odd, "creditDebited": odd}
     if many:
@@ -666,7 +682,7 @@ def test_the_last_of_several_calls_of_a_lead_counts_in_whatever_order_they_are_l
     assert report.outcome is Outcome.COMPLETED
 
 
-@pytest.mark.parametrize(("status", "body"), [(500, b""), (404, PAGE), (200, {}), (200, PAGE)])
+@on_one_server(("status", "body"), [(500, b""), (404, PAGE), (200, {}), (200, PAGE)])
 def test_an_end_whose_call_cannot_be_read_is_asked_for_again(pearl: Pearl, status: int, body: Any):
     call_id = pearl.place()
     pearl.clock.advance(OVER - NOON)
@@ -676,7 +692,7 @@ def test_an_end_whose_call_cannot_be_read_is_asked_for_again(pearl: Pearl, statu
         pearl.poll(call_id)
 
 
-@pytest.mark.parametrize("started", ["9999-12-31T23:59:59Z", "soon", 7, None, []])
+@on_one_server("started", ["9999-12-31T23:59:59Z", "soon", 7, None, []])
 def test_an_end_at_no_real_time_is_an_end_all_the_same(pearl: Pearl, started: Any):
     call = {"status": 4, "conversationStatus": 100, "duration": 60, "startTime": started}
 
@@ -701,7 +717,7 @@ def test_calls_of_two_pearls_are_asked_for_at_their_own(pearl: Pearl):
     assert {report.attempt_ref for report in reports.values() if report} == {"ours", "theirs"}
 
 
-@pytest.mark.parametrize("status", [401, 402, 403])
+@on_one_server("status", [401, 402, 403])
 def test_a_question_that_the_account_may_not_ask_fails_for_good(pearl: Pearl, status: int):
     call_id = pearl.place()
     for kind in ("lead", "external", "account"):
@@ -736,7 +752,7 @@ UNCLEAR = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("status", "body"), ABSENT, ids=str)
+@on_one_server(("status", "body"), ABSENT, ids=str)
 def test_a_lead_is_absent_when_anything_but_a_page_says_so(pearl: Pearl, status: int, body: Any):
     call_id = pearl.place()
     pearl.say("lead", status, body)
@@ -747,7 +763,7 @@ def test_a_lead_is_absent_when_anything_but_a_page_says_so(pearl: Pearl, status:
     assert pearl.fake.asked["number"] == 0
 
 
-@pytest.mark.parametrize(("status", "body"), UNCLEAR, ids=str)
+@on_one_server(("status", "body"), UNCLEAR, ids=str)
 def test_an_answer_that_may_be_of_something_else_does_not_make_a_lead_absent(pearl: Pearl, status: int, body: Any):
     call_id = pearl.place()
     for kind in ("lead", "external", "number"):
@@ -833,7 +849,7 @@ def test_a_call_is_found_by_its_number_when_its_reference_is_not_understood(pear
         assert found.attempt_ref == ref
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("first", "second"),
     [((404, PAGE), (404, PAGE)), ((400, errors(a=["?"])), (400, errors(a=["?"]))), ((200, b""), (404, PAGE)),
      ((200, {"ok": True}), (200, {"ok": True})), ((200, PAGE), (400, b""))],
@@ -1140,7 +1156,7 @@ def test_vitals_tell_of_agents_and_ongoing_calls(pearl: Pearl):
     assert (vitals.problem, vitals.most_calls, vitals.in_use) == (None, 20, 2)
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("status", "word"),
     [(3, "credits"), (4, "suspended"), (5, "debt"), ("NoCredits", "credits"), ("DebtReached", "debt")],
 )
@@ -1155,7 +1171,7 @@ def test_an_account_that_may_not_call_is_a_problem(pearl: Pearl, status: Any, wo
     assert next(iter(pearl.provider.inspect((), ()))).standing is Standing.PROBLEM
 
 
-@pytest.mark.parametrize("status", [1, 2, "FullAccess", 9, None])
+@on_one_server("status", [1, 2, "FullAccess", 9, None])
 def test_other_accounts_may_call(pearl: Pearl, status: Any):
     pearl.fake.told["status"] = status
 
@@ -1165,7 +1181,7 @@ def test_other_accounts_may_call(pearl: Pearl, status: Any):
     assert vitals.problem is None
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     ("pearl_told", "settings_told"),
     [({"status": 2}, {}), ({"status": "Suspended"}, {}), ({"type": 1}, {}), ({}, {"maximumCallAttempts": 2})],
 )
@@ -1181,7 +1197,7 @@ def test_a_pearl_that_must_not_be_given_leads_is_a_problem(
     assert PEARL in vitals.problem
 
 
-@pytest.mark.parametrize(
+@on_one_server(
     "body", [b"3", {"totalOngoingCalls": 3}, {"OngoingCalls": 3}, {"count": 3}, {"else": 3}, b"[]"], ids=str
 )
 def test_ongoing_calls_are_read_in_any_likely_shape(pearl: Pearl, body: Any):
@@ -1221,7 +1237,7 @@ INSPECTIONS = {
 }
 
 
-@pytest.mark.parametrize(("changed", "standing", "word"), INSPECTIONS.values(), ids=INSPECTIONS.keys())
+@on_one_server(("changed", "standing", "word"), INSPECTIONS.values(), ids=INSPECTIONS.keys())
 def test_settings_of_a_pearl_are_complained_about(
     pearl: Pearl, changed: dict[str, Any], standing: Standing, word: str
 ):
@@ -1233,14 +1249,14 @@ def test_settings_of_a_pearl_are_complained_about(
     assert word in found[0].sentence
 
 
-@pytest.mark.parametrize("hours", [None, [], "always", [{"day": 1}], [{"start": 7, "end": []}], [None]])
+@on_one_server("hours", [None, [], "always", [{"day": 1}], [{"start": 7, "end": []}], [None]])
 def test_hours_that_cannot_be_read_are_not_complained_about(pearl: Pearl, hours: Any):
     pearl.fake.settings_changes[PEARL] = {"callingHours": hours}
 
     assert {one.standing for one in pearl.provider.inspect((), ())} == {Standing.OK}
 
 
-@pytest.mark.parametrize("agent", [INBOUND_PEARL, "66bb0000000000000000ffff", "no/pearl"])
+@on_one_server("agent", [INBOUND_PEARL, "66bb0000000000000000ffff", "no/pearl"])
 def test_an_agent_that_cannot_call_is_a_problem(pearl: Pearl, agent: str):
     found = pearl.provider.inspect([agent], ())
 
