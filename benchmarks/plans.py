@@ -235,7 +235,7 @@ class ByAndBy(AtOnce):
 def show(database: Database, one: Heard) -> bool:
     """Print one plan. Was it marked?"""
     rows = database.read(
-        lambda connection: connection.exec_driver_sql(f"EXPLAIN {one.statement}", one.values).mappings().all()
+        lambda connection: connection.exec_driver_sql(f"EXPLAIN FORMAT=TRADITIONAL {one.statement}", one.values).mappings().all()
     )
     reads_all = any(is_read_in_full(row) for row in rows)
     print(f"{'READS ALL ' if reads_all else ''}{one.times} x {one.shape[:300]}")

@@ -155,7 +155,8 @@ def test_what_is_counted_is_read_from_one_index_and_no_row(database):
 def is_covered(database: Database, statement: str, values: Any) -> bool:
     """Does it take everything from an index?"""
     if not database.is_sqlite:
-        plan = database.read(lambda connection: connection.exec_driver_sql(f"EXPLAIN {statement}", values).all())
+        asked = f"EXPLAIN FORMAT=TRADITIONAL {statement}"
+        plan = database.read(lambda connection: connection.exec_driver_sql(asked, values).all())
         return all("Using index" in row[-1] and "condition" not in row[-1] for row in plan)
     steps = database.read(lambda connection: connection.exec_driver_sql(f"EXPLAIN {statement}", values).all())
     # A computed column is never called covering, though it is read from the index: what counts is what is read.
