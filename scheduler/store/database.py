@@ -376,7 +376,7 @@ def is_unavailable(cause: BaseException | None) -> bool:
     if isinstance(cause, pymysql.err.MySQLError):
         return _code(cause) in CONNECTION_LOST | {
             1021, 1026, 1030, 1040, 1041, 1044, 1045, 1049, 1053, 1114, 1129, 1130, 1142, 1158, 1159, 1160,
-            1161, 1203, 1226, 1290, 1792, 1836, 1927, 2002, 2003, 2005, 2026, 2059, 3024, 3159,
+            1161, 1203, 1226, 1290, 1665, 1792, 1836, 1927, 2002, 2003, 2005, 2026, 2059, 3024, 3159,
         }
     return isinstance(cause, sqlite3.OperationalError | sqlite3.DatabaseError) and not isinstance(
         cause, sqlite3.IntegrityError | sqlite3.ProgrammingError
@@ -395,6 +395,7 @@ def explain(error: BaseException) -> str:
             1114: "the disk or the table space is full",
             1021: "the disk is full",
             1290: "the server is read-only",
+            1665: "set binlog_format to ROW",
             1836: "the server is read-only",
         }
         hint = hints.get(_code(error))
