@@ -315,7 +315,7 @@ def _has_number(case: Case) -> Verdict | None:
         if any(phone.number in case.barred or phone.number in case.unreachable for phone in case.phones):
             return None  # the next questions say so
         return Closed("invalid_number", "no number of this lead can be dialed")
-    if case.phone.traits is None and not is_e164(case.phone.number):
+    if not is_e164(case.phone.number):
         return Held(
             Hold.ERROR, case.now + RECHECK_HELD,
             "its number cannot be dialed as written; telefono must be like +56912345678",

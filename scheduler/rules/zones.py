@@ -27,7 +27,6 @@ class LeadZones:
     region: str | None
 
 
-@lru_cache(maxsize=4096)  # few answers serve millions of leads
 def lead_zones(
     *,
     time_zone: str | None,
@@ -40,6 +39,14 @@ def lead_zones(
 
     Raises InvalidValue for a region that is not known.
     """
+    return _lead_zones(time_zone, region, traits, campaign_zones, default_zone)
+
+
+@lru_cache(maxsize=4096)  # few answers serve millions of leads
+def _lead_zones(
+    time_zone: str | None, region: str | None, traits: NumberTraits | None, campaign_zones: tuple[str, ...],
+    default_zone: str,
+) -> LeadZones:
     country = traits.country if traits else None
     suggested = traits.zones if traits else ()
     code = normal_region(region) if region else None

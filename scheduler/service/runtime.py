@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 
 from scheduler.clock import Clock, SystemClock
 from scheduler.config import Keys, Settings, read_settings
@@ -22,6 +23,7 @@ from scheduler.store.cdr import CallRecords
 from scheduler.store.database import Database, DatabaseClock
 
 
+@cache
 def prepare_process() -> None:
     """Set this process up for a daemon's work. Everything that is imported now stays for good.
 

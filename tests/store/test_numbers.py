@@ -7,7 +7,7 @@ from scheduler.model import NumberTraits, PhoneStatus
 from scheduler.rules.eligibility import phones_of
 from scheduler.rules.phones import DATA_VERSION, learn
 from scheduler.store import leads, numbers, tables
-from tests.factories import add_lead, find_all, sql
+from tests.factories import Station, add_due_lead, add_lead, call_of, find_all, plan_call, sql
 
 CHILEAN, SPANISH = "+56912345678", "+34911234567"
 T, P = tables.number_traits.c, tables.lead_phones.c
@@ -155,3 +155,34 @@ def keep(database, row_id, version, country, line, zones):
 def forget(database):
     nothing = update(tables.lead_phones).values(e164=None, number_key=None, traits_id=None)
     database.transact(lambda connection: connection.execute(nothing))
+
+
+def test_a_space_after_a_number_makes_it_one_that_cannot_be_dialed(runtime, database):
+    lead_id = database.transact(lambda connection: leads.insert_lead(connection, {}, [CHILEAN]))
+    plan_call(database, lead_id)
+    sql(database, "UPDATE lead_phones SET telefono = :text", text=CHILEAN + " ")
+    sql(database, "UPDATE leads SET telefono = :text", text=CHILEAN + " ")
+    station = Station(runtime)
+
+    station.dispatch()
+
+    assert station.provider.dials == []
+    assert "as written" in call_of(database, lead_id).reason
+
+
+def test_a_take_learns_what_it_meets_once(runtime, database):
+    lead_id = add_due_lead(database, CHILEAN)
+    station = Station(runtime)
+    station.dispatch()
+
+    assert station.provider.numbers == [CHILEAN]
+    assert kept(database, lead_id) == [(CHILEAN, CHILEAN, CHILEAN[-7:])]
+
+
+def test_upkeep_learns_what_no_take_has_met(runtime, database):
+    lead_id = add_lead(database, CHILEAN)
+    forget(database)
+
+    Station(runtime).upkeep()
+
+    assert kept(database, lead_id) == [(CHILEAN, CHILEAN, CHILEAN[-7:])]
