@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import URL, event, exc, make_url
 
-from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue, SchemaMismatch
+from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue, MissingExtra, SchemaMismatch
 from scheduler.service.runtime import Runtime
 from scheduler.store import schema, tables
 from scheduler.store.database import MAX_TRIES, CommitUnclear, Database, DatabaseClock, Raw, change_rows, insert_row
@@ -240,6 +240,19 @@ def test_a_database_that_does_not_exist_is_unavailable_and_says_what_to_do(maria
     url = make_url(mariadb_server).set(database="nowhere").render_as_string(hide_password=False)
 
     check_unavailable(url, "create it first", secret=make_url(url).password)
+
+
+def test_a_login_that_the_driver_has_no_library_for_says_which_extra_brings_it(tmp_path):
+    def log_in(_connection) -> None:
+        raise RuntimeError("'cryptography' package is required for sha256_password or caching_sha2_password")
+
+    made = Database(f"sqlite:///{tmp_path / 'any.db'}")
+    made.make_file()
+
+    with pytest.raises(MissingExtra, match=r"needs the extra `mysql-rsa`; install it with .* install '?PyMySQL"):
+        made.read(log_in)
+
+    made.close()
 
 
 def test_a_file_that_is_no_database_is_unavailable(tmp_path):
