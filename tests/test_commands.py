@@ -327,7 +327,7 @@ def database_of(engine: str, request: pytest.FixtureRequest) -> str:
     if shutil.which("mysqldump") is None:
         pytest.skip("there is no mysqldump here")
     server = request.getfixturevalue("mariadb_server")
-    made = fresh_database(server, f"ringback_pages_{os.getpid()}")
+    made = fresh_database(server, f"ringback_test_pages_{os.getpid()}")
     url = made.__enter__()
     request.addfinalizer(lambda: made.__exit__())
     return url

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.each import each
+from tests.waiting import BACKSTOP
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_every_row_is_tried_and_all_the_wrong_ones_are_named():
@@ -69,3 +76,16 @@ def test_what_a_row_leaves_is_set_back_before_the_next():
     leaves(left=left)
 
     assert left == ["b"]
+
+
+def test_a_report_shows_every_wrong_row(tmp_path):
+    """Not the first of each kind, which is what a plugin made of it."""
+    test = tmp_path / "test_table.py"
+    test.write_text("from tests.each import each\n\n\n@each('n', [1, 2, 3])\ndef test_table(n):\n    assert n == 1\n")
+    told = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-c", str(ROOT / "setup.cfg"), "-p", "no:cacheprovider", str(test)],
+        capture_output=True, text=True, cwd=ROOT, timeout=BACKSTOP,
+    )
+
+    assert told.returncode == 1
+    assert "row 1: n=2" in told.stdout and "row 2: n=3" in told.stdout and "row 0" not in told.stdout

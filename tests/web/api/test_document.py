@@ -16,6 +16,7 @@ from scheduler.web.api.models import CampaignNew
 from scheduler.web.api.settings import components, kinds
 from tests import factories
 from tests.examples import examples
+from tests.waiting import BACKSTOP
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 OURS = ("campaigns", "leads", "schedule", "calls", "do-not-call", "config", "accounts", "daemons", "figures", "explain")
@@ -25,7 +26,7 @@ def test_what_the_document_allows_is_served_and_what_it_forbids_is_refused(serve
     """Each operation with a few requests that keep the document and a few that break it."""
     campaign_id = factories.add_campaign(database, "autumn")
     factories.add_due_lead(database, campaign_id=campaign_id)
-    schema = schemathesis.openapi.from_url(f"{served}/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{served}/openapi.json", timeout=BACKSTOP)
     operations = [one.ok() for one in schema.get_all_operations()]
     ours = [one for one in operations if set(one.tags or ()) & set(OURS)]
     assert len(ours) > 45
@@ -39,7 +40,7 @@ def test_what_the_document_allows_is_served_and_what_it_forbids_is_refused(serve
                 suppress_health_check=list(HealthCheck),
             )
             def check(case):
-                case.call_and_validate()
+                case.call_and_validate(timeout=BACKSTOP)
 
             try:
                 check()
