@@ -121,10 +121,9 @@ def test_a_lead_that_may_not_be_called_says_why_and_stops_nobody(
     assert attempt_of(database, other).state == "live"
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a MySQL column of type JSON takes no broken text
 def test_variables_broken_by_hand_hold_the_lead(runtime, database):
     lead_id = add_due_lead(database)
-    if not database.is_sqlite:
-        pytest.skip("a MySQL column of type JSON takes no broken text")
     sql(database, "UPDATE leads SET variables = '{\"name\": ' WHERE id = :id", id=lead_id)
 
     Station(runtime).dispatch()

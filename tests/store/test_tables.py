@@ -159,9 +159,8 @@ def test_a_time_without_a_zone_is_no_instant(database):
         plan_call(database, add_lead(database), at=datetime.fromisoformat("2026-11-20T12:00"))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # MySQL reads such text itself
 def test_an_instant_written_by_hand_with_an_offset_is_understood_on_sqlite(database):
-    if not database.is_sqlite:
-        pytest.skip("MySQL reads such text itself")
     lead_id = add_lead(database)
     plan_call(database, lead_id)
     sql(database, "UPDATE call_schedule SET scheduled_at = '2026-11-20 12:00:00+00:00'")
@@ -195,9 +194,8 @@ def test_a_row_is_stamped_with_the_present_by_the_database(database, table, row,
     assert before <= found <= database.now() + timedelta(seconds=1)
 
 
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)  # SQLite has no ON UPDATE; the code writes it
 def test_a_change_by_hand_moves_updated_at_on_mysql(database):
-    if database.is_sqlite:
-        pytest.skip("SQLite has no ON UPDATE; the code writes it")
     lead_id = add_lead(database, updated_at=NOON)
 
     sql(database, "UPDATE leads SET nombre = 'Eva'")
