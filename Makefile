@@ -33,7 +33,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run reset test test-more test-rules test-faults test-install lint bench faults busy \
-	mutants screenshots constraints build clean mariadb chromium
+	mutants screenshots constraints build clean mariadb chromium faketime
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,9 +55,10 @@ reset: ## Forget what `make run` did (deletes var/)
 	rm -rf var
 
 ifeq ($(SERVER),mariadb)
-test: $(VENV)/.dev mariadb chromium ## Run every test, on SQLite, on a private MariaDB and in a browser (SERVER=mysql|mariadb-11.8)
+test: $(VENV)/.dev mariadb chromium faketime ## Run every test, on SQLite, on a private MariaDB and in a browser (SERVER=mysql|mariadb-11.8)
 else
 test: export RINGBACK_TEST_SERVER := $(SERVER)
+test: export RINGBACK_TEST_EVERY_ENGINE := 1
 test: $(VENV)/.dev chromium # What asks a database server, on that one
 	@[ -n "$$RINGBACK_TEST_MYSQL_URL" ] || $(BIN)/python -m tests.servers $(SERVER)
 endif
@@ -158,6 +159,14 @@ mariadb:
 		$(STEP) "Installing mariadb-server by apt (the tests start a private server of their own)" -- \
 			env $(APT) install mariadb-server; \
 	else echo "MariaDB is not installed, so its tests are skipped; on Debian: apt-get install mariadb-server" >&2; fi
+
+faketime:
+	@if dpkg -s libfaketime >/dev/null 2>&1 || ! command -v apt-get >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ]; then \
+		$(STEP) "Asking apt what there is" -- apt-get update && \
+		$(STEP) "Installing libfaketime by apt (a test has a host whose clock is wrong)" -- \
+			env $(APT) install libfaketime; \
+	else echo "libfaketime is not installed, so one test is skipped; on Debian: apt-get install libfaketime" >&2; fi
 
 chromium:
 	@if PATH="$$PATH:/usr/sbin" command -v chromium chromium-browser google-chrome >/dev/null; then :; \
