@@ -296,10 +296,6 @@ def measure_web(bench: Bench) -> list[Figure]:
             f"cores for {found['streams']} event streams", found["cores_of_streams"], 1, False,
             f"{found['stream_kib']:,} KiB sent",
         ),
-        Figure(
-            "drift of the counters", found["drift"], 0, False,
-            f"checked in {found['check_seconds']:g} s; the upgrade that counted took {found['upgrade_seconds']:g} s",
-        ),
     ]  # fmt: skip
 
 

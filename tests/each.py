@@ -28,7 +28,7 @@ def each(
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         def every_row(*given: Any, **fixtures: Any) -> None:
-            wrong: list[Exception] = []
+            wrong: list[BaseException] = []
             for number, (row, title) in enumerate(zip(table, titles, strict=True)):
                 own = dict(fixtures)
                 if "tmp_path" in own:
@@ -38,12 +38,12 @@ def each(
                     anew(own)
                 try:
                     test(*given, **own, **dict(zip(arguments, row, strict=True)))
-                except Exception as error:
+                except (Exception, pytest.fail.Exception) as error:
                     named = ", ".join(f"{name}={value!r:.200}" for name, value in zip(arguments, row, strict=True))
                     error.add_note(f"row {number}{f' ({title})' if title else ''}: {named}")
                     wrong.append(error)
             if wrong:
-                raise ExceptionGroup(f"{len(wrong)} of {len(table)} rows are wrong", wrong)
+                raise BaseExceptionGroup(f"{len(wrong)} of {len(table)} rows are wrong", wrong)
 
         signature = inspect.signature(test)
         kept = [one for one in signature.parameters.values() if one.name not in arguments]

@@ -155,6 +155,10 @@ def fetch(name: str) -> str:
         run(["dpkg-deb", "-x", str(package), str(work / "tree")], f"{package.name} could not be unpacked")
     server = next(one.name for one in packages if one.name.startswith(f"{PACKAGES[name]}_"))
     version = server.split("_")[1].replace("%3a", ":")
+    wanted = name.partition("-")[2]
+    if wanted and not version.partition(":")[2].startswith(f"{wanted}."):
+        shutil.rmtree(work)
+        raise Unavailable(f"the suite has {PACKAGES[name]} {version} by now, not {wanted}")
     shutil.rmtree(tree, ignore_errors=True)
     (work / "tree").rename(tree)
     shutil.rmtree(work)

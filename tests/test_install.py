@@ -118,7 +118,7 @@ def test_a_newer_release_of_everything_changes_nothing_that_is_installed(tmp_pat
 
 
 def test_a_step_says_how_far_it_is_and_shows_everything_when_it_fails(tmp_path):
-    steps = (ROOT / "tools" / "steps.py").read_text("utf-8")
+    steps = (ROOT / "deploy" / "steps.py").read_text("utf-8")
     (tmp_path / "steps.py").write_text(steps.replace("ELSEWHERE = 0.2, 5.0", "ELSEWHERE = 0.05, 0.0"))
     (tmp_path / "lock.txt").write_text("one==1 \\\n    --hash=sha256:0\ntwo[more]==2 ; os_name == 'posix' \\\n")
     os.mkfifo(tmp_path / "go on")

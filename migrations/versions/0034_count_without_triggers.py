@@ -9,6 +9,7 @@ Revision ID: 0034
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 from scheduler.store import tables
 
@@ -33,10 +34,17 @@ COUNTERS = ("campaign_changes", "campaign_totals", "campaign_hours")
 
 
 def upgrade() -> None:
-    # The triggers first: they write into the tables.
-    for name in _list_triggers(op.get_bind()):
-        op.execute(sa.text(f"DROP TRIGGER IF EXISTS {name}"))
     known = set(sa.inspect(op.get_bind()).get_table_names())
+    triggers = _list_triggers(op.get_bind())
+    if "campaign_changes" in known and not triggers and not _sees_triggers(op.get_bind()):
+        # Without the tables that they write into, they would let nobody write leads and calls.
+        raise CommandError(
+            "there may be triggers of an earlier release that this user is not shown; upgrade as the user that made "
+            "the tables, or GRANT TRIGGER on this database to this one"
+        )
+    # The triggers first: they write into the tables.
+    for name in triggers:
+        op.execute(sa.text(f"DROP TRIGGER IF EXISTS {name}"))
     for table in COUNTERS:
         if table in known:  # an upgrade that was cut off here may be run again
             op.drop_table(table)
@@ -101,6 +109,14 @@ def downgrade() -> None:
         sa.PrimaryKeyConstraint("hour_at", "campaign_id", name=op.f("pk_campaign_hours")),
     )
     op.create_index("ix_campaign_hours_campaign", "campaign_hours", ["campaign_id", "hour_at", "leads"])
+
+
+def _sees_triggers(connection: sa.Connection) -> bool:
+    """Is this user shown the triggers that there are? A server lists only those of tables on which it may make some."""
+    if connection.dialect.name == "sqlite":
+        return True
+    grants = " ".join(connection.execute(sa.text("SHOW GRANTS")).scalars()).upper()
+    return "ALL PRIVILEGES" in grants or "TRIGGER" in grants
 
 
 def _list_triggers(connection: sa.Connection) -> list[str]:

@@ -2,10 +2,12 @@
 
 Binary where a program compares (ids, codes, numbers, words, hashes, keys), by the alphabet where people look for
 names. Tables that were made in latin1 or utf8mb3 hold every character afterwards, and ids that a server folded into
-one (`Kx7aB` and `Kx7Ab`) are two. Nothing can collide on the way: what differed before still differs, and only
-columns that are in no unique key fold case. A table is rewritten once, in one statement that happens or does not;
-cut off and run again, the tables that are right already are passed by. Five million leads take some minutes, in which
-their table can be read but not written.
+one (`Kx7aB` and `Kx7Ab`) are two. What differed before still differs, save for spaces at the end, which MySQL's newer
+collations count and binary ones do not: of two such entries of the do-not-call list one is left, whichever bars
+longer; two such codes, names or keys that people chose are named before anything is changed.
+
+A table is rewritten once, in one statement that happens or does not; cut off and run again, the tables that are right
+already are passed by. Five million leads take some minutes, in which their table can be read but not written.
 
 The previous release still runs on the result. SQLite compares bytes anyway.
 
@@ -16,6 +18,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 from alembic import context, op
+from alembic.util import CommandError
 
 revision = "0035"
 down_revision = "0034"
@@ -171,6 +174,9 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         return
     say = context.config.attributes.get("say")
+    for table, column in CHOSEN_BY_PEOPLE:
+        _refuse_twins(table, column)
+    _join_barred()
     for table, definitions in COLUMNS.items():
         wrong = list_wrong(table, definitions)
         if not wrong:
@@ -178,6 +184,42 @@ def upgrade() -> None:
         if say and op.get_bind().scalar(sa.text(f"SELECT 1 FROM {table} LIMIT 1")):
             say(f"setting the character set of {table} ...")
         op.execute(f"ALTER TABLE {table} {', '.join(wrong)}, DEFAULT CHARACTER SET utf8mb4 COLLATE {EXACT}")
+
+
+CHOSEN_BY_PEOPLE = (
+    ("accounts", "code"), ("campaigns", "code"), ("scheduler_config", "config_key"), ("users", "name"),
+    ("provider_pace", "provider"),
+)
+"""Text of unique keys that may have been typed by SQL."""
+
+
+def _refuse_twins(table: str, column: str) -> None:
+    """Two that differ in nothing but spaces at the end would be one."""
+    twins = op.get_bind().execute(sa.text(
+        f"SELECT MIN({column}) FROM {table} GROUP BY RTRIM({column}) HAVING COUNT(*) > 1 ORDER BY 1 LIMIT 1"
+    )).scalar()
+    if twins is not None:
+        raise CommandError(
+            f"{table}.{column}: {twins.rstrip()!r} is there twice, once with a space at its end, and would be one; "
+            "give one of them another, then run `ringback db upgrade` again"
+        )
+
+
+def _join_barred() -> None:
+    """Entries of the do-not-call list that differ in spaces at the end: the one that bars longest stays."""
+    rows = op.get_bind().execute(sa.text(
+        "SELECT id, RTRIM(telefono), expires_at FROM do_not_call WHERE RTRIM(telefono) IN"
+        " (SELECT number FROM (SELECT RTRIM(telefono) AS number FROM do_not_call"
+        " GROUP BY RTRIM(telefono) HAVING COUNT(*) > 1) AS twins)"
+    )).all()
+    kept: dict[str, tuple[int, object]] = {}
+    for row_id, number, expires_at in sorted(rows):
+        known = kept.get(number)
+        if known is None or (known[1] is not None and (expires_at is None or expires_at > known[1])):
+            kept[number] = (row_id, expires_at)
+    gone = {row_id for row_id, _, _ in rows} - {row_id for row_id, _ in kept.values()}
+    for row_id in sorted(gone):
+        op.execute(sa.text(f"DELETE FROM do_not_call WHERE id = {row_id}"))
 
 
 def downgrade() -> None:

@@ -17,6 +17,8 @@ BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
+    if sa.inspect(op.get_bind()).has_table("number_traits"):
+        return  # an upgrade that was cut off here may be run again
     op.create_table(
         "number_traits",
         sa.Column("id", BIG, autoincrement=False, nullable=False, comment="follows from what the row says"),

@@ -18,6 +18,8 @@ EXACT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
 
 def upgrade() -> None:
+    if "traits_id" in {one["name"] for one in sa.inspect(op.get_bind()).get_columns("lead_phones")}:
+        return  # an upgrade that was cut off here may be run again
     if op.get_bind().dialect.name == "sqlite":
         op.add_column("lead_phones", sa.Column("e164", sa.String(16)))
         op.add_column("lead_phones", sa.Column("number_key", sa.String(8)))

@@ -17,6 +17,8 @@ EXACT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
 
 def upgrade() -> None:
+    if "rule_version" in {one["name"] for one in sa.inspect(op.get_bind()).get_columns("call_attempts")}:
+        return  # an upgrade that was cut off here may be run again
     if op.get_bind().dialect.name == "sqlite":
         op.add_column("call_attempts", sa.Column("claimed_by", sa.String(96)))
         op.add_column("call_attempts", sa.Column("rule_version", sa.String(64)))

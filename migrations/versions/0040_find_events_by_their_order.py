@@ -5,6 +5,7 @@ The previous release still runs on the result: reports over a period read more r
 Revision ID: 0040
 """
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0040"
@@ -14,7 +15,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.drop_index("ix_events_at", "events")
+    if "ix_events_at" in {one["name"] for one in sa.inspect(op.get_bind()).get_indexes("events")}:
+        op.drop_index("ix_events_at", "events")
 
 
 def downgrade() -> None:

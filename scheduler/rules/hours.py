@@ -354,7 +354,7 @@ def plan(rules: Sequence[HoursRule], base: datetime, delay: Delay = NoDelay()) -
 
     `reason` is empty when the wanted instant is allowed as it is.
     """
-    return _plan(tuple(rules), base, delay)
+    return _plan(tuple(rules), _to_utc(base), delay)
 
 
 @lru_cache(maxsize=1024)  # leads of one campaign whose calls end together are planned alike

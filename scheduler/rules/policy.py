@@ -481,8 +481,8 @@ class Policy:
     group: str | None = None
     call_until: date | None = None
     """The campaign's last date to call; a lead may have an earlier one of its own."""
-    _hours_by_place: dict[Any, tuple[HoursRule, ...]] = field(default_factory=dict, repr=False)
-    _resolved: dict[tuple[Outcome | None, str], Setting[Any]] = field(default_factory=dict, repr=False)
+    _hours_by_place: dict[Any, tuple[HoursRule, ...]] = field(default_factory=dict, init=False, repr=False)
+    _resolved: dict[tuple[Outcome | None, str], Setting[Any]] = field(default_factory=dict, init=False, repr=False)
 
     def delay(self, outcome: Outcome) -> Setting[timedelta]:
         """How long to wait after this outcome."""

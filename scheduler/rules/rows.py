@@ -403,7 +403,7 @@ def settle(
 ) -> Settled:
     """Sort out duplicates and numbers that may not be called, in the order of the file.
 
-    `seen` are numbers of earlier rows (`number_key`) with their lines, `held` numbers of leads of the campaign
+    `seen` are numbers of earlier rows (`small_key`) with their lines, `held` numbers of leads of the campaign
     with their ids, `barred` the do-not-call list. A row is a duplicate if any number of it is taken; a
     barred first number rejects the row, a barred extra one is left out. Numbers that leads of other campaigns
     have (`elsewhere`) are noted; with `skip_known` such a row is a duplicate too.
@@ -430,12 +430,12 @@ def settle(
                 leave_out(row.line, one.column, one.number, f"do_not_call: {barred[one.number]}", row.cells)
                 for one in row.numbers if one.number in barred
             )
-        done.seen.update((number_key(one.number), row.line) for one in numbers)
+        done.seen.update((small_key(one.number), row.line) for one in numbers)
         done.added.append(row if len(numbers) == len(row.numbers) else _with_numbers(row, numbers))
     return done
 
 
-def number_key(number: str) -> int:
+def small_key(number: str) -> int:
     """A number as a small key: a file may have millions."""
     return int(number[1:])
 
@@ -444,7 +444,7 @@ def _find_twin(
     row: NewLead, numbers: Sequence[Number], seen: Sequence[Mapping[int, int]], held: Mapping[str, int]
 ) -> Reject | None:
     for one in numbers:
-        key = number_key(one.number)
+        key = small_key(one.number)
         for lines in seen:
             if key in lines:
                 reason = f"duplicate: line {lines[key]} has this number"

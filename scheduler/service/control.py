@@ -166,7 +166,7 @@ def edit_campaign(
     effect, closed_days = Effect(), tuple[int, ...]()
     if "call_settings" in changes:  # told by what is in force until now, so before it is written
         before = runtime.database.read(lambda connection: RuleBook().read(connection, [campaign])).policy(campaign.id)
-        after = replace(before, settings=read_call_settings(changes["call_settings"][1]), _hours_by_place={})
+        after = replace(before, settings=read_call_settings(changes["call_settings"][1]))
         effect = count_effect(runtime, campaign.id, before, after, now, told)
         closed_days = after.closed_days
     if changes and not dry_run:

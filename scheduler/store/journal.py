@@ -36,7 +36,8 @@ LONGEST_TRANSACTION = timedelta(minutes=15)
 def find_first_since(connection: Connection, since: datetime) -> int | None:
     """An id that no event since then is below; None when nothing happened since.
 
-    By halves along the key, a seek each: an index on `at` would be changed by every call that is made.
+    By halves along the key, a seek each: an index on `at` would be changed by every call that is made. `at` is the
+    database's clock; where that was set back by more than LONGEST_TRANSACTION, what was noted in between may be missed.
     """
     since -= LONGEST_TRANSACTION
     low, high = connection.execute(select(func.min(E.id), func.max(E.id))).one()

@@ -3,7 +3,8 @@
 A number is read when it is written: `lead_phones.traits_id` names a row of `number_traits` (country, kind of line,
 zones), which thousands of numbers share. The id of such a row follows from what it says, so that what a process
 remembers of an id stays true whatever happens to the table. Numbers that people write by SQL, and those that were
-learnt from older tables than this program has, are learnt by the first take that meets them, and by upkeep.
+learnt from older tables than this program has, are learnt by the first take that meets them; upkeep goes through all
+of `lead_phones` once in the life of a process (a lead that a person wrote without a row there is met by its take).
 
 What must stay true: traits count only for the number that they were learnt of (`e164` beside them), so an UPDATE of
 `telefono` makes them unknown, never wrong. A newcomer would write what was learnt over a number that a person has
@@ -138,7 +139,11 @@ def list_unlearnt(connection: Connection, after: int, limit: int) -> Unlearnt:
         row.lead_id for row in rows
         if is_e164(row.telefono) and (row.e164 != row.telefono or known.get(row.traits_id) is None)
     }
-    return Unlearnt(tuple(sorted(found)), rows[-1].lead_id if len(rows) == limit else None)
+    if len(rows) < limit:
+        return Unlearnt(tuple(sorted(found)), None)
+    # The page may end among the numbers of its last lead: that one begins the next page, unless it fills this one.
+    last, before = rows[-1].lead_id, [row.lead_id for row in rows if row.lead_id != rows[-1].lead_id]
+    return Unlearnt(tuple(sorted(found)), before[-1] if before else last)
 
 
 def _keep(connection: Connection, told: Mapping[int, NumberTraits]) -> None:

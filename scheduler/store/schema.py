@@ -185,6 +185,7 @@ def _alone(keeper: Connection, name: str, work: Callable[[], SchemaState]) -> Sc
 
 def _upgrade(connection: Connection, database: Database, say: Say) -> SchemaState:
     from alembic import command
+    from alembic.util import CommandError
 
     before = _read_state(connection)
     if not before.is_known:
@@ -193,6 +194,8 @@ def _upgrade(connection: Connection, database: Database, say: Say) -> SchemaStat
         return before
     try:
         command.upgrade(alembic_config(connection, say), "head")
+    except CommandError as error:  # a migration that must not begin says why, and what to do
+        raise RingbackError(f"{database}: {error}") from None
     except (exc.OperationalError, exc.ProgrammingError) as error:
         if not _is_already_there(error):
             raise

@@ -420,6 +420,7 @@ lead_phones = Table(
     # What follows from the number alone, learnt once. `e164` is the number that it was learnt of: where a person
     # wrote another one since, it counts for nothing.
     Column("e164", String(16)),
+    # For whoever looks for a number in another spelling; an index comes with the first question of the program.
     Column("number_key", String(8), comment="the last digits, which no spelling changes"),
     Column("traits_id", BIG),
     Index("ix_lead_phones_phone", "telefono"),

@@ -492,7 +492,8 @@ def list_jobs(
 
     def read(connection: Connection) -> tuple[Campaign, list[ReportRow]]:
         campaign = require_campaign(connection, caller, batch_id)
-        is_broke = campaign.id in find_broke(connection, RuleBook(), campaign.account_id)
+        payer = campaign.account_id
+        is_broke = payer is not None and campaign.id in find_broke(connection, RuleBook(), payer)
         return campaign, store.list_jobs(
             connection, campaign.id, status=status, skip=skip, limit=limit, unpaid_at=now if is_broke else None
         )

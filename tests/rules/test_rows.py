@@ -13,7 +13,7 @@ from scheduler.rules.cells import neutralise, restore
 from scheduler.rules.headers import REJECT_COLUMNS, read_header
 from scheduler.rules.phone_cells import NumberReader
 from scheduler.rules.phones import to_e164
-from scheduler.rules.rows import Holder, NewLead, Reject, RowJudge, Verdict, number_key, settle
+from scheduler.rules.rows import Holder, NewLead, Reject, RowJudge, Verdict, settle, small_key
 from tests.each import each
 
 # --- the header ---------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_a_row_is_a_duplicate_when_any_of_its_numbers_is_taken() -> None:
 
 def test_numbers_of_earlier_rows_and_of_leads_in_the_table_are_taken() -> None:
     rows = [lead(9, "+56911111111"), lead(10, "+56922222222"), lead(11, "+56933333333")]
-    done = settle(rows, seen={number_key("+56911111111"): 4}, held={"+56922222222": 77}, barred={})
+    done = settle(rows, seen={small_key("+56911111111"): 4}, held={"+56922222222": 77}, barred={})
     assert [row.line for row in done.added] == [11]
     assert [one.reason for one in done.rejects] == [
         "duplicate: line 4 has this number", "duplicate: lead 77 has this number",

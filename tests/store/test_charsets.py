@@ -13,6 +13,7 @@ import pytest
 from alembic import command
 from sqlalchemy.dialects import mysql
 
+from scheduler.errors import RingbackError
 from scheduler.model import Outcome
 from scheduler.providers.base import Accepted, CallReport, Phase
 from scheduler.service.imports import import_leads
@@ -24,6 +25,7 @@ from tests.conftest import NOON, fresh_database
 from tests.factories import (
     HOUR,
     Station,
+    add_campaign,
     add_due_lead,
     add_lead,
     attempt_of,
@@ -112,6 +114,28 @@ def test_an_installation_made_wrong_is_mended_and_keeps_what_it_holds(elsewhere:
     go_back(elsewhere)  # as after a cut just before the end: what is right already is passed by
     schema.upgrade(elsewhere, again.append)
     assert again == []
+
+
+def test_what_differs_in_spaces_at_its_end_alone_becomes_one_or_is_named(elsewhere: Database):
+    schema.upgrade(elsewhere)
+    go_back(elsewhere)
+    counts_spaces = "utf8mb4_0900_ai_ci" if chosen() == "mysql" else "utf8mb4_unicode_nopad_ci"
+    for table, column in (("do_not_call", "telefono VARCHAR(32)"), ("campaigns", "code VARCHAR(64)")):
+        sql(elsewhere, f"ALTER TABLE {table} MODIFY {column} CHARACTER SET utf8mb4 COLLATE {counts_spaces} NOT NULL")
+    for number, until in (("+56955501001", "2027-01-01"), ("+56955501001 ", None), ("+56955501002", None)):
+        sql(elsewhere, "INSERT INTO do_not_call (telefono, expires_at) VALUES (:number, :until)",
+            number=number, until=until)  # fmt: skip
+    first = add_campaign(elsewhere, "autumn")
+    add_campaign(elsewhere, "autumn ")
+
+    with pytest.raises(RingbackError, match=r"campaigns\.code: 'autumn' is there twice"):
+        schema.upgrade(elsewhere)
+    sql(elsewhere, "UPDATE campaigns SET code = 'autumn-1' WHERE id = :id", id=first)
+    schema.upgrade(elsewhere)
+
+    assert schema.list_differences(elsewhere) == []
+    barred = sql(elsewhere, "SELECT RTRIM(telefono), expires_at FROM do_not_call ORDER BY 1")
+    assert barred == [("+56955501001", None), ("+56955501002", None)]
 
 
 def everything(database: Database) -> list[tuple[Any, ...]]:
