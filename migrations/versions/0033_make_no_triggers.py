@@ -1,10 +1,14 @@
-"""An empty step. It once made triggers that counted into the tables of 0031, and counted what was there.
+"""Nothing is counted by triggers any more: where an upgrade comes from before them, their tables go at once.
 
-A server with a binary log lets only a privileged user make triggers, and what they kept is counted when it is asked
-for now. The number stays, because databases stand at it; 0034 takes away what it made in them.
+An earlier release made triggers here, which asked for a privilege, or a setting of the server, that many have not.
+Where they stand, 0034 takes them away; it knows them by the tables, which are there only where this step was made by
+that release.
 
 Revision ID: 0033
 """
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0033"
 down_revision = "0032"
@@ -13,8 +17,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    known = set(sa.inspect(op.get_bind()).get_table_names())
+    for table in ("campaign_changes", "campaign_totals", "campaign_hours"):
+        if table in known:
+            op.drop_table(table)
 
 
 def downgrade() -> None:
-    pass
+    """0034 makes the tables when it is undone."""
