@@ -15,6 +15,7 @@ from scheduler.store.database import Database
 from tests.conftest import _sqlite_template, started
 from tests.faults.harness import BACKSTOP, House, choose_seed
 from tests.mariadb import PrivateMariaDB
+from tests.servers import private_server
 
 BuildHouse = Callable[..., House]
 
@@ -28,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def start_server() -> PrivateMariaDB:
     """Whatever stands here must be able to `kill`, `start` and `stop`, and have a `url`, a `process` and `connect`."""
-    return PrivateMariaDB(durable=True)
+    return private_server(durable=True)
 
 
 @pytest.fixture(scope="session")
