@@ -25,11 +25,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mariadb import PrivateMariaDB, Unavailable
+from tests.mariadb import Unavailable
+from tests.servers import private_server
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("scheduler", "cli", "migrations", "tests", "examples", "docs", "setup.cfg", "pyproject.toml", "README.md")
-LONGEST = 120
+LONGEST = 300
 """Seconds for one test: a guard may be what ends a loop."""
 
 
@@ -727,17 +728,17 @@ def try_all(chosen: Sequence[Mutant], copies: Sequence[Copy], options: Sequence[
 
 
 class server:  # noqa: N801  reads as what it is in a with statement
-    """The environment of the tests, with one MariaDB for all of them; where there is none they say so."""
+    """The environment of the tests, with one server for all of them; where there is none they say so."""
 
     def __init__(self) -> None:
-        self._server = PrivateMariaDB()
+        self._server = private_server()
 
     def __enter__(self) -> Mapping[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")}
         try:
             self._server.__enter__()
         except Unavailable as error:
-            told(f"no MariaDB, so only SQLite is asked: {error}")
+            told(f"no database server, so only SQLite is asked: {error}")
             return environment
         return {**environment, "RINGBACK_TEST_MYSQL_URL": self._server.url}
 
