@@ -30,6 +30,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, insert, select, text, update
 
@@ -619,6 +620,17 @@ class House:
         )
         self._zones[campaign_id] = zone
         return campaign_id
+
+    def close_campaign_in(self, campaign_id: int, seconds: float) -> datetime:
+        """Change the window of a campaign that is open: it closes so many seconds from now. Returns when."""
+        zone = self._zones[campaign_id]
+        closes_at = self.database.now().replace(microsecond=0) + timedelta(seconds=seconds + 1)
+        window = ["09:00", f"{closes_at.astimezone(ZoneInfo(zone)):%H:%M:%S}"]
+        change = update(campaigns).where(campaigns.c.id == campaign_id)
+        self.database.transact(lambda connection: connection.execute(
+            change.values(call_settings={"timezone": zone, "windows": {"all": [window]}})
+        ))
+        return closes_at
 
     def add_leads(self, count: int, *, campaign_id: int | None = None, sharing: float = 0.05) -> None:
         """Leads that are due now. A share of them has the same number as the lead before."""

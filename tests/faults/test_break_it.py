@@ -46,8 +46,8 @@ def test_a_request_before_its_intent_is_noticed(build_house: BuildHouse) -> None
 
 def test_dialing_without_a_budget_is_noticed(build_house: BuildHouse) -> None:
     house = build_house()
-    house.add_leads(5, campaign_id=house.add_campaign_closing_in(8))
-    closes_at = house.database.now() + timedelta(seconds=9)
+    house.add_leads(5, campaign_id=house.add_campaign_closing_in(15))
+    closes_at = house.database.now() + timedelta(seconds=16)
     frozen = house.start_daemon("dial.before_request=stop", command=variant("no_dial_budget"))
     wait_until(lambda: house.is_frozen(frozen), "it is frozen", house.tell)
     wait_until(
