@@ -9,7 +9,7 @@ import pytest
 from scheduler.clock import ManualClock, boottime
 from scheduler.model import Campaign
 from scheduler.providers.base import Accepted, RefusalKind, Refused, Unanswered
-from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST, SEND_TOLERANCE, slot_step
+from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST, SEND_TOLERANCE
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
@@ -285,26 +285,25 @@ def test_a_request_that_missed_its_slot_is_not_sent_and_not_spent(runtime, datab
     assert (call_of(database, lead_id).status, call_of(database, lead_id).attempt_number) == ("pending", 1)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_request_is_sent_before_its_slot(runtime, database):
-    sent = {}
+    sent = []
 
     class Timed(ScriptedProvider):
         def place(self, request):
-            sent[request.number] = boottime()
+            sent.append(boottime())
             return super().place(request)
 
-    sql(database, "INSERT INTO scheduler_config (config_key, config_value) VALUES ('simulator_calls_per_second', '4')")
+    sql(database, "INSERT INTO scheduler_config (config_key, config_value) VALUES ('simulator_calls_per_second', '1')")
     station = Station(runtime, Timed("simulator"))
-    numbers = [chilean() for _ in range(4)]
-    for number in numbers:
-        add_due_lead(database, number)
+    station.dispatcher.take_lasts = 2 * SECOND  # as on a slow database: the first slot is when the take will be over
+    add_due_lead(database)
 
     began = boottime()
     station.dispatch()
 
-    # A busy machine may come late to a slot, or miss it, but never early.
-    slots = {number: began + at * slot_step(4).total_seconds() for at, number in enumerate(numbers)}
-    assert {number: at for number, at in sent.items() if at < slots[number]} == {}
+    # A busy machine may come late to its slot, or miss it, but never early.
+    assert [at for at in sent if at < began + 2] == []
 
 
 @pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)  # SQLite has one writer at a time
