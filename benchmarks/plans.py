@@ -182,12 +182,13 @@ def ask_for_totals(database: Database) -> None:
     def ask(connection: Connection) -> None:
         now = database.now()
         account_id = connection.execute(text("SELECT id FROM accounts LIMIT 1")).scalar_one()
-        totals.read_status(connection, "benchmark")
-        totals.read_totals(connection, range(1, 50))
-        for account in (None, account_id):
-            totals.read_overview(connection, account, now - day)
-            totals.read_hours(connection, now - day, account_id=account)
-        totals.read_hours(connection, now - day, campaign_id=1)
+        totals.find_campaign(connection, "benchmark")
+        totals.count_leads(connection, [1])
+        totals.count_calls(connection, [1])
+        totals.count_due(connection, [1], now)
+        totals.count_created(connection, now - day)
+        totals.read_hours(connection, now - day, None, account_id)
+        totals.read_hours(connection, now - day, 1, None)
 
     database.read(ask)
 
