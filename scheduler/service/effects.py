@@ -150,17 +150,17 @@ class EffectCounts:
         self._lock = threading.Lock()
         self._is_stopping = threading.Event()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="effect")
-        self._counts: OrderedDict[str, tuple[Count, Future[None]]] = OrderedDict()
+        self._counts: OrderedDict[tuple[str, str], tuple[Count, Future[None]]] = OrderedDict()
 
     def start(self, key: str, owner: str, look: Callable[[Told], object], *, wait: float) -> Count:
         """The count for this question (`key`), begun unless it goes on or is fresh, after so many seconds at most."""
         with self._lock:
-            known = self._counts.get(key)
-            if known is None or self._is_stale(known[0]) or known[0].owner != owner:
+            known = self._counts.get((owner, key))
+            if known is None or self._is_stale(known[0]):
                 count = Count(key, owner)
                 context = contextvars.copy_context()
-                known = self._counts[key] = count, self._pool.submit(context.run, self._run, count, look)
-                self._counts.move_to_end(key)
+                known = self._counts[owner, key] = count, self._pool.submit(context.run, self._run, count, look)
+                self._counts.move_to_end((owner, key))
                 over = [one for one, (found, _) in self._counts.items() if found.is_over]
                 for one in over[: max(0, len(self._counts) - MOST_KEPT)]:
                     del self._counts[one]
@@ -171,8 +171,8 @@ class EffectCounts:
     def find(self, key: str, owner: str) -> Count | None:
         """A count that this caller began; None where this process knows none."""
         with self._lock:
-            found = self._counts.get(key)
-        return found[0] if found is not None and found[0].owner == owner else None
+            found = self._counts.get((owner, key))
+        return found[0] if found is not None else None
 
     def close(self) -> None:
         """Let every count end at its next page."""
