@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
 
 from scheduler.clock import Clock, boottime
@@ -122,8 +122,20 @@ class Counts:
 
     # --- questions ------------------------------------------------------------------------------
 
-    def of_campaign(self, campaign_id: int) -> Counted[Totals]:
-        """Of one campaign; zeros for one that nothing belongs to. Raises DatabaseUnavailable."""
+    def of_campaign(self, campaign_id: int, since: datetime | None = None) -> Counted[Totals]:
+        """Of one campaign; zeros for one that nothing belongs to. Raises DatabaseUnavailable.
+
+        Counted anew where it was counted before `since`: whoever is told that a campaign is over does not ask again.
+        """
+        found = self._of_campaign(campaign_id)
+        # What lies further ahead than any answer is old was typed by a person, and is no news.
+        if since is not None and found.at < since <= found.at + timedelta(seconds=self._keeping.oldest):
+            key, ids = ("campaign", campaign_id), {campaign_id}
+            entry = self._count(key, lambda now: self._count_campaigns(ids, now)[campaign_id], self._elapsed())
+            return cast(Counted[Totals], entry.counted)
+        return found
+
+    def _of_campaign(self, campaign_id: int) -> Counted[Totals]:
         key = ("campaign", campaign_id)
         with self._lock:
             is_known = key in self._known

@@ -9,6 +9,7 @@ An SQLite file is never made by opening it: a mistyped path is refused, and only
 
 from __future__ import annotations
 
+import inspect
 import random
 import re
 import sqlite3
@@ -422,12 +423,28 @@ def _checked_url(url: str | URL) -> URL:
         if not parsed.database:
             raise InvalidValue("database URL", parsed.render_as_string(hide_password=True), "name the database too: mysql+pymysql://user:password@host/name")
         # One driver for both: the mariadb+ prefix would refuse an Oracle server.
+        _check_options(parsed)
         return parsed.set(drivername="mysql+pymysql")
     if backend == "sqlite":
         return parsed
     raise InvalidValue("database URL", backend, "Ringback runs on mysql+pymysql:// (MySQL, MariaDB) and sqlite:///")
 
 
+def _check_options(url: URL) -> None:
+    """The driver would say of a character set that it does not know, or an option, that it is a bug."""
+    known = {*inspect.signature(pymysql.connections.Connection.__init__).parameters, *DIALECT_OPTIONS} - {"self"}
+    for name in url.query:
+        if name not in known:
+            right = f"there is no such option; the options are {', '.join(sorted(known))}"
+            raise InvalidValue("database URL", name, right)
+    charset = str(url.query.get("charset", CHARSET)).lower()
+    if charset not in (CHARSET, "utf8", "utf8mb3"):
+        raise InvalidValue("database URL", f"charset={charset}", f"write charset={CHARSET}, or leave it out")
+
+
+CHARSET = "utf8mb4"
+"""Everything that people write, whatever an older URL asks for."""
+DIALECT_OPTIONS = ("ssl_check_hostname",)
 SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 """A value that does not fit is an error, whatever the server thinks: `config set` would store half of it."""
 DAY = 86_400
@@ -443,10 +460,8 @@ def _mysql_engine(url: URL, pool_size: int, is_patient: bool) -> Engine:
     session = ", ".join(f"{name} = {value}" for name, value in SESSION.items())
     if is_patient:
         session += "/*M! , max_statement_time = 0 */"  # MariaDB's alone
-    if "charset" not in url.query:
-        url = url.update_query_dict({"charset": "utf8mb4"})
     return create_engine(
-        url,
+        url.update_query_dict({"charset": CHARSET}),
         json_serializer=dump_json,
         hide_parameters=True,  # an error's text goes to logs and tables, and parameters are numbers and names
         # REPEATABLE READ would deadlock concurrent takes by the thousand and block inserts by gap locks.

@@ -434,7 +434,7 @@ def show_status(request: Request, batch_id: BatchKey, caller: Reader, runtime: R
     row = runtime.database.read(lambda connection: totals.find_campaign(connection, batch_id))
     if row is None or (caller.account_id is not None and row.account_id != caller.account_id):
         raise NotFound("campaign", batch_id)
-    counted = runtime.counts.of_campaign(row.id)
+    counted = runtime.counts.of_campaign(row.id, since=row.completed_at)
     figures = counted.value
     return tagged(request, {
         "batch_id": row.code, "is_active": row.status == "active", **_counts(figures),

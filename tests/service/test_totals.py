@@ -155,6 +155,17 @@ def test_whoever_changes_something_here_sees_it_counted_at_once(counts, database
 
 
 @ON_SQLITE
+def test_what_a_campaign_ended_with_is_counted_after_its_end(counts, database, clock):
+    counts.of_campaign(0)
+    add_lead(database)
+    clock.advance(timedelta(seconds=0.5))
+
+    assert counts.of_campaign(0, since=NOON).value.leads == 0
+    assert counts.of_campaign(0, since=NOON + timedelta(days=9)).value.leads == 0
+    assert counts.of_campaign(0, since=NOON + timedelta(seconds=0.4)).value.leads == 1
+
+
+@ON_SQLITE
 def test_a_question_is_counted_once_for_all_who_ask_it_meanwhile(counts, watch, database):
     add_lead(database)
     watch.holds = True

@@ -499,3 +499,19 @@ def check_unavailable(url: str, says: str, secret: str | None = "secret") -> Non
     message = str(away.value)
     assert "\n" not in message
     assert not secret or f":{secret}@" not in message
+
+
+@pytest.mark.parametrize("option", ["charset=utf9", "charset=latin1", "foo=1", "password=x&bar=2"])
+def test_an_option_of_a_url_that_cannot_be_used_is_named(option):
+    with pytest.raises(InvalidValue, match=r"charset=utf8mb4|there is no such option") as refused:
+        Database(f"mysql+pymysql://app:secret@127.0.0.1/app?{option}")
+
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("option", ["charset=utf8", "charset=utf8mb3", "charset=UTF8MB4", "connect_timeout=3", ""])
+def test_every_session_speaks_all_of_unicode(option):
+    database = Database(f"mysql+pymysql://app:secret@127.0.0.1/app?{option}")
+
+    assert database.engine.url.query["charset"] == "utf8mb4"
+    database.close()
