@@ -34,6 +34,7 @@ GRANT INSERT, UPDATE ON ringback.imports TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.scheduler_config TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.rule_versions TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.do_not_call TO 'ringback'@'%';
+GRANT INSERT, DELETE ON ringback.do_not_call_keys TO 'ringback'@'%';
 -- How processes and providers stand: forgotten when it is old.
 GRANT INSERT, UPDATE, DELETE ON ringback.daemons TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.provider_events TO 'ringback'@'%';

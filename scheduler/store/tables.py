@@ -420,10 +420,11 @@ lead_phones = Table(
     # What follows from the number alone, learnt once. `e164` is the number that it was learnt of: where a person
     # wrote another one since, it counts for nothing.
     Column("e164", String(16)),
-    # For whoever looks for a number in another spelling; an index comes with the first question of the program.
+    # For whoever looks for a number in another spelling.
     Column("number_key", String(8), comment="the last digits, which no spelling changes"),
     Column("traits_id", BIG),
     Index("ix_lead_phones_phone", "telefono"),
+    Index("ix_lead_phones_key", "number_key"),
 )
 
 number_traits = Table(
@@ -527,6 +528,30 @@ call_attempts = Table(
     sqlite_autoincrement=True,  # ids are never used again: history points at them
 )
 
+
+
+def _replaced(expression: str, pairs: list[tuple[str, str]]) -> str:
+    for old, new in pairs:
+        expression = f"REPLACE({expression}, '{old}', '{new}')"
+    return expression
+
+
+# What every server computes alike, without a regular expression: the last digits of a number that is written with
+# nothing but digits and these signs, and whether that is sure. `_GROUPS` is the text with each digit as a 9.
+_SIGNS = " -./()+"
+_DIGITS = _replaced("telefono", [(one, "") for one in _SIGNS])
+_LAST_DIGITS = f"CASE WHEN LENGTH({_DIGITS}) > 7 THEN SUBSTR({_DIGITS}, -7) ELSE {_DIGITS} END"
+_GROUPS = _replaced("telefono", [(one, " ") for one in _SIGNS[1:]] + [(one, "9") for one in "012345678"])
+_GROUPS = f"TRIM({_replaced(_GROUPS, [('   ', ' '), ('  ', ' '), ('  ', ' ')])})"
+# Other characters, or a last group like that of a fraction or an extension: shorter than the one before it.
+_IS_ODD = (
+    f"{_replaced(_GROUPS, [('9', ''), (' ', '')])} <> '' OR SUBSTR({_GROUPS}, -4) = '99 9'"
+    f" OR SUBSTR({_GROUPS}, -6) = '999 99' OR SUBSTR({_GROUPS}, -8) = '9999 999'"
+)
+_READING = (
+    f"CASE WHEN read_text = telefono THEN (CASE WHEN read_as IS NULL THEN 3 END) WHEN {_IS_ODD} THEN 2 ELSE 1 END"
+)
+
 do_not_call = Table(
     "do_not_call",
     metadata,
@@ -536,7 +561,23 @@ do_not_call = Table(
     Column("source", Prose(64)),
     _created(),
     _instant("expires_at"),
+    # What the program made of the text. A person who changes `telefono` by SQL makes the row an unread one.
+    Column("read_text", PHONE, comment="what telefono was when it was read"),
+    Column("read_as", String(16), comment="the number that read_text means"),
+    Column("number_key", PHONE, Computed(_LAST_DIGITS, persisted=False)),
+    # 1: not read yet, but `number_key` is right; 2: not read yet; 3: it was read, and is no number.
+    Column("reading", SmallInteger, Computed(_READING, persisted=False)),
     UniqueConstraint("telefono"),
+    Index("ix_do_not_call_key", "number_key"),
+    Index("ix_do_not_call_reading", "reading"),
+)
+
+do_not_call_keys = Table(
+    "do_not_call_keys",
+    metadata,
+    Column("number_key", String(8), primary_key=True),
+    Column("entry_id", BIG, primary_key=True, autoincrement=False),
+    Index("ix_do_not_call_keys_entry", "entry_id"),
 )
 
 events = Table(
