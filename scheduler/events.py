@@ -169,6 +169,12 @@ class Reporter:
             f"{where}: {problem} ({'the last good value stays in force' if kept else 'nothing is dialed by it'})",
         )
 
+    def entry_misread(self, at: datetime, *, entry_id: int, text: str) -> None:
+        self._say(
+            at, "error", "entry_misread",
+            f"do_not_call {entry_id}: {shorten(text)} is no number; calls to what it could mean are held",
+        )
+
     def settings_problems(self, count: int) -> None:
         self.problems = count
         self._settings_problems.set(count)

@@ -186,6 +186,15 @@ class Role(StrEnum):
         return {Role.VIEWER: Scope.READ, Role.OPERATOR: Scope.OPERATE, Role.ADMIN: Scope.ADMIN}[self]
 
 
+class Doubt(str):
+    """Why a number is not dialed although nobody barred it: an entry of the do-not-call list could mean it.
+
+    It holds calls until somebody puts that right, and ends nothing.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class NumberTraits:
     """What many telephone numbers have in common.

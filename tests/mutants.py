@@ -237,7 +237,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     mutant(
         "the do-not-call list, at the take", DISPATCH,
-        "barred = leads.read_barred(self.connection, numbers, self.now)",
+        "barred = do_not_call.read_barred(self.connection, numbers, self.now, self.dispatcher.home)",
         "barred = {}",
         "service/test_dispatch.py::test_a_barred_number_is_passed_over_for_the_next_one",
     ),

@@ -23,6 +23,7 @@ from scheduler.model import (
     CallStatus,
     Campaign,
     CampaignStatus,
+    Doubt,
     Hold,
     Lead,
     LeadStatus,
@@ -332,6 +333,9 @@ def _destination_allowed(case: Case) -> Verdict | None:
 
 def _not_barred(case: Case) -> Verdict | None:
     if case.phone is None:
+        doubts = [why for one in case.phones if isinstance(why := case.barred.get(one.number), Doubt)]
+        if doubts:
+            return Held(Hold.ERROR, case.now + RECHECK_HELD, doubts[0])
         return Closed("do_not_call", "every number of this lead is on the do-not-call list")
     return None
 

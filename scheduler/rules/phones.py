@@ -9,8 +9,10 @@ or region written on the lead goes first (`rules.zones`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -24,42 +26,207 @@ from scheduler.model import NumberTraits
 UNKNOWN_ZONE = "Etc/Unknown"
 NOTHING = "(?!)"
 """A pattern that matches no text."""
-DATA_VERSION: str = phonenumbers.__version__
-"""Of the tables that `learn` reads; what was learnt from older ones is learnt anew."""
+DATA_VERSION: str = f"{phonenumbers.__version__}.1"
+"""Of the tables that `learn` reads, and of what this module makes of them; what was learnt from older ones is learnt
+anew."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
-def to_e164(text: str, default_country: str | None, field: str = "telefono") -> str:
-    """`text` as +<country><number>. Raises InvalidValue, saying what is wrong with it.
+class Mend(StrEnum):
+    """What had to be taken off a text, or added to it, until it was a number."""
 
-    A number without + is read as one of `default_country`. Numbers that are possible but not assigned
-    pass: they are what people use in examples, and dialing one reaches nobody.
+    TRUNK = "trunk"
+    """What is dialed before a number inside its country, or was once: Chile's 09, a (0), Mexico's 1, 044 and 045."""
+    OLD_PLAN = "old_plan"
+    FRACTION = "fraction"
+    EXPONENT = "exponent"
+    WORD = "word"
+
+
+class Refusal(StrEnum):
+    """Why a text is no number. The sentences are in `REFUSALS`."""
+
+    LETTERS = "letters"
+    NO_NUMBER = "no_number"
+    NO_COUNTRY = "no_country"
+    COUNTRY_CODE = "country_code"
+    TOO_LONG = "too_long"
+    TOO_SHORT = "too_short"
+    LENGTH = "length"
+    AREA = "area"
+    LEADING_ZERO = "leading_zero"
+    EXTENSION = "extension"
+    TOO_MUCH = "too_much"
+    FRACTION = "fraction"
+    ROUNDED = "rounded"
+    SEVERAL = "several"
+
+
+REFUSALS: dict[Refusal, str] = {
+    # The library would read letters off a telephone's keypad, and 91234567O would ring a stranger.
+    Refusal.LETTERS: "it has letters in it; write digits alone, like +56912345678",
+    Refusal.NO_NUMBER: "it is not a phone number; write +56912345678",
+    Refusal.NO_COUNTRY: "it has no known country code; write +56912345678",
+    Refusal.COUNTRY_CODE: "its country code does not exist",
+    Refusal.TOO_LONG: "it has too many digits",
+    Refusal.TOO_SHORT: "it has too few digits",
+    Refusal.LENGTH: "no number of that country has this length",
+    Refusal.AREA: "its area code is missing",
+    Refusal.LEADING_ZERO: "no number of that country begins with 0",
+    Refusal.EXTENSION: "an extension cannot be dialed; write the number alone",
+    Refusal.TOO_MUCH: "it has digits behind a number, like an extension; write the number alone",
+    Refusal.FRACTION: "it has a fraction, so it is not certain which number was meant; write +56912345678",
+    Refusal.ROUNDED: "a spreadsheet rounded it and its last digits are lost; make the column text and write it again",
+    Refusal.SEVERAL: "it can be read as two numbers; write it with + and its country code",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a text is: a number in E.164, perhaps after it was mended, or none and why."""
+
+    number: str | None
+    mended: Mend | None = None
+    refused: Refusal | None = None
+
+
+def to_e164(text: str, default_country: str | None, field: str = "telefono") -> str:
+    """`text` as +<country><number>. Raises InvalidValue, saying what is wrong with it."""
+    reading = read_number(text, default_country)
+    if reading.number is None:
+        raise InvalidValue(field, text, REFUSALS[reading.refused or Refusal.NO_NUMBER])
+    return reading.number
+
+
+@lru_cache(maxsize=4096)
+def read_number(text: str, default_country: str | None) -> Reading:
+    """The one way from a text to a number.
+
+    A number without + is read as one of `default_country`. What is dialed before numbers inside a country is taken
+    off where the rest is a number. Numbers that are not assigned pass where they look like those of their country:
+    they are what people use in examples, and dialing one reaches nobody.
     """
-    if any(letter.isalpha() for letter in text):
-        # The library would read them off a telephone's keypad, and 91234567O would ring a stranger.
-        raise InvalidValue(field, text, "it has letters in it; write digits alone, like +56912345678")
+    plain, mended, refused = _without_marks(text)
+    if refused is not None:
+        return Reading(None, refused=refused)
     try:
-        number = phonenumbers.parse(text.strip(), default_country)
+        parsed = phonenumbers.parse(plain, default_country)
     except phonenumbers.NumberParseException as error:
-        wrong = {
-            phonenumbers.NumberParseException.INVALID_COUNTRY_CODE: "it has no known country code; write +56912345678",
-            phonenumbers.NumberParseException.TOO_LONG: "it has too many digits",
-            phonenumbers.NumberParseException.TOO_SHORT_NSN: "it has too few digits",
-            phonenumbers.NumberParseException.TOO_SHORT_AFTER_IDD: "it has too few digits",
-        }.get(error.error_type, "it is not a phone number; write +56912345678")
-        raise InvalidValue(field, text, wrong) from None
-    verdict = phonenumbers.is_possible_number_with_reason(number)
+        return Reading(None, refused=_UNPARSED.get(error.error_type, Refusal.NO_NUMBER))
+    if parsed.extension:
+        return Reading(None, refused=Refusal.EXTENSION)
+    reading = _settle(parsed.country_code or 0, phonenumbers.national_significant_number(parsed))
+    return Reading(reading.number, reading.mended or mended, reading.refused)
+
+
+_UNPARSED = {
+    phonenumbers.NumberParseException.INVALID_COUNTRY_CODE: Refusal.NO_COUNTRY,
+    phonenumbers.NumberParseException.TOO_LONG: Refusal.TOO_LONG,
+    phonenumbers.NumberParseException.TOO_SHORT_NSN: Refusal.TOO_SHORT,
+    phonenumbers.NumberParseException.TOO_SHORT_AFTER_IDD: Refusal.TOO_SHORT,
+}
+_IMPOSSIBLE = {
+    phonenumbers.ValidationResult.TOO_SHORT: Refusal.TOO_SHORT,
+    phonenumbers.ValidationResult.TOO_LONG: Refusal.TOO_LONG,
+    phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY: Refusal.AREA,
+    phonenumbers.ValidationResult.INVALID_COUNTRY_CODE: Refusal.COUNTRY_CODE,
+}
+_WORD = re.compile(r"(?:p|tel|phone|whatsapp|callto|sms)\s*:\s*(?=[+(0-9])", re.IGNORECASE)
+"""Before numbers in exports of advertisers, vCards and messengers: p:+569..., tel:+569..., whatsapp:+569..."""
+_EXTENSION = re.compile(r";ext=[0-9]+$", re.IGNORECASE)
+_FRACTION = re.compile(r"(\+?[0-9]{7,})[.,]([0-9]+)")
+_SCIENTIFIC = re.compile(r"\+?([0-9])(?:[.,]([0-9]+))?[eE]\+?([0-9]{1,3})")
+
+
+def _without_marks(text: str) -> tuple[str, Mend | None, Refusal | None]:
+    """The text without what a spreadsheet or a messenger added, where that loses nothing."""
+    kept = text if text.isascii() else "".join(one for one in text if unicodedata.category(one) != "Cf")
+    kept, words = _WORD.subn("", kept.strip(), count=1)
+    mended = Mend.WORD if words else None
+    if float_like := _FRACTION.fullmatch(kept):
+        return float_like[1], Mend.FRACTION, Refusal.FRACTION if float_like[2].strip("0") else None
+    if rounded := _SCIENTIFIC.fullmatch(kept):
+        digits = rounded[1] + (rounded[2] or "")
+        # 9.5550E+8 as well as 9.555E+8 stands for more than one number.
+        return digits, Mend.EXPONENT, Refusal.ROUNDED if len(digits) != int(rounded[3]) + 1 else None
+    if _EXTENSION.search(kept):
+        return kept, mended, Refusal.EXTENSION
+    return kept, mended, Refusal.LETTERS if any(map(str.isalpha, kept)) else None
+
+
+_TRUNKS = {52: ("1", "01", "044", "045"), 56: ("0", "09"), 57: ("0", "03", "05", "07", "09")}
+"""By calling code, what people dialed before a number in the memory of living address books, where tables of today
+know less: Mexico until 2019, Chile until 2016, Colombia until 2021. Elsewhere it is the country's own prefix."""
+
+
+def _settle(code: int, national: str) -> Reading:
+    """The number that this is, or the one that it can only mean."""
+    if _is_assigned(code, national):
+        return Reading(f"+{code}{national}")
+    others = dict(_others(code, national))
+    found = {other: mend for other, mend in others.items() if _is_assigned(code, other)}
+    if not found:
+        refused = _why_unlike(code, national)
+        if refused is None:
+            return Reading(f"+{code}{national}")
+        found = {
+            other: mend for other, mend in others.items()
+            if mend is Mend.TRUNK and _why_unlike(code, other) is None
+        }
+        if not found:
+            return Reading(None, refused=refused)
+    if len(found) > 1:
+        return Reading(None, refused=Refusal.SEVERAL)
+    [(other, mend)] = found.items()
+    return Reading(f"+{code}{other}", mend)
+
+
+def _others(code: int, national: str) -> Iterator[tuple[str, Mend]]:
+    """What else it may have been meant for, without what stands before it."""
+    own = plan_of_code(str(code))
+    trunks = _TRUNKS.get(code) or ((own.trunk,) if own and own.trunk else ())
+    rests = [national, *(national[len(one) :] for one in trunks if national.startswith(one))]
+    for rest in rests[1:]:
+        yield rest, Mend.TRUNK
+    for rest in rests:
+        if code == 57 and _OLD_COLOMBIAN.fullmatch(rest):
+            yield f"60{rest}", Mend.OLD_PLAN
+
+
+_OLD_COLOMBIAN = re.compile(r"[1245678][2-8][0-9]{6}")
+"""A city and seven digits; since 2021 the city's digit has 60 before it."""
+_NO_AREA = {54: re.compile(r"15[0-9]{6,8}")}
+"""Argentina's 15 stands between an area code and the number."""
+_BEGINNING = 6
+"""Digits of the shortest number that is looked for at the beginning of another."""
+
+
+def _why_unlike(code: int, national: str) -> Refusal | None:
+    """None where a number that is not assigned looks like one of its country, else why it does not."""
+    verdict = phonenumbers.is_possible_number_with_reason(_number(code, national))
     if verdict != phonenumbers.ValidationResult.IS_POSSIBLE:
-        wrong = {
-            phonenumbers.ValidationResult.TOO_SHORT: "it has too few digits",
-            phonenumbers.ValidationResult.TOO_LONG: "it has too many digits",
-            phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "its area code is missing",
-            phonenumbers.ValidationResult.INVALID_COUNTRY_CODE: "its country code does not exist",
-        }.get(verdict, "no number of that country has this length")
-        raise InvalidValue(field, text, wrong)
-    if number.extension:
-        raise InvalidValue(field, text, "an extension cannot be dialed; write the number alone")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        return _IMPOSSIBLE.get(verdict, Refusal.LENGTH)
+    plan = plan_of_code(str(code))
+    assert plan is not None, "it was parsed with this code"
+    if national[0] == "0" and not plan.may_begin_with_zero:
+        return Refusal.LEADING_ZERO
+    if (no_area := _NO_AREA.get(code)) and no_area.fullmatch(national):
+        return Refusal.AREA
+    if any(_is_assigned(code, national[:end]) for end in range(len(national) - 1, _BEGINNING - 1, -1)):
+        return Refusal.TOO_MUCH
+    return None if len(national) in plan.usual else Refusal.LENGTH
+
+
+def _is_assigned(code: int, national: str) -> bool:
+    return phonenumbers.is_valid_number(_number(code, national))
+
+
+def _number(code: int, national: str) -> phonenumbers.PhoneNumber:
+    zeros = len(national) - len(national.lstrip("0"))
+    return phonenumbers.PhoneNumber(
+        country_code=code, national_number=int(national or "0"), italian_leading_zero=zeros > 0 or None,
+        number_of_leading_zeros=zeros if zeros > 1 else None,
+    )
 
 
 def is_e164(number: str | None) -> bool:
@@ -77,10 +244,14 @@ def learn(number: str) -> NumberTraits:
         raise InvalidValue("telefono", number, "write it in international form, like +56912345678")
     parsed = _read_plainly(number)
     if parsed is None:
-        try:
-            parsed = phonenumbers.parse(number)
-        except phonenumbers.NumberParseException:
-            raise InvalidValue("telefono", number, "its country code does not exist") from None
+        reading = read_number(number, None)
+        if reading.refused is Refusal.NO_COUNTRY:
+            raise InvalidValue("telefono", number, "its country code does not exist")
+        if reading.refused not in (None, Refusal.TOO_SHORT):  # one that is too short rings nobody
+            raise InvalidValue("telefono", number, REFUSALS[reading.refused])
+        if reading.number not in (None, number):
+            raise InvalidValue("telefono", number, f"it can only mean {reading.number}; write that")
+        parsed = phonenumbers.parse(number)
     country = phonenumbers.region_code_for_number(parsed)
     kind = _type_of(parsed, country)
     return NumberTraits(
@@ -176,15 +347,26 @@ def _read_plainly(number: str) -> phonenumbers.PhoneNumber | None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What decides about plain digits: lengths, and prefixes that would be stripped."""
+    """What decides about plain digits: lengths, and prefixes that would be stripped.
+
+    `usual` are the lengths of its lines, fixed and mobile. At a length of `sure` nothing can be behind a number,
+    because no number is shorter. `trunk` is what is dialed before a number inside the country.
+    """
 
     code: str
     lengths: frozenset[int]
     prefix: re.Pattern[str]
+    usual: frozenset[int]
+    sure: frozenset[int]
+    trunk: str
+    may_begin_with_zero: bool
 
     def takes(self, national: str) -> bool:
-        """Is it a possible number as it stands, with nothing to strip?"""
-        return len(national) in self.lengths and national[0] != "0" and not self.prefix.match(national)
+        """Is it a number as it stands, with nothing to strip and nothing to look at closely?"""
+        length = len(national)
+        if length not in self.lengths or national[0] == "0" or self.prefix.match(national):
+            return False
+        return length in self.sure or _is_assigned(int(self.code), national)
 
 
 @cache
@@ -209,11 +391,20 @@ def _plan(code: int, metadata: phonenumbers.PhoneMetadata | None) -> Plan:
     country = phonenumbers.region_code_for_country_code(code)
     main = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, country)
     assert metadata is not None and main is not None and main.general_desc is not None
-    possible = main.general_desc
+    possible = frozenset(main.general_desc.possible_length) - frozenset(main.general_desc.possible_length_local_only)
+    lines = [one for one in (main.fixed_line, main.mobile) if one is not None and one.national_number_pattern]
+    usual = frozenset(length for one in lines for length in one.possible_length or possible) & possible
+    shortest = min((length for length in possible if length >= _BEGINNING), default=0)
+    has_own_ways = code in _OWN_WAYS
     return Plan(
-        str(code), frozenset(possible.possible_length) - frozenset(possible.possible_length_local_only),
-        re.compile(metadata.national_prefix_for_parsing or NOTHING),
+        str(code), possible, re.compile(metadata.national_prefix_for_parsing or NOTHING), usual or possible,
+        frozenset({shortest} & usual) if not has_own_ways else frozenset(), main.national_prefix or "",
+        bool(main.leading_zero_possible),
     )
+
+
+_OWN_WAYS = {54, 57}
+"""Where a number of the usual length may still be an old one, or want its area."""
 
 
 def read_countries(value: object, field: str) -> tuple[str, ...]:
@@ -281,9 +472,80 @@ def why_not(traits: NumberTraits, allowed_countries: tuple[str, ...] = ()) -> st
 
 
 KEY_DIGITS = 7
-"""What every spelling of a number ends with, the shortest national one too."""
+"""What every spelling of a number ends with, the shortest national one too. SQL computes the same of entries."""
 
 
 def number_key(text: str) -> str:
     """The last digits of a number: the same in whatever spelling, so that those with other keys are other numbers."""
-    return "".join(letter for letter in text if letter.isdecimal() and letter.isascii())[-KEY_DIGITS:]
+    return digits_of(text)[-KEY_DIGITS:]
+
+
+def digits_of(text: str) -> str:
+    """Its digits, in whatever script they are written."""
+    if text.isascii():
+        return _NO_DIGIT.sub("", text)
+    return "".join(str(unicodedata.decimal(one)) for one in text if one.isdecimal())
+
+
+_NO_DIGIT = re.compile("[^0-9]+")
+
+
+def number_keys(number: str) -> tuple[str, ...]:
+    """What a text that means this E.164 number may end with: its last digits, nearly always one key."""
+    keys = [number[-KEY_DIGITS:]]
+    if number.startswith("+549"):  # 02966 15 423456: its 15 stands before the last six digits or more
+        keys.append("5" + number[1 - KEY_DIGITS :])
+    if len(number) <= KEY_DIGITS + 4 and (plan := _plan_of(number)) is not None:  # fewer digits than a key, perhaps
+        national = number[len(plan.code) + 1 :]
+        if len(national) < KEY_DIGITS:
+            keys += [national, ("0" + national)[-KEY_DIGITS:], (plan.trunk + national)[-KEY_DIGITS:]]
+    return tuple(dict.fromkeys(keys))
+
+
+def windows_of(text: str) -> frozenset[str]:
+    """The keys of every number whose last digits occur in it. Fewer digits than a key are one themselves."""
+    digits = digits_of(text)
+    return frozenset(digits[at : at + KEY_DIGITS] for at in range(max(1, len(digits) - KEY_DIGITS + 1))) - {""}
+
+
+class Meaning(StrEnum):
+    """What an entry of the do-not-call list says of a number."""
+
+    SAME = "same"
+    MAYBE = "maybe"
+    """The entry is no number, and this one's last digits are in it."""
+
+
+@lru_cache(maxsize=4096)
+def meaning_of(text: str, number: str, home: str | None) -> Meaning | None:
+    """Does this text mean this E.164 number? None: another one, or nothing.
+
+    A text without a country code is read as one of `home` and as one of the number's own country: whichever its
+    writer had in mind, that person is not rung.
+    """
+    if text == number:
+        return Meaning.SAME
+    own = read_number(number, None).number or number
+    country = _country_of(own)
+    at_home = read_number(text, home or country)
+    for reading in (at_home, read_number(text, country)):
+        if reading.number is not None and _line_of(reading.number) == _line_of(own):
+            return Meaning.SAME
+    if at_home.number is not None or windows_of(text).isdisjoint(number_keys(own)):
+        return None
+    return Meaning.MAYBE
+
+
+def _line_of(number: str) -> str:
+    """Argentines leave the 9 of a mobile out among themselves; no other line has the same digits."""
+    return "+54" + number[4:] if number.startswith("+549") else number
+
+
+def _country_of(number: str) -> str | None:
+    plan = _plan_of(number)
+    code = phonenumbers.region_code_for_country_code(int(plan.code)) if plan else None
+    return code if code not in ("ZZ", "001") else None
+
+
+def _plan_of(number: str) -> Plan | None:
+    return next((plan for end in (2, 3, 4) if (plan := plan_of_code(number[1:end])) is not None), None)

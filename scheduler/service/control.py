@@ -36,7 +36,7 @@ from scheduler.service.outcomes import planned_row
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.service.upkeep import close_open_leads, first_call
-from scheduler.store import accounts, calls, campaigns, journal, leads, settings
+from scheduler.store import accounts, calls, campaigns, do_not_call, journal, leads, settings
 from scheduler.store.calls import Move
 from scheduler.store.database import Connection
 from scheduler.store.leads import LeadFilter
@@ -534,7 +534,7 @@ def reopen_leads(
     def change(connection: Connection, people: Mapping[int, Lead], now: datetime, left: Counter[str]) -> list[int]:
         closed = _in_status(people, LeadStatus.CLOSED, left)
         numbers = {phone.number for one in closed for phone in phones_of(people[one])}
-        barred = leads.read_barred(connection, numbers, now)
+        barred = do_not_call.read_barred(connection, numbers, now)
         of = campaigns.read_campaigns(connection, {lead.campaign_id for lead in people.values() if lead.campaign_id})
         rules = RuleBook().read(connection, list(of.values()))
         found = []

@@ -93,7 +93,7 @@ from scheduler.service.refs import new_refs
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
 from scheduler.service.vitals import cause_of
-from scheduler.store import accounts, calls, campaigns, journal, leads
+from scheduler.store import accounts, calls, campaigns, do_not_call, journal, leads
 from scheduler.store.calls import Intent, Move
 from scheduler.store.database import Connection
 from scheduler.store.numbers import learn_unknown
@@ -170,6 +170,7 @@ class Dispatcher:
     ) -> None:
         self.runtime = runtime
         self.owner = owner
+        self.home = runtime.settings.default_country
         self.rulebook = rulebook or RuleBook()
         self.reporter = reporter or Reporter()
         self.breakers = Breakers(runtime, owner=owner, reporter=self.reporter)
@@ -362,7 +363,9 @@ class Dispatcher:
         token = jobs[0].token
         now = self.runtime.clock.now()
         return self.runtime.database.read(
-            lambda connection: calls.list_still_callable(connection, [job.schedule_id for job in jobs], token, now)
+            lambda connection: calls.list_still_callable(
+                connection, [job.schedule_id for job in jobs], token, now, self.home
+            )
         )
 
     def _dial_and_record(self, job: DialJob) -> None:
@@ -671,9 +674,10 @@ class _Take:
         return (campaign.provider if campaign else None) or self.dispatcher.runtime.default_provider
 
     def _judge_all(self, rows: Sequence[ScheduledCall], locked: dict[int, Campaign], rules: Rules) -> None:
-        people = learn_unknown(self.connection, leads.read_leads(self.connection, {row.lead_id for row in rows}))
+        found = leads.read_leads(self.connection, {row.lead_id for row in rows})
+        people = learn_unknown(self.connection, found, self.dispatcher.home, self.now)
         numbers = {phone.number for lead in people.values() for phone in phones_of(lead)}
-        barred = leads.read_barred(self.connection, numbers, self.now)
+        barred = do_not_call.read_barred(self.connection, numbers, self.now, self.dispatcher.home)
         engaged = calls.read_engaged(self.connection, numbers, set(people), [row.id for row in rows])
         elsewhere = {lead.campaign_id for lead in people.values() if lead.campaign_id is not None} - set(locked)
         known = {None, *locked, *campaigns.read_campaigns(self.connection, elsewhere)}

@@ -57,16 +57,32 @@ def bar_number(
 def unbar_number(
     text: str, *, reason: str, default_country: str | None = None, runtime: Runtime | None = None
 ) -> str:
-    """Take a number off the list. Returns it as it is dialed. Raises NotFound for one that is not listed."""
+    """Take a number off the list, in every spelling. Returns it as it is dialed.
+
+    An entry that is no number is taken out as it is written. Raises NotFound for one that is not listed, Conflict
+    where only such an entry could mean it.
+    """
     runtime = runtime or shared_runtime()
-    number = to_e164(text, default_country or runtime.settings.default_country)
+    home = default_country or runtime.settings.default_country
     if not reason.strip():
         raise InvalidValue("reason", reason, "say why the number may be dialed again")
     now = runtime.clock.now()
+    try:
+        number = to_e164(text, home)
+    except InvalidValue:
+        if runtime.database.transact(lambda connection: _remove_misread(connection, text, reason, now)):
+            return text
+        raise
 
     def work(connection: Connection) -> None:
-        if not store.remove_entries(connection, number):
-            raise NotFound("entry of the do-not-call list for", number)
+        if not store.remove_entries(connection, number, home):
+            found = store.find_entry(connection, number, now, home)
+            if found is None:
+                raise NotFound("entry of the do-not-call list for", number)
+            raise Conflict(
+                f"entry {found['id']} of the do-not-call list, {found['telefono']!r}, is no number and could mean "
+                f"{number}; take that entry out, as it is written"
+            )
         _record(connection, "number_unbarred", number, reason, now)
 
     runtime.database.transact(work)
@@ -78,9 +94,17 @@ def find_barred(
 ) -> tuple[str, dict[str, Any] | None]:
     """A number as it is dialed, and the entry that bars it now. Raises InvalidValue for what is no number."""
     runtime = runtime or shared_runtime()
-    number = to_e164(text, default_country or runtime.settings.default_country)
+    home = default_country or runtime.settings.default_country
+    number = to_e164(text, home)
     now = runtime.clock.now()
-    return number, runtime.database.read(lambda connection: store.find_entry(connection, number, now))
+    return number, runtime.database.read(lambda connection: store.find_entry(connection, number, now, home))
+
+
+def _remove_misread(connection: Connection, text: str, reason: str, now: datetime) -> bool:
+    if not store.remove_text(connection, text):
+        return False
+    _record(connection, "number_unbarred", text, reason, now)
+    return True
 
 
 def _record(connection: Connection, kind: str, number: str, reason: str, now: datetime) -> None:

@@ -105,7 +105,7 @@ def read_case(connection: Connection, runtime: Runtime, lead_id: int, now: datet
         lead=lead,
         campaign=campaign,
         policy=policy,
-        barred=read_barred_of(connection, lead, now),
+        barred=read_barred_of(connection, lead, now, runtime.settings.default_country),
         engaged=engaged.numbers,
         is_engaged=lead_id in engaged.leads or (row is not None and row.id in engaged.rows),
         dial_budget=timedelta(seconds=runtime.settings.dial_budget),

@@ -48,7 +48,7 @@ from scheduler.service.outcomes import (
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.service.upkeep import first_call
-from scheduler.store import calls, campaigns, journal, leads, settings
+from scheduler.store import calls, campaigns, do_not_call, journal, leads, settings
 from scheduler.store.database import Connection
 
 # --- leads --------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ def reopen_lead(lead_id: int, *, reason: str | None = None, runtime: Runtime | N
         lead = _get_lead(connection, lead_id)
         if lead.status is LeadStatus.OPEN:
             raise Conflict(f"lead {lead_id} is open already")
-        barred = leads.read_barred(connection, {phone.number for phone in lead.phones} | {lead.phone or ""}, now)
+        barred = do_not_call.read_barred(connection, {phone.number for phone in lead.phones} | {lead.phone or ""}, now)
         if barred:
             raise Conflict(
                 f"lead {lead_id} has a number on the do-not-call list; take it out of do_not_call before reopening"

@@ -26,6 +26,7 @@ from scheduler.model import (
     OPEN_STATES,
     Account,
     AttemptState,
+    Doubt,
     Happening,
     Hold,
     Lead,
@@ -53,7 +54,7 @@ from scheduler.service.breakers import Answered
 from scheduler.service.history import History
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
-from scheduler.store import accounts, calls, journal, leads
+from scheduler.store import accounts, calls, do_not_call, journal, leads
 from scheduler.store.calls import Ending, Move
 from scheduler.store.database import Connection
 
@@ -143,7 +144,7 @@ def apply_ends(
         report = by_id[ending.id].report
         history.end(ending.id, (report.outcome or Outcome.FAILED).value, report.ended_at or now)
     payers = accounts.read_accounts(connection, {one.account_id for one in open_ones if one.account_id is not None})
-    work = _Batch(connection, now, actor, applied, leads.read_barred(connection, several, now), history, payers)
+    work = _Batch(connection, now, actor, applied, do_not_call.read_barred(connection, several, now), history, payers)
     for ending in open_ones:
         lead = people.get(ending.lead_id)
         policy = rules.policy(lead.campaign_id if lead else None)
@@ -441,6 +442,9 @@ def next_step(
 
     Planned under the caps, as far as `history` tells; the gate asks again before the dial.
     """
+    if isinstance(barred, Mapping):
+        # A doubt ends nothing: the gate holds what it is about, and lets it go when the entry is put right.
+        barred = [number for number, why in barred.items() if not isinstance(why, Doubt)]
     try:
         step = decide_next(
             ended, phones_of(lead), policy, lambda number: policy.hours(zones_of(lead, number, policy)), now,
@@ -763,9 +767,11 @@ def read_deciding(connection: Connection, lead: Lead, now: datetime) -> tuple[Po
     return policy, History.read(connection, now, [lead], rules.policies).of(lead, policy)
 
 
-def read_barred_of(connection: Connection, lead: Lead, now: datetime) -> Mapping[str, str]:
+def read_barred_of(
+    connection: Connection, lead: Lead, now: datetime, home: str | None = None
+) -> Mapping[str, str]:
     """The lead's numbers that are on the do-not-call list."""
-    return leads.read_barred(connection, {phone.number for phone in phones_of(lead)}, now)
+    return do_not_call.read_barred(connection, {phone.number for phone in phones_of(lead)}, now, home)
 
 
 def mark_number(

@@ -26,7 +26,6 @@ from scheduler.model import (
 from scheduler.rules.eligibility import CAPS_REASON, RECHECK_HELD, phones_of
 from scheduler.rules.hours import is_allowed
 from scheduler.rules.openings import Openings, Place, whereabouts
-from scheduler.rules.phones import is_e164, to_e164
 from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
 from scheduler.rules.retry import Reschedule
 from scheduler.service.accounts import BalanceWatch
@@ -36,12 +35,14 @@ from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
 from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
 from scheduler.service.runtime import Runtime
-from scheduler.store import accounts, calls, campaigns, journal, leads, numbers, settings
+from scheduler.store import accounts, calls, campaigns, do_not_call, journal, leads, numbers, settings
 from scheduler.store.calls import Move, PlannedCall
 from scheduler.store.database import Connection
 
 MANY = 500
 PAGE = 2000
+PAGES_OF_LIST = 5
+"""Pages of unread entries of the do-not-call list at a turn, each in a transaction of its own."""
 SLOW_EVERY = timedelta(minutes=1)
 SWEEP = timedelta(minutes=1)
 """How far back leads closed with `closed_at` already set are looked at for rows left waiting."""
@@ -81,7 +82,6 @@ class Upkeep:
         self._held_after: dict[Hold, int] = {}
         self._stopped_after: dict[int, tuple[datetime, int]] = {}
         self._waiting_after: dict[int | None, tuple[datetime, int]] = {}
-        self._barred_after = 0
         self._learnt_until: int | None = 0
         self._slow_at: datetime | None = None
         self._balances = BalanceWatch(runtime.database)
@@ -100,7 +100,6 @@ class Upkeep:
             ("finishing campaigns", self._finish_campaigns),
             ("saying why due calls wait", self._say_waiting),
             ("tidying what waits in stopped campaigns", self._tidy_stopped),
-            ("reading the do-not-call list", self._respell_barred),
             ("learning what numbers tell", self._learn_numbers),
         ]
         is_slow_turn = self._slow_at is None or now - self._slow_at >= SLOW_EVERY
@@ -117,6 +116,7 @@ class Upkeep:
                 raise
             except Exception as error:  # one step must not stop the others; it is tried again next time
                 self.reporter.tick_failed(now, name, error)
+        self._read_barred(now)
         if is_slow_turn:
             self._complete_books(now)
         self._follow_rules(now, report)
@@ -311,29 +311,40 @@ class Upkeep:
             )
             self.reporter.by_hand(now, text=f"campaign {campaign_id} was deleted; {len(rows)} calls of it are held")
 
-    def _respell_barred(self, connection: Connection, now: datetime, report: Report) -> None:
-        """Each entry of the do-not-call list is looked at once: one that is not +<country><number> bars nobody."""
-        entries = leads.list_misspelt(connection, self._barred_after, PAGE)
-        for entry_id, text in entries:
-            self._barred_after = max(self._barred_after, entry_id)
-            if is_e164(text):
-                continue
-            try:
-                number = to_e164(text, self.runtime.settings.default_country)
-            except InvalidValue as error:
-                self.reporter.settings_refused(now, where=f"do_not_call {entry_id}", problem=str(error), kept=False)
-                continue
-            if leads.respell(connection, entry_id, number):
-                journal.add_events(connection, [Happening(
-                    kind="do_not_call_respelt", actor=self.owner, reason=f"entry {entry_id} was written {text!r}",
-                )], now)
+    def _read_barred(self, now: datetime) -> None:
+        """Some pages of what people wrote into the do-not-call list by SQL, each in a transaction of its own. It bars
+        already; once it is read, a take has less to look at.
+        """
+        try:
+            for _ in range(PAGES_OF_LIST):
+                read, misread = self.runtime.database.transact(lambda connection: self._read_page(connection, now))
+                for entry in misread:
+                    self.reporter.entry_misread(now, entry_id=entry.id, text=entry.telefono)
+                if read < PAGE:
+                    return
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # as with the other steps: tried again next time
+            self.reporter.tick_failed(now, "reading the do-not-call list", error)
+
+    def _read_page(self, connection: Connection, now: datetime) -> tuple[int, list[do_not_call.Misread]]:
+        read, misread = do_not_call.read_entries(connection, self.runtime.settings.default_country, PAGE)
+        journal.add_events(connection, [
+            Happening(
+                kind="do_not_call_misread", actor=self.owner,
+                reason=f"entry {one.id} is no number: {one.telefono!r}; calls to what it could mean are held",
+            )
+            for one in misread
+        ], now)
+        return read, misread
 
     def _learn_numbers(self, connection: Connection, now: datetime, report: Report) -> None:
         """Every number once in the life of a process: a new release knows more, and some were written by SQL."""
         if self._learnt_until is None:
             return
         page = numbers.list_unlearnt(connection, self._learnt_until, PAGE)
-        numbers.learn_unknown(connection, leads.read_leads(connection, page.leads, deciding=True))
+        people = leads.read_leads(connection, page.leads, deciding=True)
+        numbers.learn_unknown(connection, people, self.runtime.settings.default_country, now)
         self._learnt_until = page.until
 
     def _clean_up(self, connection: Connection, now: datetime, report: Report) -> None:

@@ -58,11 +58,11 @@ from scheduler.store.database import (
     insert_rows,
     raw,
 )
+from scheduler.store.do_not_call import read_barred
 from scheduler.store.tables import (
     call_attempts,
     call_schedule,
     campaigns,
-    do_not_call,
     lead_phones,
     leads,
     provider_pace,
@@ -70,9 +70,7 @@ from scheduler.store.tables import (
 )
 from scheduler.store.texts import cut as cut
 
-S, A, C, D, L, N, P = (
-    call_schedule.c, call_attempts.c, campaigns.c, do_not_call.c, leads.c, provider_pace.c, lead_phones.c,
-)
+S, A, C, L, N, P = call_schedule.c, call_attempts.c, campaigns.c, leads.c, provider_pace.c, lead_phones.c
 
 
 
@@ -573,30 +571,32 @@ def insert_intents(connection: Connection, intents: Sequence[Intent]) -> dict[in
 
 
 def list_still_callable(
-    connection: Connection, schedule_ids: Collection[int], token: str, now: datetime
+    connection: Connection, schedule_ids: Collection[int], token: str, now: datetime, home: str | None = None
 ) -> set[int]:
     """Which of these rows are still ours, of an open lead, of an active campaign, to a number not barred.
 
-    Asked once more just before dialing, of the whole batch: a person may have acted since the take.
+    Asked once more just before dialing, of the whole batch: a person may have acted since the take. `home` is the
+    country that entries of the do-not-call list are read in.
     """
     if not schedule_ids:
         return set()
     rows = connection.execute(
-        select(S.id, word(A.state))
+        select(S.id, word(A.state), A.telefono)
         .join(leads, L.id == S.lead_id)
         .join(call_attempts, and_(A.schedule_id == S.id, A.open_mark == 1))
         .outerjoin(campaigns, C.id == S.campaign_id)
-        .outerjoin(do_not_call, and_(D.telefono == A.telefono, or_(D.expires_at.is_(None), D.expires_at > now)))
         .where(
             ids_in(S.id, schedule_ids), S.status == ScheduleStatus.IN_PROGRESS, S.lease_token == token,
             or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN),
             or_(L.manual_management.is_(None), L.manual_management.is_(False)),
             or_(S.campaign_id.is_(None), C.status == CampaignStatus.ACTIVE),
-            D.id.is_(None), is_anything_called(),
+            is_anything_called(),
         )
     )
     # Asked for in SQL, the state would tempt the optimizer to read every placing attempt for each row.
-    return {row_id for row_id, state in rows if state == AttemptState.PLACING}
+    placing = {row_id: number for row_id, state, number in rows if state == AttemptState.PLACING}
+    barred = read_barred(connection, set(placing.values()), now, home)
+    return {row_id for row_id, number in placing.items() if number not in barred}
 
 
 def set_phone_positions(connection: Connection, positions: Mapping[int, int]) -> int:

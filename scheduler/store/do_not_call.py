@@ -1,40 +1,138 @@
-"""The do-not-call list as people change it, number by number. What the gate asks of it is in `leads`.
+"""The do-not-call list: what the gate asks of it, and how people change it, number by number.
 
-What must stay true: a number has one entry, and one that was on the list when a call was made shows it: an entry
-that had expired begins anew (`created_at`) when its number is listed again.
+Entries are what people wrote, by the program or by SQL, in whatever spelling. One bars from the moment when it is
+committed: it is found by the last digits of its text, which the tables compute (`number_key`), and judged here. Where
+SQL cannot tell the digits that matter (`reading` is 2) the row is looked at by everyone who asks, until upkeep has
+read it; so is a part of the others that nobody has read yet, for what SQL may have taken for a number. Of an entry
+that is no number the digits of every number that it could mean are kept (`do_not_call_keys`).
+
+What must stay true: a number that was on the list when a call was made shows it: an entry that had expired begins
+anew (`created_at`) when its number is listed again. What was read of a text counts only for that text (`read_text`),
+so an UPDATE of `telefono` makes the row an unread one, and never needs a trigger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
-from scheduler.store.database import insert_or_ignore
-from scheduler.store.tables import do_not_call
+from scheduler.model import Doubt
+from scheduler.rules.phones import Meaning, meaning_of, number_key, number_keys, read_number, windows_of
+from scheduler.store.database import change_rows, ids_in, insert_or_ignore, marks, raw
+from scheduler.store.tables import do_not_call, do_not_call_keys
 
-D = do_not_call.c
+D, K = do_not_call.c, do_not_call_keys.c
 ENTRY = (D.id, D.telefono, D.reason, D.source, D.created_at, D.expires_at)
+UNSURE, NO_NUMBER = 2, 3
+"""Of `reading`: only a program can tell the digits, and none has yet; it was read, and is no number."""
+MOST_UNREAD = 1000
+"""Of entries that SQL understands, which are looked at once more until they are read."""
 
 
-def find_entry(connection: Connection, number: str, now: datetime) -> dict[str, Any] | None:
-    """The entry that bars a number in E.164, however somebody wrote it."""
-    in_force = or_(D.expires_at.is_(None), D.expires_at > now)
-    query = select(*ENTRY).where(D.telefono.in_(_spellings(number)), in_force)
-    # Some collations take trailing spaces for nothing.
-    rows = [_row(one) for one in connection.execute(query.order_by(D.id)).mappings()]
-    return next((one for one in rows if one["telefono"].strip() in _spellings(number)), None)
+class _Listed(NamedTuple):
+    id: int
+    telefono: str
+    reason: str | None
+    reading: int | None
+
+
+def read_barred(
+    connection: Connection, numbers: Collection[str], now: datetime, home: str | None = None
+) -> dict[str, str]:
+    """Those of these numbers that may not be dialed at `now`, with the reason.
+
+    The reason is a `Doubt` where an entry is no number and could mean this one. `home` is the country that numbers
+    without a country code are read in; without it, entries that nobody has read yet raise no doubts.
+    """
+    found: dict[str, str] = {}
+    for number, entry, meaning in _find(connection, numbers, now, home):
+        if meaning is Meaning.SAME:
+            found[number] = entry.reason or "on the do-not-call list"
+        elif number not in found:
+            found[number] = Doubt(
+                f"entry {entry.id} of the do-not-call list ({entry.telefono!r}) is no number and could mean this one"
+            )
+    return found
+
+
+def _find(
+    connection: Connection, numbers: Collection[str], now: datetime, home: str | None
+) -> Iterator[tuple[str, _Listed, Meaning]]:
+    """Every pair of a number and an entry in force that means it, or could."""
+    by_key: dict[str, list[str]] = {}
+    for number in numbers:
+        for key in number_keys(number):
+            by_key.setdefault(key, []).append(number)
+    if not by_key:
+        return
+    for entry in dict.fromkeys(_candidates(connection, sorted(by_key), now)):
+        for number in {number for key in windows_of(entry.telefono) & by_key.keys() for number in by_key[key]}:
+            meaning = meaning_of(entry.telefono.strip(), number, home)
+            if meaning is Meaning.SAME or (meaning is Meaning.MAYBE and (home or entry.reading == NO_NUMBER)):
+                yield number, entry, meaning
+
+
+def _candidates(connection: Connection, keys: Collection[str], now: datetime) -> Iterator[_Listed]:
+    """Entries with these keys, and those whose key is not certain. One statement, unless very many are uncertain."""
+    columns = "d.id, d.telefono, d.reason, d.reading"
+    valid = f"(d.expires_at IS NULL OR d.expires_at > '{raw(now)}')"
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    among = f"({marks(mark, len(keys))})"
+
+    def unread(which: str, most: int) -> str:
+        last_first = f"ORDER BY d.reading DESC, d.id DESC LIMIT {most}"
+        return f"SELECT 1, {columns} FROM do_not_call d WHERE {which} AND {valid} {last_first}"
+
+    rows = connection.exec_driver_sql(
+        f"SELECT 0, {columns} FROM do_not_call d WHERE d.number_key IN {among} AND {valid}"
+        f" UNION ALL SELECT 0, {columns} FROM do_not_call_keys k JOIN do_not_call d ON d.id = k.entry_id"
+        f" WHERE k.number_key IN {among} AND {valid}"
+        f" UNION ALL SELECT * FROM ({unread('d.reading BETWEEN 1 AND 2', MOST_UNREAD)}) u",
+        (*keys, *keys),
+    ).all()
+    most = MOST_UNREAD
+    while rows:
+        entries = [_Listed(*row[1:]) for row in rows]
+        yield from entries
+        unsure = [entry.id for row, entry in zip(rows, entries, strict=True) if row[0] and entry.reading == UNSURE]
+        if len(unsure) < most:
+            return
+        most = 10 * MOST_UNREAD
+        rows = connection.exec_driver_sql(unread(f"d.reading = {UNSURE} AND d.id < {unsure[-1]}", most)).all()
+
+
+def find_entry(
+    connection: Connection, number: str, now: datetime, home: str | None = None
+) -> dict[str, Any] | None:
+    """The entry that bars a number in E.164, however somebody wrote it; one that only could mean it comes last."""
+    pairs = _find(connection, [number], now, home)
+    return _read(connection, sorted((meaning is not Meaning.SAME, entry.id) for _, entry, meaning in pairs))
+
+
+def _find_same(connection: Connection, number: str, now: datetime) -> dict[str, Any] | None:
+    pairs = _find(connection, [number], now, None)
+    return _read(connection, sorted((0, entry.id) for _, entry, meaning in pairs if meaning is Meaning.SAME))
+
+
+def _read(connection: Connection, found: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
+    if not found:
+        return None
+    row = connection.execute(select(*ENTRY).where(D.id == found[0][1])).mappings().first()
+    return _row(row) if row else None
 
 
 def add_entry(
     connection: Connection, number: str, *, reason: str, source: str, expires_at: datetime | None, now: datetime
 ) -> tuple[dict[str, Any], bool]:
     """Bar a number. Returns its entry, and whether it was barred already: that one is never made weaker."""
-    before = find_entry(connection, number, now)
+    before = _find_same(connection, number, now)
     added = connection.execute(insert_or_ignore(do_not_call).values(
         telefono=number, reason=reason, source=source, created_at=now, expires_at=expires_at,
+        read_text=number, read_as=number,
     )).rowcount if before is None else 0
     if not added:
         row = _row(connection.execute(
@@ -48,18 +146,83 @@ def add_entry(
             values = {}
         if values:
             connection.execute(update(do_not_call).where(D.id == row["id"]).values(**values))
-    entry = find_entry(connection, number, now)
+    entry = _find_same(connection, number, now)
     assert entry is not None, "it was written in this transaction"
     return entry, before is not None
 
 
-def remove_entries(connection: Connection, number: str) -> int:
+def remove_entries(connection: Connection, number: str, home: str) -> int:
     """Take a number off the list, in every spelling. Returns how many entries it had."""
-    return connection.execute(delete(do_not_call).where(D.telefono.in_(_spellings(number)))).rowcount
+    ever = datetime.min.replace(tzinfo=UTC)  # those that have expired go too
+    return _delete(connection, [
+        entry.id for _, entry, meaning in _find(connection, [number], ever, home) if meaning is Meaning.SAME
+    ])
 
 
-def _spellings(number: str) -> list[str]:
-    return [number, number[1:], "00" + number[1:]]
+def remove_text(connection: Connection, text: str) -> int:
+    """Take an entry that is no number off the list, as it is written. Returns how many there were."""
+    found = select(D.id, D.telefono).where(D.telefono == text)
+    return _delete(connection, [row.id for row in connection.execute(found) if row.telefono.strip() == text.strip()])
+
+
+def _delete(connection: Connection, ids: Collection[int]) -> int:
+    if not ids:
+        return 0
+    connection.execute(delete(do_not_call_keys).where(ids_in(K.entry_id, ids)))
+    return connection.execute(delete(do_not_call).where(ids_in(D.id, ids))).rowcount
+
+
+# --- reading what people wrote ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Misread:
+    """An entry that is no number, with why."""
+
+    id: int
+    telefono: str
+
+
+def read_entries(connection: Connection, home: str, limit: int) -> tuple[int, list[Misread]]:
+    """Read a page of entries that nobody has read since they were written or changed. Returns how many, and those
+    that are no number.
+    """
+    rows = connection.execute(
+        select(D.id, D.telefono, D.number_key).where(D.reading.between(1, UNSURE))
+        .order_by(D.reading.desc(), D.id.desc()).limit(limit)
+    ).all()
+    if not rows:
+        return 0, []
+    changes, keys, wrong = [], [], []
+    for row in rows:
+        number = read_number(row.telefono.strip(), home).number
+        changes.append({"id": row.id, "read_text": row.telefono, "read_as": number})
+        if number is None:
+            wrong.append(Misread(row.id, row.telefono))
+            keys += [{"entry_id": row.id, "number_key": key} for key in windows_of(row.telefono)]
+        elif row.number_key not in number_keys(number):
+            keys.append({"entry_id": row.id, "number_key": number_key(number)})
+    connection.execute(delete(do_not_call_keys).where(ids_in(K.entry_id, [row.id for row in rows])))
+    change_rows(connection, do_not_call, changes, per_row=("read_text", "read_as"))
+    if keys:
+        connection.execute(insert_or_ignore(do_not_call_keys), keys)
+    return len(rows), wrong
+
+
+def list_misread(connection: Connection, limit: int) -> list[Misread]:
+    """Entries that were read and are no number, newest first."""
+    rows = connection.execute(
+        select(D.id, D.telefono).where(D.reading == NO_NUMBER).order_by(D.id.desc()).limit(limit)
+    )
+    return [Misread(row.id, row.telefono) for row in rows]
+
+
+def count_readings(connection: Connection) -> Mapping[int, int]:
+    """How many entries were not read yet (1, 2), and how many are no number (3)."""
+    rows = connection.execute(
+        select(D.reading, func.count()).where(D.reading.is_not(None)).group_by(D.reading)
+    )
+    return dict(rows.tuples().all())
 
 
 def _row(found: Mapping[Any, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from scheduler.model import Campaign, CampaignStatus, ImportStatus, ScheduleStat
 from scheduler.rules.rows import Holder, NewLead, Settled, in_order, settle
 from scheduler.store.calls import word
 from scheduler.store.database import BY_ID, ids_in, insert_row, marks, raw, select_among
-from scheduler.store.leads import read_barred
+from scheduler.store.do_not_call import read_barred
 from scheduler.store.numbers import COLUMNS, NOT_LEARNT, learnt_columns
 from scheduler.store.tables import call_attempts, call_schedule, campaigns, imports, lead_phones, leads
 

@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from scheduler.model import CallStatus, Hold, Lead, LeadStatus, Phone, PhoneStatus, ScheduleStatus
 from scheduler.store.calls import in_states, word
-from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, insert_rows, raw, select_among
+from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, insert_rows
 from scheduler.store.numbers import COLUMNS, NOT_LEARNT, known_traits, learnt_columns, read_traits
 from scheduler.store.tables import call_schedule, do_not_call, lead_phones, leads
 
@@ -165,38 +165,6 @@ def mark_invalid(connection: Connection, lead: Lead, position: int, number: str)
 # --- the do-not-call list -----------------------------------------------------------------------
 
 
-def read_barred(connection: Connection, numbers: Collection[str], now: datetime) -> dict[str, str]:
-    """Those of these numbers that may not be dialed at `now`, with the reason.
-
-    Entries typed without + or with 00 count from the first moment; upkeep writes them properly later.
-    """
-    if not numbers:
-        return {}
-    spellings = {text: number for number in numbers for text in (number, number[1:], "00" + number[1:])}
-    rows = select_among(
-        connection, sorted(spellings),
-        f"SELECT telefono, reason FROM do_not_call WHERE (expires_at IS NULL OR expires_at > '{raw(now)}') "
-        "AND telefono IN ",
-    )
-    # Some collations take trailing spaces for nothing, so what comes back may not be what was asked for.
-    found = ((spellings.get(listed.strip()), reason) for listed, reason in rows)
-    return {number: reason or "on the do-not-call list" for number, reason in found if number}
-
-
-def list_misspelt(connection: Connection, after: int, limit: int) -> list[tuple[int, str]]:
-    """(id, number) of do-not-call entries beyond this id, for upkeep to look at once."""
-    rows = connection.execute(select(D.id, D.telefono).where(D.id > after).order_by(D.id).limit(limit))
-    return [(row_id, number) for row_id, number in rows]
-
-
-def respell(connection: Connection, entry_id: int, number: str) -> bool:
-    """Write a do-not-call entry as +<country><number>. False: that number is listed already."""
-    if connection.execute(select(D.id).where(D.telefono == number, D.id != entry_id)).first() is not None:
-        return False
-    connection.execute(update(do_not_call).where(D.id == entry_id).values(telefono=number))
-    return True
-
-
 def bar_number(connection: Connection, number: str, *, reason: str, source: str, now: datetime) -> None:
     """Never dial this number again. One that is listed already stays as it is, but does not expire."""
     listed = connection.execute(
@@ -204,7 +172,7 @@ def bar_number(connection: Connection, number: str, *, reason: str, source: str,
     ).first()
     if listed is None:
         connection.execute(insert(do_not_call).values(
-            telefono=number, reason=reason, source=source, created_at=now,
+            telefono=number, reason=reason, source=source, created_at=now, read_text=number, read_as=number,
         ))
         return
     # One that had expired begins anew: calls made in between were right.

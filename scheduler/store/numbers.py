@@ -17,15 +17,17 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select, update
 
 from scheduler.errors import InvalidValue
-from scheduler.model import Lead, NumberTraits
+from scheduler.model import Happening, Lead, NumberTraits, PhoneStatus
 from scheduler.rules.eligibility import phones_of
-from scheduler.rules.phones import DATA_VERSION, is_e164, learn, number_key
+from scheduler.rules.phones import DATA_VERSION, is_e164, learn, number_key, read_number
 from scheduler.store.database import ids_in, insert_or_ignore
-from scheduler.store.tables import lead_phones, number_traits
+from scheduler.store.journal import add_events
+from scheduler.store.tables import lead_phones, leads, number_traits
 
 P, T = lead_phones.c, number_traits.c
 
@@ -78,35 +80,59 @@ def known_traits(traits_id: int) -> NumberTraits | None:
     return _known.get(traits_id)
 
 
-def learn_unknown(connection: Connection, people: Mapping[int, Lead]) -> dict[int, Lead]:
-    """The same leads, with what their numbers tell: what was not known of them is learnt and kept."""
+def learn_unknown(
+    connection: Connection, people: Mapping[int, Lead], home: str | None = None, now: datetime | None = None
+) -> dict[int, Lead]:
+    """The same leads, with what their numbers tell: what was not known of them is learnt and kept.
+
+    A text that is no number as it stands and can only mean one (`phones.read_number`, in the country `home`) becomes
+    that one, untried, and at `now` an event of its lead says so.
+    """
     learnt = {key: lead for key, lead in people.items() if any(one.traits is None for one in phones_of(lead))}
     if not learnt:
         return dict(people)
-    columns = learnt_columns(connection, {one.number for lead in learnt.values() for one in phones_of(lead)})
-    found, added, changed = dict(people), [], []
+    unknown = {one.number for lead in learnt.values() for one in phones_of(lead) if one.traits is None}
+    meant = {number: _as_dialed(number, home) for number in unknown}
+    columns = learnt_columns(connection, meant.values())
+    found, added, changed, first, mended = dict(people), [], [], [], []
     for key, lead in learnt.items():
         written = {one.position: one.number for one in lead.phones}
-        phones = phones_of(lead)
-        for phone in phones:
-            if phone.traits is not None or phone.number not in columns:
+        phones = []
+        for was in phones_of(lead):
+            phone = was
+            if was.traits is None and meant[was.number] != was.number:
+                phone = replace(was, number=meant[was.number], status=PhoneStatus.ACTIVE)
+                mended.append(Happening(
+                    kind="number_mended", actor="ringback", lead_id=lead.id, campaign_id=lead.campaign_id,
+                    reason=f"{was.number!r} can only mean {phone.number}", details={"position": was.position},
+                ))
+                if lead.phone == was.number:
+                    first.append({"of": lead.id, "was": was.number, "telefono": phone.number})
+            phones.append(replace(phone, traits=phone.traits or find_traits(phone.number)))
+            if was.traits is not None or phone.number not in columns:
                 continue
             values = dict(zip(COLUMNS, columns[phone.number], strict=True))
-            if phone.position in written:
+            if was.position in written:
                 # Where it is another number, `leads.telefono` was changed by hand, and position 1 mirrors it.
-                changed.append({"of": lead.id, "at": phone.position, "was": written[phone.position],
+                changed.append({"of": lead.id, "at": was.position, "was": written[was.position],
                                 "telefono": phone.number, "status": phone.status.value, **values})
             else:  # by hand too: `telefono` alone
-                added.append({"lead_id": lead.id, "position": phone.position, "telefono": phone.number,
+                added.append({"lead_id": lead.id, "position": was.position, "telefono": phone.number,
                               "status": phone.status.value, **values})
-        found[key] = replace(
-            lead, phones=tuple(replace(one, traits=one.traits or find_traits(one.number)) for one in phones)
-        )
+        found[key] = replace(lead, phone=meant.get(lead.phone or "", lead.phone), phones=tuple(phones))
     if added:
         connection.execute(insert_or_ignore(lead_phones), added)
     if changed:
         connection.execute(_CHANGE, changed)
+    if first:
+        connection.execute(_CHANGE_FIRST, first)
+    if now is not None:
+        add_events(connection, mended, now)
     return found
+
+
+def _as_dialed(number: str, home: str | None) -> str:
+    return number if find_traits(number) is not None else read_number(number, home).number or number
 
 
 COLUMNS = ("e164", "number_key", "traits_id")
@@ -115,6 +141,10 @@ _CHANGE = (
     update(lead_phones)
     .where(P.lead_id == bindparam("of"), P.position == bindparam("at"), P.telefono == bindparam("was"))
     .values({name: bindparam(name) for name in ("telefono", "status", *COLUMNS)})
+)
+_CHANGE_FIRST = (
+    update(leads).where(leads.c.id == bindparam("of"), leads.c.telefono == bindparam("was"))
+    .values(telefono=bindparam("telefono"))
 )
 
 
@@ -137,7 +167,7 @@ def list_unlearnt(connection: Connection, after: int, limit: int) -> Unlearnt:
     known = read_traits(connection, {row.traits_id for row in rows if row.traits_id is not None})
     found = {
         row.lead_id for row in rows
-        if is_e164(row.telefono) and (row.e164 != row.telefono or known.get(row.traits_id) is None)
+        if row.e164 != row.telefono or known.get(row.traits_id) is None
     }
     if len(rows) < limit:
         return Unlearnt(tuple(sorted(found)), None)

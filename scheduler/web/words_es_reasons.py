@@ -11,6 +11,14 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "its area code is missing": "le falta el código de área",
     "its country code does not exist": "su código de país no existe",
     "no number of that country has this length": "ningún número de ese país tiene este largo",
+    "no number of that country begins with 0": "ningún número de ese país empieza con 0",
+    "it has digits behind a number, like an extension; write the number alone":
+        "tiene cifras detrás de un número, como un anexo; escriba solo el número",
+    "it has a fraction, so it is not certain which number was meant; write {example}":
+        "tiene decimales, y no es seguro qué número se quiso escribir; escriba {example}",
+    "it can be read as two numbers; write it with + and its country code":
+        "se puede leer como dos números; escríbalo con + y su código de país",
+    "it can only mean {number}; write that": "solo puede significar {number}; escriba eso",
     "an extension cannot be dialed; write the number alone":
         "un anexo no se puede marcar; escriba solo el número",
     "write it in international form, like {example}": "escríbalo en forma internacional, como {example}",
