@@ -21,6 +21,7 @@ def alerts(ctx: click.Context, as_json: bool) -> None:
     stopped_with_due  a paused campaign, or held calls, due for longer than alert_due_minutes; calls that people
                       hold (manual, suspended) only where their campaign has no others left
     settings_invalid  a row of scheduler_config or the call_settings of a campaign cannot be used
+    entry_unreadable  an entry of the do-not-call list is no number; calls to what it could mean are held
     breaker_open      a provider fails and is left alone for a while
     balance_low       less than low_balance of the account, or than alert_balance_below, is left; or due calls
                       wait because it pays for none

@@ -36,6 +36,7 @@ class AlertCode(StrEnum):
     SUCCESS_LOW = "success_low"
     STOPPED_WITH_DUE = "stopped_with_due"
     SETTINGS_INVALID = "settings_invalid"
+    ENTRY_UNREADABLE = "entry_unreadable"
     BREAKER_OPEN = "breaker_open"
     BALANCE_LOW = "balance_low"
     DAEMON_SILENT = "daemon_silent"
@@ -194,6 +195,9 @@ class Facts:
     live: Sequence[LiveCall] = ()
     ended: Sequence[Ended] = ()
     refused: Sequence[RefusedSetting] = ()
+    misread: Sequence[int] = ()
+    """Ids of entries of the do-not-call list that are no number, the newest first; a few of `misread_in_all`."""
+    misread_in_all: int = 0
     breakers: Sequence[BreakerNews] = ()
     payers: Sequence[Payer] = ()
     daemons: Sequence[DaemonSign] = ()
@@ -311,6 +315,17 @@ def _settings_invalid(facts: Facts) -> Iterator[Alert]:
         )  # fmt: skip
 
 
+def _entry_unreadable(facts: Facts) -> Iterator[Alert]:
+    if facts.misread_in_all:
+        entries = "1 entry" if facts.misread_in_all == 1 else f"{facts.misread_in_all} entries"
+        yield Alert(
+            AlertCode.ENTRY_UNREADABLE, Severity.PROBLEM, "do_not_call",
+            f"{entries} of the do-not-call list {_are(facts.misread_in_all)} no number, and calls to what that could "
+            f"mean are held; the newest is entry {facts.misread[0]}, and `ringback check` shows more",
+            facts.misread_in_all, 0,
+        )  # fmt: skip
+
+
 def _breaker_open(facts: Facts) -> Iterator[Alert]:
     open_until: dict[str, BreakerNews] = {}
     for one in facts.breakers:
@@ -393,6 +408,7 @@ QUESTIONS: Mapping[AlertCode, Callable[[Facts], Iterator[Alert]]] = {
     AlertCode.SUCCESS_LOW: _success_low,
     AlertCode.STOPPED_WITH_DUE: _stopped_with_due,
     AlertCode.SETTINGS_INVALID: _settings_invalid,
+    AlertCode.ENTRY_UNREADABLE: _entry_unreadable,
     AlertCode.BREAKER_OPEN: _breaker_open,
     AlertCode.BALANCE_LOW: _balance_low,
     AlertCode.DAEMON_SILENT: _daemon_silent,

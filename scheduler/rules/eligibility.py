@@ -319,7 +319,7 @@ def _has_number(case: Case) -> Verdict | None:
     if not is_e164(case.phone.number):
         return Held(
             Hold.ERROR, case.now + RECHECK_HELD,
-            "its number cannot be dialed as written; telefono must be like +56912345678",
+            f"its number {case.phone.number!r} cannot be dialed as written; telefono must be like +56912345678",
         )
     return None
 

@@ -36,7 +36,7 @@ from scheduler.service.follow import GRACE
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.store import alerts as store
-from scheduler.store import campaigns
+from scheduler.store import campaigns, do_not_call
 from scheduler.store.database import Connection
 
 LOOK_EVERY = timedelta(seconds=30)
@@ -85,6 +85,7 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
     if thresholds.success_below > 0:
         ended = store.count_ended(connection, in_use.keys(), now - SUCCESS_OVER)
     live, in_flight = store.list_open(connection)
+    misread_in_all, misread = do_not_call.list_misread(connection, None, 1)
     return Facts(
         now=now,
         thresholds=thresholds,
@@ -96,6 +97,8 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
         live=_read_live(connection, in_use, live, rules, rulebook),
         ended=[Ended(_name(one.campaign_id, in_use), one.calls, one.completed) for one in ended],
         refused=[RefusedSetting(one.where, one.sentence, one.kept) for one in rules.problems],
+        misread=[one.id for one in misread],
+        misread_in_all=misread_in_all,
         breakers=_read_breakers(connection, now),
         payers=_read_payers(connection, due, in_use, rules),
         daemons=[

@@ -19,7 +19,7 @@ from scheduler.providers.base import Standing
 from scheduler.rules.hours import tzdata_version
 from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settings, read_config
 from scheduler.service.runtime import Runtime
-from scheduler.store import accounts, calls, reports, schema, settings
+from scheduler.store import accounts, calls, do_not_call, reports, schema, settings
 from scheduler.store.database import Connection, skew
 from scheduler.store.server import list_odd_columns, read_server
 
@@ -63,6 +63,7 @@ def run_checks(runtime: Runtime) -> Iterator[Finding]:
     yield from _or_ok("tzdata", _check_zones(runtime), f"the time zone database is {tzdata_version()}")
     yield from _or_ok("server", _check_server(runtime), "the server keeps what it was told")
     yield from _or_ok("clock", _check_clock(runtime), "this host and the database agree on the time")
+    yield from _or_ok("do_not_call", _check_list(runtime), "every entry of the do-not-call list is a number")
     for promise in reports.INVARIANTS:
         yield _check_promise(runtime, promise)
     yield from _or_ok("in_time", _check_in_time(runtime, rules), "nothing stands still")
@@ -249,13 +250,36 @@ def _check_clock(runtime: Runtime) -> Iterator[Finding]:
 
 def _check_promise(runtime: Runtime, promise: reports.Promise) -> Finding:
     try:
-        broken = runtime.database.read(lambda connection: reports.find_broken(connection, promise))
+        broken = runtime.database.read(lambda connection: _find_broken(runtime, connection, promise))
     except DatabaseUnavailable as error:  # so large a table that the answer did not come in time
         return Finding(Level.PROBLEM, promise.key, f"{promise.sentence}: could not be checked: {error}")
     if broken is None:
         return Finding(Level.OK, promise.key, promise.sentence)
     count = f"{len(broken.examples)}{' or more' if broken.has_more else ''}"
     return Finding(Level.PROBLEM, promise.key, f"broken by {count} rows: {promise.sentence}", broken.examples)
+
+
+def _find_broken(runtime: Runtime, connection: Connection, promise: reports.Promise) -> reports.Broken | None:
+    broken = reports.find_broken(connection, promise)
+    if broken is None and promise.key == "R16":
+        dialed = do_not_call.list_dialed_unread(connection, runtime.settings.default_country)
+        if dialed:
+            return reports.Broken(promise, tuple(dialed[: reports.EXAMPLES]), len(dialed) > reports.EXAMPLES)
+    return broken
+
+
+def _check_list(runtime: Runtime) -> Iterator[Finding]:
+    home = runtime.settings.default_country
+    count, some = runtime.database.read(lambda connection: do_not_call.list_misread(connection, home, MOST_ODD))
+    for entry in some:
+        yield Finding(
+            Level.PROBLEM, "do_not_call",
+            f"entry {entry.id} of the do-not-call list, {entry.telefono!r}, is no number: calls to every number that "
+            "it could mean are held; write it like +56912345678, or delete it",
+            (entry.id,),
+        )  # fmt: skip
+    if count > len(some):
+        yield Finding(Level.PROBLEM, "do_not_call", f"{count - len(some)} more entries are no numbers")
 
 
 def _check_in_time(runtime: Runtime, rules: _Rules) -> Iterator[Finding]:

@@ -364,7 +364,7 @@ class Dispatcher:
         now = self.runtime.clock.now()
         return self.runtime.database.read(
             lambda connection: calls.list_still_callable(
-                connection, [job.schedule_id for job in jobs], token, now, self.home
+                connection, {job.schedule_id: job.request.number for job in jobs}, token, now, self.home
             )
         )
 

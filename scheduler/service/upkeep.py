@@ -328,7 +328,7 @@ class Upkeep:
             self.reporter.tick_failed(now, "reading the do-not-call list", error)
 
     def _read_page(self, connection: Connection, now: datetime) -> tuple[int, list[do_not_call.Misread]]:
-        read, misread = do_not_call.read_entries(connection, self.runtime.settings.default_country, PAGE)
+        read, misread = do_not_call.read_entries(connection, self.runtime.settings.default_country, PAGE, now)
         journal.add_events(connection, [
             Happening(
                 kind="do_not_call_misread", actor=self.owner,

@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Text,
     and_,
+    case,
     delete,
     func,
     insert,
@@ -58,7 +59,7 @@ from scheduler.store.database import (
     insert_rows,
     raw,
 )
-from scheduler.store.do_not_call import read_barred
+from scheduler.store.do_not_call import read_callable
 from scheduler.store.tables import (
     call_attempts,
     call_schedule,
@@ -571,17 +572,18 @@ def insert_intents(connection: Connection, intents: Sequence[Intent]) -> dict[in
 
 
 def list_still_callable(
-    connection: Connection, schedule_ids: Collection[int], token: str, now: datetime, home: str | None = None
+    connection: Connection, schedule_ids: Mapping[int, str], token: str, now: datetime, home: str
 ) -> set[int]:
     """Which of these rows are still ours, of an open lead, of an active campaign, to a number not barred.
 
-    Asked once more just before dialing, of the whole batch: a person may have acted since the take. `home` is the
-    country that entries of the do-not-call list are read in.
+    Asked once more just before dialing, of the whole batch: a person may have acted since the take. Each row comes
+    with its number; `home` is the country that entries of the do-not-call list are read in.
     """
     if not schedule_ids:
         return set()
-    rows = connection.execute(
-        select(S.id, word(A.state), A.telefono)
+    # Asked for in WHERE, the state would tempt the optimizer to read every placing attempt for each row.
+    rows = (
+        select(S.id, A.telefono, case((A.state == AttemptState.PLACING, 1), else_=0))
         .join(leads, L.id == S.lead_id)
         .join(call_attempts, and_(A.schedule_id == S.id, A.open_mark == 1))
         .outerjoin(campaigns, C.id == S.campaign_id)
@@ -593,10 +595,7 @@ def list_still_callable(
             is_anything_called(),
         )
     )
-    # Asked for in SQL, the state would tempt the optimizer to read every placing attempt for each row.
-    placing = {row_id: number for row_id, state, number in rows if state == AttemptState.PLACING}
-    barred = read_barred(connection, set(placing.values()), now, home)
-    return {row_id for row_id, number in placing.items() if number not in barred}
+    return read_callable(connection, rows, set(schedule_ids.values()), now, home)
 
 
 def set_phone_positions(connection: Connection, positions: Mapping[int, int]) -> int:

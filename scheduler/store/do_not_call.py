@@ -13,19 +13,33 @@ so an UPDATE of `telefono` makes the row an unread one, and never needs a trigge
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    delete,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
-from scheduler.model import Doubt
+from scheduler.model import AttemptState, Doubt
 from scheduler.rules.phones import Meaning, meaning_of, number_key, number_keys, read_number, windows_of
-from scheduler.store.database import change_rows, ids_in, insert_or_ignore, marks, raw
-from scheduler.store.tables import do_not_call, do_not_call_keys
+from scheduler.store.database import change_rows, ids_in, insert_or_ignore
+from scheduler.store.tables import call_attempts, do_not_call, do_not_call_keys
 
-D, K = do_not_call.c, do_not_call_keys.c
+A, D, K = call_attempts.c, do_not_call.c, do_not_call_keys.c
 ENTRY = (D.id, D.telefono, D.reason, D.source, D.created_at, D.expires_at)
 UNSURE, NO_NUMBER = 2, 3
 """Of `reading`: only a program can tell the digits, and none has yet; it was read, and is no number."""
@@ -48,61 +62,90 @@ def read_barred(
     The reason is a `Doubt` where an entry is no number and could mean this one. `home` is the country that numbers
     without a country code are read in; without it, entries that nobody has read yet raise no doubts.
     """
-    found: dict[str, str] = {}
-    for number, entry, meaning in _find(connection, numbers, now, home):
+    return _why(_find(connection, numbers, now, home))
+
+
+def read_callable(
+    connection: Connection, rows: Select[Any], numbers: Collection[str], now: datetime, home: str | None
+) -> set[int]:
+    """The ids among `rows` (id, number, whether it counts: 1 or 0) that count and whose number is not barred.
+
+    In one statement with the list: it is asked between a take and its dials, and each statement makes them later.
+    """
+    asked: list[_Listed] = []
+    barred = _why(_find(connection, numbers, now, home, rows, asked))
+    return {row.id for row in asked if row.reading and row.telefono not in barred}
+
+
+def _why(found: Iterable[tuple[str, _Listed, Meaning]]) -> dict[str, str]:
+    why: dict[str, str] = {}
+    for number, entry, meaning in found:
         if meaning is Meaning.SAME:
-            found[number] = entry.reason or "on the do-not-call list"
-        elif number not in found:
-            found[number] = Doubt(
+            why[number] = entry.reason or "on the do-not-call list"
+        elif number not in why:
+            why[number] = Doubt(
                 f"entry {entry.id} of the do-not-call list ({entry.telefono!r}) is no number and could mean this one"
             )
-    return found
+    return why
 
 
 def _find(
-    connection: Connection, numbers: Collection[str], now: datetime, home: str | None
+    connection: Connection, numbers: Collection[str], now: datetime, home: str | None,
+    beside: Select[Any] | None = None, asked: list[_Listed] | None = None,
 ) -> Iterator[tuple[str, _Listed, Meaning]]:
-    """Every pair of a number and an entry in force that means it, or could."""
+    """Every pair of a number and an entry in force that means it, or could. The rows of `beside` go to `asked`."""
     by_key: dict[str, list[str]] = {}
     for number in numbers:
         for key in number_keys(number):
             by_key.setdefault(key, []).append(number)
     if not by_key:
         return
-    for entry in dict.fromkeys(_candidates(connection, sorted(by_key), now)):
+    for entry in dict.fromkeys(_candidates(connection, sorted(by_key), now, beside, asked)):
         for number in {number for key in windows_of(entry.telefono) & by_key.keys() for number in by_key[key]}:
             meaning = meaning_of(entry.telefono.strip(), number, home)
             if meaning is Meaning.SAME or (meaning is Meaning.MAYBE and (home or entry.reading == NO_NUMBER)):
                 yield number, entry, meaning
 
 
-def _candidates(connection: Connection, keys: Collection[str], now: datetime) -> Iterator[_Listed]:
+LISTED = (D.id, D.telefono, D.reason, D.reading)
+_OF_KEY, _UNREAD, _BESIDE = (literal_column(str(number), Integer).label("part") for number in range(3))
+
+
+def _candidates(
+    connection: Connection, keys: Collection[str], now: datetime, beside: Select[Any] | None,
+    asked: list[_Listed] | None,
+) -> Iterator[_Listed]:
     """Entries with these keys, and those whose key is not certain. One statement, unless very many are uncertain."""
-    columns = "d.id, d.telefono, d.reason, d.reading"
-    valid = f"(d.expires_at IS NULL OR d.expires_at > '{raw(now)}')"
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    among = f"({marks(mark, len(keys))})"
+    valid = or_(D.expires_at.is_(None), D.expires_at > now)
 
-    def unread(which: str, most: int) -> str:
-        last_first = f"ORDER BY d.reading DESC, d.id DESC LIMIT {most}"
-        return f"SELECT 1, {columns} FROM do_not_call d WHERE {which} AND {valid} {last_first}"
+    def unread(which: ColumnElement[bool], most: int) -> Select[Any]:
+        last_first = (D.reading.desc(), D.id.desc())
+        return select(select(_UNREAD, *LISTED).where(which, valid).order_by(*last_first).limit(most).subquery())
 
-    rows = connection.exec_driver_sql(
-        f"SELECT 0, {columns} FROM do_not_call d WHERE d.number_key IN {among} AND {valid}"
-        f" UNION ALL SELECT 0, {columns} FROM do_not_call_keys k JOIN do_not_call d ON d.id = k.entry_id"
-        f" WHERE k.number_key IN {among} AND {valid}"
-        f" UNION ALL SELECT * FROM ({unread('d.reading BETWEEN 1 AND 2', MOST_UNREAD)}) u",
-        (*keys, *keys),
-    ).all()
+    rows: Sequence[Any] = connection.execute(union_all(
+        select(_OF_KEY, *LISTED).where(D.number_key.in_(keys), valid),
+        select(_OF_KEY, *LISTED)
+        .join_from(do_not_call_keys, do_not_call, D.id == K.entry_id)
+        .where(K.number_key.in_(keys), valid),
+        unread(D.reading.between(1, UNSURE), MOST_UNREAD),
+        *([] if beside is None else [beside.with_only_columns(_BESIDE, *_as_listed(beside))]),
+    )).all()
     most = MOST_UNREAD
     while rows:
         entries = [_Listed(*row[1:]) for row in rows]
-        yield from entries
-        unsure = [entry.id for row, entry in zip(rows, entries, strict=True) if row[0] and entry.reading == UNSURE]
+        if asked is not None:
+            asked += [entry for row, entry in zip(rows, entries, strict=True) if row[0] == 2]
+        yield from (entry for row, entry in zip(rows, entries, strict=True) if row[0] != 2)
+        unsure = [one.id for row, one in zip(rows, entries, strict=True) if row[0] == 1 and one.reading == UNSURE]
         if len(unsure) < most:
             return
         most = 10 * MOST_UNREAD
-        rows = connection.exec_driver_sql(unread(f"d.reading = {UNSURE} AND d.id < {unsure[-1]}", most)).all()
+        rows = connection.execute(unread(and_(D.reading == UNSURE, D.id < unsure[-1]), most)).all()
+
+
+def _as_listed(query: Select[Any]) -> tuple[Any, ...]:
+    row_id, number, counts = query.selected_columns
+    return row_id, number, null(), counts
 
 
 def find_entry(
@@ -183,12 +226,12 @@ class Misread:
     telefono: str
 
 
-def read_entries(connection: Connection, home: str, limit: int) -> tuple[int, list[Misread]]:
+def read_entries(connection: Connection, home: str, limit: int, now: datetime) -> tuple[int, list[Misread]]:
     """Read a page of entries that nobody has read since they were written or changed. Returns how many, and those
-    that are no number.
+    that are no number. One that was changed bars another number than before, so it begins anew.
     """
     rows = connection.execute(
-        select(D.id, D.telefono, D.number_key).where(D.reading.between(1, UNSURE))
+        select(D.id, D.telefono, D.number_key, D.read_text, D.created_at).where(D.reading.between(1, UNSURE))
         .order_by(D.reading.desc(), D.id.desc()).limit(limit)
     ).all()
     if not rows:
@@ -196,33 +239,63 @@ def read_entries(connection: Connection, home: str, limit: int) -> tuple[int, li
     changes, keys, wrong = [], [], []
     for row in rows:
         number = read_number(row.telefono.strip(), home).number
-        changes.append({"id": row.id, "read_text": row.telefono, "read_as": number})
+        changes.append({
+            "id": row.id, "read_text": row.telefono, "read_as": number,
+            "created_at": row.created_at if row.read_text is None else now,
+        })
         if number is None:
             wrong.append(Misread(row.id, row.telefono))
             keys += [{"entry_id": row.id, "number_key": key} for key in windows_of(row.telefono)]
         elif row.number_key not in number_keys(number):
             keys.append({"entry_id": row.id, "number_key": number_key(number)})
     connection.execute(delete(do_not_call_keys).where(ids_in(K.entry_id, [row.id for row in rows])))
-    change_rows(connection, do_not_call, changes, per_row=("read_text", "read_as"))
+    change_rows(connection, do_not_call, changes, per_row=("read_text", "read_as", "created_at"))
     if keys:
         connection.execute(insert_or_ignore(do_not_call_keys), keys)
     return len(rows), wrong
 
 
-def list_misread(connection: Connection, limit: int) -> list[Misread]:
-    """Entries that were read and are no number, newest first."""
-    rows = connection.execute(
-        select(D.id, D.telefono).where(D.reading == NO_NUMBER).order_by(D.id.desc()).limit(limit)
+def list_misread(connection: Connection, home: str | None, limit: int) -> tuple[int, list[Misread]]:
+    """How many entries are no number, and some of them, newest first. With the country that they are read in, those
+    that nobody has read yet are among them, as far as `MOST_UNREAD` of them tell.
+    """
+    known = D.reading == NO_NUMBER
+    found = [
+        Misread(row.id, row.telefono)
+        for row in connection.execute(select(D.id, D.telefono).where(known).order_by(D.id.desc()).limit(limit))
+    ]
+    count = connection.execute(select(func.count()).select_from(do_not_call).where(known)).scalar_one()
+    if home is None:
+        return count, found
+    unread = connection.execute(
+        select(D.id, D.telefono).where(D.reading.between(1, UNSURE)).order_by(D.reading.desc()).limit(MOST_UNREAD)
     )
-    return [Misread(row.id, row.telefono) for row in rows]
+    new = [Misread(*row) for row in unread if read_number(row.telefono.strip(), home).number is None]
+    return count + len(new), (new + found)[:limit]
 
 
-def count_readings(connection: Connection) -> Mapping[int, int]:
-    """How many entries were not read yet (1, 2), and how many are no number (3)."""
-    rows = connection.execute(
-        select(D.reading, func.count()).where(D.reading.is_not(None)).group_by(D.reading)
-    )
-    return dict(rows.tuples().all())
+def list_dialed_unread(connection: Connection, home: str) -> list[int]:
+    """Attempts to numbers of entries that nobody has read yet, made after those were written."""
+    found: list[int] = []
+    last = None
+    while True:
+        page = select(D.id, D.telefono, D.created_at, D.expires_at).where(
+            D.reading.between(1, UNSURE), D.read_text.is_(None), *([] if last is None else [D.id < last])
+        )
+        rows = connection.execute(page.order_by(D.id.desc()).limit(MOST_UNREAD)).all()
+        by_number = {number: row for row in rows if (number := read_number(row.telefono.strip(), home).number)}
+        attempts = connection.execute(
+            select(A.id, A.telefono, A.claimed_at)
+            .where(A.telefono.in_(sorted(by_number)), A.state != AttemptState.REFUSED)
+        )
+        for attempt in attempts:
+            entry = by_number[attempt.telefono]
+            was_over = entry.expires_at is not None and attempt.claimed_at >= entry.expires_at
+            if attempt.claimed_at is not None and attempt.claimed_at > entry.created_at and not was_over:
+                found.append(attempt.id)
+        if len(rows) < MOST_UNREAD:
+            return found
+        last = rows[-1].id
 
 
 def _row(found: Mapping[Any, Any]) -> dict[str, Any]:

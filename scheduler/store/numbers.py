@@ -22,7 +22,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, select, update
 
 from scheduler.errors import InvalidValue
-from scheduler.model import Happening, Lead, NumberTraits, PhoneStatus
+from scheduler.model import Happening, Lead, NumberTraits, Phone, PhoneStatus
 from scheduler.rules.eligibility import phones_of
 from scheduler.rules.phones import DATA_VERSION, is_e164, learn, number_key, read_number
 from scheduler.store.database import ids_in, insert_or_ignore
@@ -88,10 +88,10 @@ def learn_unknown(
     A text that is no number as it stands and can only mean one (`phones.read_number`, in the country `home`) becomes
     that one, untried, and at `now` an event of its lead says so.
     """
-    learnt = {key: lead for key, lead in people.items() if any(one.traits is None for one in phones_of(lead))}
+    learnt = {key: lead for key, lead in people.items() if any(map(_is_unlearnt, phones_of(lead)))}
     if not learnt:
         return dict(people)
-    unknown = {one.number for lead in learnt.values() for one in phones_of(lead) if one.traits is None}
+    unknown = {one.number for lead in learnt.values() for one in phones_of(lead) if _is_unlearnt(one)}
     meant = {number: _as_dialed(number, home) for number in unknown}
     columns = learnt_columns(connection, meant.values())
     found, added, changed, first, mended = dict(people), [], [], [], []
@@ -100,7 +100,7 @@ def learn_unknown(
         phones = []
         for was in phones_of(lead):
             phone = was
-            if was.traits is None and meant[was.number] != was.number:
+            if _is_unlearnt(was) and meant[was.number] != was.number:
                 phone = replace(was, number=meant[was.number], status=PhoneStatus.ACTIVE)
                 mended.append(Happening(
                     kind="number_mended", actor="ringback", lead_id=lead.id, campaign_id=lead.campaign_id,
@@ -109,7 +109,7 @@ def learn_unknown(
                 if lead.phone == was.number:
                     first.append({"of": lead.id, "was": was.number, "telefono": phone.number})
             phones.append(replace(phone, traits=phone.traits or find_traits(phone.number)))
-            if was.traits is not None or phone.number not in columns:
+            if not _is_unlearnt(was) or phone.number not in columns:
                 continue
             values = dict(zip(COLUMNS, columns[phone.number], strict=True))
             if was.position in written:
@@ -129,6 +129,11 @@ def learn_unknown(
     if now is not None:
         add_events(connection, mended, now)
     return found
+
+
+def _is_unlearnt(phone: Phone) -> bool:
+    # To a server a number with a space behind it is the number that its traits were learnt of.
+    return phone.traits is None or not is_e164(phone.number)
 
 
 def _as_dialed(number: str, home: str | None) -> str:

@@ -108,6 +108,16 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "algo de ellas no se puede usar; `ringback check` dice qué",
     "{sentence} (the last good value stays in force)": "{sentence} (sigue vigente el último valor válido)",
     "{sentence} (nothing is dialed by it)": "{sentence} (no se marca nada con eso)",
+    "1 entry of the do-not-call list is no number, and calls to what that could mean are held; the newest is entry"
+    " {id}, and `ringback check` shows more":
+        "1 entrada de la lista de no llamar no es un número, y las llamadas a lo que podría significar están retenidas;"
+        " la más nueva es la entrada {id}, y `ringback check` muestra más",
+    "{n} entries of the do-not-call list are no number, and calls to what that could mean are held; the newest is entry"
+    " {id}, and `ringback check` shows more":
+        "{n} entradas de la lista de no llamar no son números, y las llamadas a lo que podrían significar están"
+        " retenidas; la más nueva es la entrada {id}, y `ringback check` muestra más",
+    "entry {id} of the do-not-call list ({text}) is no number and could mean this one":
+        "la entrada {id} de la lista de no llamar ({text}) no es un número y podría significar este",
     "provider {name} fails and is left alone until {until} UTC: {why}":
         "el proveedor {name} falla y se le deja en paz hasta {until} UTC: {why}",
     "provider {name} fails and is left alone until {until} UTC":

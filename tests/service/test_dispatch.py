@@ -99,7 +99,7 @@ def test_a_call_is_due_from_its_very_instant_on(runtime, database, at, dialed):
         ("an unknown zone", {"time_zone": "America/Santigo"}, "pending", "error", "America/Santigo"),
         ("a region that is none", {"region": "?"}, "pending", "error", "region"),
         ("a number nobody can dial", {"telefono": "call me"}, "pending", "error", "telefono must be like"),
-        ("an outside number", {"telefono": "912345678"}, "pending", "error", "telefono must be like"),
+        ("a number of no country", {"telefono": "+5622555100112"}, "pending", "error", "digits behind a number"),
         ("variables that are no object", {"variables": [1, 2]}, "pending", "error", "variables"),
     ],
 )
@@ -239,6 +239,9 @@ def test_a_dial_whose_budget_is_over_is_never_sent_and_not_spent(runtime, databa
         ("UPDATE campaigns SET status = 'paused'", "pending"),
         ("UPDATE scheduler_config SET config_value = 'yes' WHERE config_key = 'paused'", "pending"),
         ("INSERT INTO do_not_call (telefono) SELECT telefono FROM leads", "cancelled"),
+        ("INSERT INTO do_not_call (telefono) SELECT REPLACE(telefono, '+56', '0') FROM leads", "cancelled"),
+        ("INSERT INTO do_not_call (telefono) SELECT REPLACE(telefono, '+56', 'tel:') FROM leads", "cancelled"),
+        ("INSERT INTO do_not_call (telefono) SELECT REPLACE(telefono, '+56', 'Ana ') FROM leads", "pending"),
         ("UPDATE call_schedule SET status = 'cancelled'", "cancelled"),
         ("DELETE FROM leads", "cancelled"),
     ],

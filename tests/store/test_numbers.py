@@ -7,7 +7,7 @@ from scheduler.model import NumberTraits, PhoneStatus
 from scheduler.rules.eligibility import phones_of
 from scheduler.rules.phones import DATA_VERSION, learn
 from scheduler.store import leads, numbers, tables
-from tests.factories import Station, add_due_lead, add_lead, call_of, find_all, plan_call, sql
+from tests.factories import Station, add_due_lead, add_lead, call_of, events_of, find_all, plan_call, sql
 
 CHILEAN, SPANISH = "+56912345678", "+34911234567"
 T, P = tables.number_traits.c, tables.lead_phones.c
@@ -157,17 +157,31 @@ def forget(database):
     database.transact(lambda connection: connection.execute(nothing))
 
 
-def test_a_space_after_a_number_makes_it_one_that_cannot_be_dialed(runtime, database):
+@pytest.mark.parametrize("text", [CHILEAN + " ", "09 1234 5678", "+560912345678"])
+def test_a_number_written_by_sql_is_dialed_as_the_one_that_it_can_only_mean(runtime, database, text):
     lead_id = database.transact(lambda connection: leads.insert_lead(connection, {}, [CHILEAN]))
     plan_call(database, lead_id)
-    sql(database, "UPDATE lead_phones SET telefono = :text", text=CHILEAN + " ")
-    sql(database, "UPDATE leads SET telefono = :text", text=CHILEAN + " ")
+    sql(database, "UPDATE lead_phones SET telefono = :text, status = 'invalid'", text=text)
+    sql(database, "UPDATE leads SET telefono = :text", text=text)
+    station = Station(runtime)
+
+    station.dispatch()
+
+    assert station.provider.numbers == [CHILEAN]
+    assert kept(database, lead_id) == [(CHILEAN, CHILEAN, CHILEAN[-7:])]
+    assert [repr(text) in one.reason for one in events_of(database, "number_mended")] == [True]
+
+
+def test_a_text_that_is_no_number_is_quoted_where_its_call_is_held(runtime, database):
+    lead_id = add_due_lead(database)
+    sql(database, "UPDATE lead_phones SET telefono = 'Ana '")
+    sql(database, "UPDATE leads SET telefono = 'Ana '")
     station = Station(runtime)
 
     station.dispatch()
 
     assert station.provider.dials == []
-    assert "as written" in call_of(database, lead_id).reason
+    assert "'Ana ' cannot be dialed as written" in call_of(database, lead_id).reason
 
 
 def test_a_take_learns_what_it_meets_once(runtime, database):
