@@ -109,6 +109,11 @@ def read_number(text: str, default_country: str | None) -> Reading:
     plain, mended, refused = _without_marks(text)
     if refused is not None:
         return Reading(None, refused=refused)
+    if _ABROAD.match(plain):
+        # So people write a + everywhere, whatever their own country dials: in Brazil 00 and two digits are a carrier.
+        abroad = read_number(plain.replace("0", "", 1).replace("0", "+", 1), None)
+        if abroad.number is not None and abroad.mended is None:
+            return abroad
     try:
         parsed = phonenumbers.parse(plain, default_country)
     except phonenumbers.NumberParseException as error:
@@ -134,6 +139,7 @@ _IMPOSSIBLE = {
 _WORD = re.compile(r"(?:p|tel|phone|whatsapp|callto|sms)\s*:\s*(?=[+(0-9])", re.IGNORECASE)
 """Before numbers in exports of advertisers, vCards and messengers: p:+569..., tel:+569..., whatsapp:+569..."""
 _EXTENSION = re.compile(r";ext=[0-9]+$", re.IGNORECASE)
+_ABROAD = re.compile(r"\(?00[ -]?\(?[1-9]")
 _FRACTION = re.compile(r"(\+?[0-9]{7,})[.,]([0-9]+)")
 _SCIENTIFIC = re.compile(r"\+?([0-9])(?:[.,]([0-9]+))?[eE]\+?([0-9]{1,3})")
 
@@ -526,6 +532,9 @@ def meaning_of(text: str, number: str, home: str | None) -> Meaning | None:
     if text == number:
         return Meaning.SAME
     own = read_number(number, None).number or number
+    if digits_of(_without_marks(text)[0]).lstrip("0") == own[1:]:
+        # With its country code and no +; it may be a number without that as well.
+        return Meaning.SAME
     country = _country_of(own)
     at_home = read_number(text, home or country)
     for reading in (at_home, read_number(text, country)):
