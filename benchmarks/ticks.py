@@ -5,6 +5,8 @@
 `growth`: 50 due rows are taken, dialed and written down, among 5,000,000 pending rows and among 50,000.
 `paused`: the same beside a paused campaign with 1,000,000 due rows, and without it.
 `campaigns`: 1,000 active campaigns with due rows each; as many calls at once as campaigns.
+`barred`: the same beside a do-not-call list of 1,000,000 entries in national spellings, once they are read, and beside
+an empty one. Before that, while nobody has read them, one tick over people who are all listed: none may be dialed.
 The two of a pair live in two databases made for the run, and their ticks alternate, so that what else the
 machine does falls on both. Medians of the ticks after the first ones.
 """
@@ -26,11 +28,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from sqlalchemy import make_url, text
 
 from benchmarks.cycle import AtOnce
-from benchmarks.seeding import add_campaign, add_campaigns, add_leads, add_waiting, open_runtime, prepared
+from benchmarks.seeding import (
+    FIRST_NUMBER,
+    add_campaign,
+    add_campaigns,
+    add_leads,
+    add_waiting,
+    open_runtime,
+    prepared,
+)
 from benchmarks.showing import progress, run_and_show
 from scheduler.events import SilentReporter
 from scheduler.providers.base import Accepted, DialRequest
 from scheduler.service.dispatch import Dispatcher
+from scheduler.store import do_not_call, tables
 from scheduler.store.database import Database
 
 TAKEN = 50
@@ -45,9 +56,10 @@ class Sizes:
     many: int = 5_000_000
     paused: int = 1_000_000
     campaigns: int = 1_000
+    barred: int = 1_000_000
 
 
-SMALL = Sizes(few=5_000, many=250_000, paused=100_000, campaigns=200)
+SMALL = Sizes(few=5_000, many=250_000, paused=100_000, campaigns=200, barred=100_000)
 
 
 def main() -> None:
@@ -103,8 +115,42 @@ def measure_campaigns(url: str, sizes: Sizes) -> dict[str, object]:
         }
 
 
+def measure_barred(url: str, sizes: Sizes) -> dict[str, object]:
+    with own_database(url, "nobody") as nobody, own_database(url, "barred") as barred:
+        listed = Ground(barred, waiting=sizes.few)
+        progress(f"  {sizes.barred:,} entries of the do-not-call list ...")
+        add_entries(barred, sizes.barred)
+        first = time.perf_counter()
+        dialed = listed.tick_over(first=FAR_BARRED)
+        first = time.perf_counter() - first
+        progress("  reading them ...")
+        began = time.perf_counter()
+        while barred.transact(lambda connection: do_not_call.read_entries(connection, "CL", 2000, barred.now()))[0]:
+            pass
+        reading = time.perf_counter() - began
+        barred.transact(lambda connection: connection.execute(text("ANALYZE TABLE do_not_call")))
+        figures = compare(Ground(nobody, waiting=sizes.few), listed, names=("nobody", "barred"))
+        return {
+            **figures, "entries": sizes.barred, "dialed_of_listed": dialed, "seconds_unread": round(first, 4),
+            "seconds_reading": round(reading, 1),
+        }
+
+
+FAR_BARRED = 60_000_000
+"""Numbers of people who are listed begin here."""
+
+
+def add_entries(database: Database, count: int) -> None:
+    """As people write them by SQL: each of them a number of its own, in one of five national spellings."""
+    written = ("0{0}", "{0}", "56{0}", "0 {0}", "({0})")
+    for start in range(0, count, 10_000):
+        numbers = [str(FIRST_NUMBER + FAR_BARRED + one)[2:] for one in range(start, min(start + 10_000, count))]
+        rows = [{"telefono": written[one % 5].format(number)} for one, number in enumerate(numbers)]
+        database.transact(lambda connection, rows=rows: connection.execute(tables.do_not_call.insert(), rows))
+
+
 CASES: dict[str, Callable[[str, Sizes], dict[str, object]]] = {
-    "growth": measure_growth, "paused": measure_paused, "campaigns": measure_campaigns,
+    "growth": measure_growth, "paused": measure_paused, "campaigns": measure_campaigns, "barred": measure_barred,
 }
 
 
@@ -126,6 +172,13 @@ class Ground:
         ))
         self.dispatcher = make_dispatcher(database, places=TAKEN)
         self._made = 0
+
+    def tick_over(self, first: int) -> int:
+        """Make rows due to these numbers, then one tick. Returns how many were dialed."""
+        add_leads(self.database, self.campaign_id, TAKEN, first=first)
+        dialed = self.dispatcher.run_once().dialed
+        self.dispatcher.drain()
+        return dialed
 
     def tick(self) -> float:
         """Make the next rows due, then one tick. Returns its seconds."""

@@ -106,6 +106,8 @@ def read_number(text: str, default_country: str | None) -> Reading:
     off where the rest is a number. Numbers that are not assigned pass where they look like those of their country:
     they are what people use in examples, and dialing one reaches nobody.
     """
+    if is_e164(text) and _read_plainly(text) is not None:
+        return Reading(text)
     plain, mended, refused = _without_marks(text)
     if refused is not None:
         return Reading(None, refused=refused)
@@ -167,7 +169,8 @@ know less: Mexico until 2019, Chile until 2016, Colombia until 2021. Elsewhere i
 
 def _settle(code: int, national: str) -> Reading:
     """The number that this is, or the one that it can only mean."""
-    if _is_assigned(code, national):
+    plan = plan_of_code(str(code))
+    if (plan is not None and plan.takes(national)) or _is_assigned(code, national):
         return Reading(f"+{code}{national}")
     others = dict(_others(code, national))
     found = {other: mend for other, mend in others.items() if _is_assigned(code, other)}
@@ -177,7 +180,7 @@ def _settle(code: int, national: str) -> Reading:
             return Reading(f"+{code}{national}")
         found = {
             other: mend for other, mend in others.items()
-            if mend is Mend.TRUNK and _why_unlike(code, other) is None
+            if mend is Mend.TRUNK and ((plan and plan.takes(other)) or _why_unlike(code, other) is None)
         }
         if not found:
             return Reading(None, refused=refused)
@@ -522,15 +525,22 @@ class Meaning(StrEnum):
     """The entry is no number, and this one's last digits are in it."""
 
 
-@lru_cache(maxsize=4096)
-def meaning_of(text: str, number: str, home: str | None) -> Meaning | None:
+def meaning_of(text: str, number: str, home: str | None, read_as: str | None = None) -> Meaning | None:
     """Does this text mean this E.164 number? None: another one, or nothing.
 
     A text without a country code is read as one of `home` and as one of the number's own country: whichever its
-    writer had in mind, that person is not rung.
+    writer had in mind, that person is not rung. `read_as` is the number that it was read as, where that is known.
     """
-    if text == number:
+    if text == number or read_as == number:
         return Meaning.SAME
+    if read_as is not None and (plan := _plan_of(number)) is not None and read_as.startswith(f"+{plan.code}"):
+        # Of one country, where it was read already; a million entries must not be read again for that.
+        return Meaning.SAME if _line_of(read_as) == _line_of(number) else None
+    return _meaning_of(text, number, home)
+
+
+@lru_cache(maxsize=4096)
+def _meaning_of(text: str, number: str, home: str | None) -> Meaning | None:
     own = read_number(number, None).number or number
     if digits_of(_without_marks(text)[0]).lstrip("0") == own[1:]:
         # With its country code and no +; it may be a number without that as well.

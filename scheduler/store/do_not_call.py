@@ -24,6 +24,7 @@ from sqlalchemy import (
     Integer,
     Select,
     and_,
+    case,
     delete,
     func,
     literal_column,
@@ -52,6 +53,7 @@ class _Listed(NamedTuple):
     telefono: str
     reason: str | None
     reading: int | None
+    read_as: str | None
 
 
 def read_barred(
@@ -102,12 +104,12 @@ def _find(
         return
     for entry in dict.fromkeys(_candidates(connection, sorted(by_key), now, beside, asked)):
         for number in {number for key in windows_of(entry.telefono) & by_key.keys() for number in by_key[key]}:
-            meaning = meaning_of(entry.telefono.strip(), number, home)
+            meaning = meaning_of(entry.telefono.strip(), number, home, entry.read_as)
             if meaning is Meaning.SAME or (meaning is Meaning.MAYBE and (home or entry.reading == NO_NUMBER)):
                 yield number, entry, meaning
 
 
-LISTED = (D.id, D.telefono, D.reason, D.reading)
+LISTED = (D.id, D.telefono, D.reason, D.reading, case((D.reading.is_(None), D.read_as)).label("read_as"))
 _OF_KEY, _UNREAD, _BESIDE = (literal_column(str(number), Integer).label("part") for number in range(3))
 
 
@@ -145,7 +147,7 @@ def _candidates(
 
 def _as_listed(query: Select[Any]) -> tuple[Any, ...]:
     row_id, number, counts = query.selected_columns
-    return row_id, number, null(), counts
+    return row_id, number, null(), counts, null()
 
 
 def find_entry(

@@ -22,13 +22,14 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Select, Text, func, select, text, type_coerce
 
 from scheduler.model import OPEN_STATES, OPEN_STATUSES, Hold, LeadStatus, ScheduleStatus
+from scheduler.rules.phones import KEY_DIGITS, digits_of, number_key
 from scheduler.store import reports
 from scheduler.store.database import ids_in, raw
 from scheduler.store.journal import find_first_since
 from scheduler.store.reports import A, E, K, L, P, ReportRow, S
-from scheduler.store.tables import UTCDateTime, campaigns, do_not_call
+from scheduler.store.tables import UTCDateTime, campaigns, do_not_call, do_not_call_keys
 
-C, D = campaigns.c, do_not_call.c
+C, D, M = campaigns.c, do_not_call.c, do_not_call_keys.c
 WINDOW = 20_000
 """Rows that one page looks at when no index answers its filter."""
 FEW = 2_000
@@ -447,7 +448,7 @@ def list_events_page(
 def list_numbers_barred_page(
     connection: Connection, *, search: str | None = None, before: int | None = None, limit: int
 ) -> Rows:
-    """Entries of the do-not-call list, newest first; `search` is a number or its beginning."""
+    """Entries of the do-not-call list, newest first; `search` is a number, or the beginning of an entry."""
     query = select(D.id, D.telefono, D.reason, D.source, D.created_at, D.expires_at)
     if before is not None:
         query = query.where(D.id < before)
@@ -460,6 +461,10 @@ def list_numbers_barred_page(
         for one in begins:
             found = select(D.id).where(D.telefono >= one, D.telefono < one + ":").order_by(D.telefono).limit(FEW)
             of += connection.execute(found).scalars()
+        if len(digits_of(search)) >= KEY_DIGITS:  # in whatever spelling, also of what came by SQL
+            key = number_key(search)
+            of += connection.execute(select(D.id).where(D.number_key == key).limit(FEW)).scalars()
+            of += connection.execute(select(M.entry_id).where(M.number_key == key).limit(FEW)).scalars()
         query = query.where(ids_in(D.id, of))
     return _fetch(connection, query.order_by(D.id.desc()).limit(limit + 1))
 

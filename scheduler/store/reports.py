@@ -439,10 +439,15 @@ INVARIANTS: Sequence[Promise] = (
     ),
     Promise(
         "R16", "no number on the do-not-call list was dialed",
-        # What nobody has read yet is asked of `do_not_call.list_dialed_unread`.
-        "SELECT a.id FROM call_attempts a JOIN do_not_call d ON d.read_as = a.telefono AND d.reading IS NULL"
-        " WHERE a.state <> 'refused' AND a.claimed_at > d.created_at"
-        " AND (d.expires_at IS NULL OR a.claimed_at < d.expires_at)",
+        # In other spellings, what nobody has read yet is asked of `do_not_call.list_dialed_unread`.
+        " UNION ".join(
+            f"SELECT a.id FROM call_attempts a JOIN do_not_call d ON {same}"
+            " WHERE a.state <> 'refused' AND a.claimed_at > d.created_at"
+            " AND (d.expires_at IS NULL OR a.claimed_at < d.expires_at)"
+            for same in (
+                "d.read_as = a.telefono AND d.reading IS NULL", "d.telefono = a.telefono AND d.read_text IS NULL",
+            )
+        ),
     ),
     Promise(
         "R17", "no closed lead was dialed",
