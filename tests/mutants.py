@@ -242,10 +242,48 @@ MUTANTS: Sequence[Mutant] = (
         "service/test_dispatch.py::test_a_barred_number_is_passed_over_for_the_next_one",
     ),
     mutant(
-        "the do-not-call list, at the dial", CALLS,
-        "D.id.is_(None), is_anything_called(),",
-        "is_anything_called(),",
+        "the do-not-call list, at the dial", "scheduler/store/do_not_call.py",
+        "if row.reading and row.telefono not in barred}",
+        "if row.reading}",
         "service/test_dispatch.py::test_what_changed_since_the_take_is_not_dialed_and_not_spent",
+    ),
+    mutant(
+        "entries that only a program can read, before they are read", "scheduler/store/do_not_call.py",
+        "        unread(D.reading.between(1, UNSURE), MOST_UNREAD),",
+        "        unread(D.reading == 99, MOST_UNREAD),",
+        "service/test_do_not_call.py::test_an_entry_written_by_sql_bars_in_the_very_next_take",
+    ),
+    mutant(
+        "more unread entries than one page", "scheduler/store/do_not_call.py",
+        "        if len(unsure) < most:\n",
+        "        if True:\n",
+        "service/test_do_not_call.py::test_more_unread_entries_than_are_looked_at_in_one_go_all_bar",
+    ),
+    mutant(
+        "what was read counts for one text alone", "migrations/versions/0041_read_entries_once.py",
+        "CASE WHEN read_text = telefono THEN",
+        "CASE WHEN read_text IS NOT NULL THEN",
+        ("service/test_do_not_call.py::"
+         "test_an_entry_changed_by_sql_bars_the_new_number_at_once_and_no_more_the_old_one"),
+    ),
+    mutant(
+        "an entry that is no number holds and closes nobody", "scheduler/rules/eligibility.py",
+        "        if doubts:\n",
+        "        if False:\n",
+        ("service/test_do_not_call.py::"
+         "test_an_entry_that_is_no_number_holds_what_it_could_mean_until_it_is_put_right"),
+    ),
+    mutant(
+        "possible is not a number", "scheduler/rules/phones.py",
+        "        refused = _why_unlike(code, national)\n",
+        "        refused = None\n",
+        "rules/test_spellings.py::test_what_is_possible_and_no_number_is_refused_with_the_reason",
+    ),
+    mutant(
+        "a national entry bars in each country", "scheduler/rules/phones.py",
+        "for reading in (at_home, read_number(text, country)):",
+        "for reading in (at_home,):",
+        "rules/test_spellings.py::test_an_entry_means_a_number_or_could",
     ),
     mutant(
         "everything paused, at the take", DISPATCH,
@@ -255,14 +293,14 @@ MUTANTS: Sequence[Mutant] = (
     ),
     mutant(
         "everything paused, at the dial", CALLS,
-        "D.id.is_(None), is_anything_called(),",
-        "D.id.is_(None),",
+        "            is_anything_called(),\n        )\n    )\n    return read_callable",
+        "        )\n    )\n    return read_callable",
         "service/test_dispatch.py::test_what_changed_since_the_take_is_not_dialed_and_not_spent",
     ),
     mutant(
         "a campaign paused, at the dial", CALLS,
-        "or_(S.campaign_id.is_(None), C.status == CampaignStatus.ACTIVE),\n            D.id",
-        "D.id",
+        "or_(S.campaign_id.is_(None), C.status == CampaignStatus.ACTIVE),\n            is_anything_called",
+        "is_anything_called",
         "service/test_dispatch.py::test_what_changed_since_the_take_is_not_dialed_and_not_spent",
     ),
     mutant(
