@@ -193,6 +193,10 @@ class Reporter:
     def daemon(self, at: datetime, text: str, *, level: str = "info") -> None:
         self._say(at, level, "daemon", text)
 
+    def recovery(self, at: datetime, text: str, *, level: str) -> None:
+        """The database came back older than it was, or that is cleared up."""
+        self._say(at, level, "recovery", text)
+
     def database_away(self, at: datetime, error: BaseException, again_in: float) -> None:
         self._say(at, "error", "database_away", f"{error}; nothing is dialed; trying again in {again_in:.1f} s")
 

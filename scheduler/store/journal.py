@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Text, delete, func, insert, or_, select, type
 from scheduler.model import DaemonDoing, DaemonWish, Happening
 from scheduler.store.calls import cut, word
 from scheduler.store.database import insert_rows
-from scheduler.store.tables import daemons, events
+from scheduler.store.tables import call_attempts, daemons, events
 
-E, N = events.c, daemons.c
+A, E, N = call_attempts.c, events.c, daemons.c
 
 
 def add_events(connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
@@ -152,10 +152,14 @@ def set_wanted(connection: Connection, daemon_id: int, wanted: DaemonWish) -> No
     connection.execute(update(daemons).where(N.id == daemon_id).values(wanted=wanted))
 
 
-def read_wanted(connection: Connection, owner: str) -> DaemonWish:
-    """What people ask of this daemon; one whose row is gone goes on."""
-    found = connection.execute(select(N.wanted).where(N.owner == owner)).scalar()
-    return DaemonWish(found) if found else DaemonWish.RUN
+def read_wanted(connection: Connection, owner: str) -> tuple[DaemonWish, int | None, str | None]:
+    """What people ask of this daemon (one whose row is gone goes on), and the newest attempt: its id and reference."""
+    newest = select(A.id).order_by(A.id.desc()).limit(1).scalar_subquery()
+    wanted, attempt_id, ref = connection.execute(select(
+        select(N.wanted).where(N.owner == owner).scalar_subquery(), newest,
+        select(A.attempt_ref).order_by(A.id.desc()).limit(1).scalar_subquery(),
+    )).one()
+    return DaemonWish(wanted) if wanted else DaemonWish.RUN, attempt_id, ref
 
 
 def set_doing(connection: Connection, owner: str, doing: DaemonDoing, now: datetime) -> None:

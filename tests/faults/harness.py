@@ -688,6 +688,7 @@ class House:
             **{name: value for name, value in os.environ.items() if not name.startswith(("RINGBACK_", "RETELL_"))},
             "PYTHONHASHSEED": "0",
             "RINGBACK_DATABASE_URL": self.url,
+            "RINGBACK_STATE_DIR": str(self.folder / "state"),
             **self.simulator.vendor.environment(self.simulator.url),
             **{f"RINGBACK_{name.upper()}": str(value) for name, value in {**DAEMON_SETTINGS, **settings}.items()},
         }
