@@ -1,5 +1,5 @@
-"""The times at which this database was found to be older than what had been done. While one of them is open,
-nothing is dialed.
+"""The times at which this database was found to be older than what had been done, and at which its clock went back.
+While one of the former is open, nothing is dialed.
 
 The previous release still runs on the result, and does not hold: do not go back while one is open.
 
@@ -20,8 +20,17 @@ BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    if sa.inspect(op.get_bind()).has_table("recoveries"):
-        return  # an upgrade that was cut off here may be run again
+    made = sa.inspect(op.get_bind()).get_table_names()  # an upgrade that was cut off here may be run again
+    if "clock_steps" not in made:
+        op.create_table(
+            "clock_steps",
+            sa.Column("id", BIG, autoincrement=True, nullable=False),
+            sa.Column("at", tables.UTCDateTime(), nullable=False, server_default=tables.PresentInstant()),
+            sa.Column("until_at", tables.UTCDateTime(), nullable=True),
+            sa.PrimaryKeyConstraint("id", name=op.f("pk_clock_steps")),
+        )
+    if "recoveries" in made:
+        return
     op.create_table(
         "recoveries",
         sa.Column("id", BIG, autoincrement=True, nullable=False),
@@ -41,3 +50,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("recoveries")
+    op.drop_table("clock_steps")

@@ -34,7 +34,7 @@ from scheduler.clock import SystemClock, boottime
 from scheduler.errors import DatabaseUnavailable, RingbackError, SchemaMismatch
 from scheduler.events import Listener as EventListener
 from scheduler.events import Reporter
-from scheduler.model import DaemonDoing, DaemonWish
+from scheduler.model import DaemonDoing, DaemonWish, Happening
 from scheduler.providers.base import Listener
 from scheduler.rules.hours import tzdata_version
 from scheduler.service import dispatch, follow, upkeep
@@ -46,7 +46,7 @@ from scheduler.service.recovery import OLDER, LostCalls, Memory, Recoverer
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, prepare_process
 from scheduler.service.vitals import Pulse, measure
-from scheduler.store import accounts, calls, campaigns, journal, schema
+from scheduler.store import accounts, calls, campaigns, journal, recoveries, schema
 from scheduler.store.database import Connection, skew
 from scheduler.store.server import require_fit
 
@@ -104,6 +104,8 @@ class Daemon:
         self._away_lock = threading.Lock()
         self._is_registered = False
         self._failed = False
+        self._shown: tuple[datetime, float] | None = None
+        """What the database's clock showed last, and when that was on the clock of `boottime()`."""
         self._is_skewed = False
         self._doing = DaemonDoing.WORKING
         self._listening: set[str] = set()
@@ -113,18 +115,26 @@ class Daemon:
     def run(self, *, until_idle: bool = False, idle_after: timedelta = IDLE_AFTER) -> int:
         """Work until a signal, or until nothing is left that is due within `idle_after`. Returns the exit code."""
         prepare_process()
+        self.reporter.speak_aside()
         with self._signal_handlers():
-            if not self._begin():
-                return 0
-            self._first_look_at_providers()
-            if self.runtime.settings.metrics_port is not None:
-                start_http_server(self.runtime.settings.metrics_port, "127.0.0.1", self.reporter.registry)
-            ticks = self._start_ticks()
-            self._notifier.ready(f"calling as {self.owner}")
             try:
-                self._wait(until_idle, idle_after)
+                return self._run(until_idle, idle_after)
             finally:
-                return_code = self._finish(ticks)
+                if not self.reporter.speak_here() and self._signals:
+                    os._exit(1 if self._failed else 0)  # its last lines are read by nobody, and would be waited for
+
+    def _run(self, until_idle: bool, idle_after: timedelta) -> int:
+        if not self._begin():
+            return 0
+        self._first_look_at_providers()
+        if self.runtime.settings.metrics_port is not None:
+            start_http_server(self.runtime.settings.metrics_port, "127.0.0.1", self.reporter.registry)
+        ticks = self._start_ticks()
+        self._notifier.ready(f"calling as {self.owner}")
+        try:
+            self._wait(until_idle, idle_after)
+        finally:
+            return_code = self._finish(ticks)
         return 1 if self._failed else return_code
 
     def run_once(self) -> dict[str, Any]:
@@ -226,6 +236,7 @@ class Daemon:
                 f"{settings.dialing_places} dialing places, time zones of {tzdata_version()}",
             )
         self._watch_clock()  # before the first take, not after it
+        self._watch_steps()
 
     def _finish(self, ticks: BackgroundScheduler) -> int:
         self.stop()
@@ -249,8 +260,9 @@ class Daemon:
         if not (is_clean and are_over) and self._signals:
             # A thread waits for rows that somebody else holds, perhaps a process that is frozen, and the interpreter
             # would wait for the thread. As after a kill its transaction is undone and calls are looked up.
-            sys.stdout.flush()
-            sys.stderr.flush()
+            if self.reporter.speak_here():
+                sys.stdout.flush()
+                sys.stderr.flush()
             os._exit(0)
         return 0
 
@@ -387,6 +399,7 @@ class Daemon:
     def _keep_up(self) -> None:
         self._beat()
         self._watch_clock()
+        self._watch_steps()
         self.upkeep.run_once()
         self.inbox.forget()
         self.alerts.run_once()
@@ -466,6 +479,32 @@ class Daemon:
                 f"this host's clock is {off.total_seconds():.1f} s off the database's; set it right (NTP)"
                 + (": nothing is dialed from here until then" if self._is_skewed else ""),
                 level="error" if self._is_skewed else "warning",
+            )
+
+    def _watch_steps(self) -> None:
+        """Notice that the database's clock went back, by what it showed before, here or in the newest attempt."""
+        now, here = self.runtime.clock.now(), boottime()
+        if self._shown is None:
+            newest = self.runtime.database.read(recoveries.find_newest_claim)
+            until = newest or now
+        else:
+            until = self._shown[0] + timedelta(seconds=here - self._shown[1]) if now < self._shown[0] else now
+        self._shown = now, here
+        if until - now <= SKEW_WARNING:
+            return
+
+        def work(connection: Connection) -> bool:
+            is_new = journal.add_clock_step(connection, now, until)
+            if is_new:
+                journal.add_events(connection, [Happening(
+                    kind="clock_back", actor=self.owner, reason=f"by {(until - now).total_seconds():.0f} s",
+                )], now)
+            return is_new
+
+        if self.runtime.database.transact(work):
+            self.reporter.daemon(
+                now, f"the database's clock went back by {(until - now).total_seconds():.0f} s: waits and limits last "
+                "that much longer; set up NTP on its host", level="error",
             )
 
     # --- the database away -----------------------------------------------------------------------

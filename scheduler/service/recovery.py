@@ -81,6 +81,12 @@ class Memory:
         newest = self._newest()
         return max(self._epoch, newest.epoch if newest else 0)
 
+    @property
+    def attempt_id(self) -> int:
+        """The newest attempt that is remembered."""
+        newest = self._newest()
+        return newest.attempt_id if newest else 0
+
     def identify(self) -> None:
         """Learn which database this is, and what this host remembers of it."""
         now = self.runtime.clock.now()
@@ -132,6 +138,8 @@ class LostCalls:
 
     def __init__(self, runtime: Runtime, rulebook: RuleBook, reporter: Reporter, *, actor: str) -> None:
         self.runtime, self.rulebook, self.reporter, self.actor = runtime, rulebook, reporter, actor
+        self.beyond = 0
+        """An id that attempts had before: answers that are under way speak of those, so none is given twice."""
         self._identity: Identity | None = None
         self._lock = threading.Lock()
 
@@ -207,7 +215,8 @@ class LostCalls:
                 recoveries.put_in_work(connection, row.id, now)
             claimed = claimed_at(lost.attempt_ref) if self.is_ours(lost.attempt_ref) else lost.placed_at or now
             attempt_id = recoveries.insert_adopted(connection, {
-                "attempt_ref": lost.attempt_ref, "schedule_id": row.id if row else None, "lead_id": lead.id,
+                "id": recoveries.next_id(connection, self.beyond), "attempt_ref": lost.attempt_ref,
+                "schedule_id": row.id if row else None, "lead_id": lead.id,
                 "campaign_id": lead.campaign_id, "telefono": number, "provider": provider,
                 "attempt_number": row.attempt_number if row else recoveries.count_attempts(connection, lead.id) + 1,
                 "provider_call_id": lost.call_id, "claimed_at": claimed, "placed_at": claimed, "next_poll_at": now,
@@ -299,6 +308,7 @@ class Recoverer:
 
     def _look(self, found: Recovery) -> None:
         now = self.runtime.clock.now()
+        self.lost.beyond = self.memory.attempt_id
         doubts: list[str] = []
         unplaced, waiting, lag = 0, 0, timedelta(0)
         for name in self._in_use():

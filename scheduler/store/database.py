@@ -81,9 +81,12 @@ class Database:
         self.url = _checked_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._inodes: dict[Path, tuple[int, int]] = {}
+        """Which files are open, as long as a connection is."""
+        self._connections: set[int] = set()
         if self.is_sqlite:
             self.engine = _sqlite_engine(self.url, pool_size)
-            event.listen(self.engine, "connect", lambda *_: self._note_inode(_file_of(self.url)))
+            event.listen(self.engine, "connect", self._note_open)
+            event.listen(self.engine, "close", self._note_closed)
         else:
             self.engine = _mysql_engine(self.url, pool_size, is_patient)
         self._reader = self.engine.execution_options(ringback_readonly=True)
@@ -152,10 +155,16 @@ class Database:
             if found is not None:
                 self._inodes.setdefault(one, found)
 
-    def _note_inode(self, file: Path) -> None:
-        found = _inode(file)
-        if found is not None:
+    def _note_open(self, connection: sqlite3.Connection, _record: object) -> None:
+        if not self._connections:
+            self._inodes.clear()
+        self._connections.add(id(connection))
+        file = _file_of(self.url)
+        if (found := _inode(file)) is not None:
             self._inodes.setdefault(file, found)
+
+    def _note_closed(self, connection: sqlite3.Connection, _record: object) -> None:
+        self._connections.discard(id(connection))
 
     def make_file(self) -> None:
         """An empty SQLite file in its folder, where there is none. Does nothing on a server."""

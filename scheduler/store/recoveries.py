@@ -193,6 +193,16 @@ def put_in_work(connection: Connection, schedule_id: int, now: datetime) -> None
     )
 
 
+ID_GAP = 1000
+"""Attempts that other hosts may have claimed beyond what is remembered here."""
+
+
+def next_id(connection: Connection, beyond: int) -> int:
+    """An id that no attempt had before, in this copy or in what was lost."""
+    newest: int = connection.execute(select(func.coalesce(func.max(A.id), 0))).scalar_one()
+    return newest + 1 if newest > beyond else beyond + ID_GAP
+
+
 def insert_adopted(connection: Connection, values: dict[str, Any]) -> int:
     """An attempt that is live, for all we know: what became of it is asked."""
     return insert_row(connection, call_attempts, {"state": AttemptState.LIVE, **values})

@@ -622,6 +622,14 @@ recoveries = Table(
     Column("released_by", String(96)),
 )
 
+clock_steps = Table(
+    "clock_steps",
+    metadata,
+    _id(),
+    _created("at"),
+    _instant("until_at"),
+)
+
 provider_pace = Table(
     "provider_pace",
     metadata,
