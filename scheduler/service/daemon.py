@@ -416,10 +416,10 @@ class Daemon:
         def turn() -> None:
             if self._stop.is_set() and name != "follow":
                 return
-            if self._is_away() and not self._is_back():
-                return
             began = boottime()
             try:
+                if self._is_away() and not self._is_back():
+                    return
                 work()
                 self._worked()
                 took = boottime() - began

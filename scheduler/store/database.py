@@ -212,6 +212,8 @@ class Database:
                         f"{self}: there is no file {self.file.absolute()}; make it with `ringback db upgrade`, or "
                         "name the right one"
                     ) from None
+                if is_unavailable(cause):
+                    self.require_same_file()
                 if isinstance(error, exc.TimeoutError) or is_unavailable(cause):
                     raise DatabaseUnavailable(f"{self}: {explain(cause or error)}") from error
                 raise

@@ -52,8 +52,7 @@ def test_a_daemon_that_starts_on_an_old_copy_rings_nobody_again(build_house: Bui
     """On a host that remembers nothing, if the provider lists its calls; where it cannot, by what the host knows."""
     house = build_house(vendor=vendor, **ONCE)
     restore_before_a_start(house, forget=vendor == "retell")
-    if vendor == "retell":
-        must_have_rung_once(house)
+    must_have_rung_once(house)
 
 
 @on_sqlite
