@@ -342,6 +342,7 @@ class Daemon:
         self.dispatcher.watch_vitals()
 
     def _dispatch(self) -> None:
+        self.runtime.database.require_same_file()  # whether anything is due or not: heartbeats are lost there as well
         if self._may_dial():
             self._take()
         else:

@@ -496,6 +496,7 @@ class Verdict:
     refs_with_two_calls: int = 0
     refs_asked_twice: int = 0
     two_calls_to_one_phone: int = 0
+    rung_again: int = 0
     calls_without_attempt: int = 0
     refused_but_called: int = 0
     wrong_outcomes: int = 0
@@ -530,7 +531,7 @@ class Verdict:
     @property
     def double_dials(self) -> int:
         """Calls that should not have been made: a second one for a request, or to a phone that was in a call."""
-        return self.refs_with_two_calls + self.two_calls_to_one_phone
+        return self.refs_with_two_calls + self.two_calls_to_one_phone + self.rung_again
 
     @property
     def stuck_leads(self) -> int:
@@ -558,9 +559,14 @@ class House:
 
     def __init__(
         self, url: str, folder: Path, *, seed: int, capacity: int = 60, max_attempts: int = 3,
-        server: Any = None, hooks: str | None = None, **simulator: Any,
+        server: Any = None, hooks: str | None = None, rings_once: bool = False, **simulator: Any,
     ) -> None:
-        """`hooks`: the vendor posts webhooks, misbehaving like this; see `start_web`."""
+        """`hooks`: the vendor posts webhooks, misbehaving like this; see `start_web`. `rings_once`: no number may be
+        called twice.
+        """
+        self.rings_once = rings_once
+        self.written_by_hand: set[str] = set()
+        """Numbers whose calls somebody settled without an attempt, as an operator may."""
         self.url, self.folder, self.seed, self.capacity, self.server = url, folder, seed, capacity, server
         self.random = random.Random(seed)
         self.database = Database(url, pool_size=2)
@@ -844,7 +850,11 @@ class House:
         found.add("refs_with_two_calls", _repeated(one.ref for one in calls))
         found.add("refs_asked_twice", _repeated(one["attempt_ref"] for one in entries if one["event"] == "request"))
         found.add("two_calls_to_one_phone", _overlaps(calls))
-        found.add("calls_without_attempt", [one.ref for one in calls if one.ref not in attempts])
+        found.add("calls_without_attempt", [
+            one.ref for one in calls if one.ref not in attempts and one.number not in self.written_by_hand
+        ])
+        if self.rings_once:
+            found.add("rung_again", _repeated(one.number for one in calls))
         refused = {ref for ref, one in attempts.items() if one.state == "refused"}
         found.add("refused_but_called", [one.ref for one in calls if one.ref in refused])
         found.add("wrong_outcomes", _wrong_outcomes(calls, attempts))
