@@ -27,6 +27,9 @@ def alerts(ctx: click.Context, as_json: bool) -> None:
                       wait because it pays for none
     daemon_silent     a daemon has said nothing for alert_silent_seconds and did not say that it stops
     no_daemon         calls are due and no daemon takes them
+    database_older    the database came back older than it was, and nothing is dialed; see `ringback recovery`
+    log_blocked       a daemon goes on, but nobody reads its log, or it cannot be written
+    clock_back        the database's clock went back, so that waits and limits last longer
 
     The thresholds are rows of scheduler_config; `ringback config set` changes them. A daemon shows the same as
     the metric ringback_alert{code}, 1 while raised. A problem keeps calls from being made, or makes them wrongly;

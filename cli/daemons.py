@@ -31,10 +31,11 @@ def list_(program: Program, with_stopped: bool, as_json: bool, limit: int) -> No
     Example:
       ringback daemons list
     """
-    from scheduler.store import reports
+    from scheduler.store import recoveries, reports
 
     with program.working() as runtime:
         now = runtime.clock.now()
+        held = runtime.database.read(recoveries.find_open)
         silent = _silent_after(runtime)
         rows = runtime.database.read(
             lambda connection: reports.list_all_daemons(connection, with_stopped=with_stopped, limit=limit + 1)
@@ -46,6 +47,8 @@ def list_(program: Program, with_stopped: bool, as_json: bool, limit: int) -> No
         "last_seen_at",
     )  # fmt: skip
     output.show_list(rows, columns, limit=limit, as_json=as_json, what="daemons")
+    if held is not None:
+        output.tell(f"nothing is dialed: {held.reason}; see `ringback recovery show`")
 
 
 @daemons.command()

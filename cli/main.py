@@ -34,6 +34,7 @@ COMMANDS = {
     "campaigns": "cli.campaigns:campaigns",
     "accounts": "cli.accounts:accounts",
     "daemons": "cli.daemons:daemons",
+    "recovery": "cli.recovery:recovery",
     "explain": "cli.explain:explain",
     "stats": "cli.stats:stats",
     "report": "cli.report:report",

@@ -39,6 +39,9 @@ GRANT INSERT, DELETE ON ringback.do_not_call_keys TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.daemons TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.provider_events TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.provider_pace TO 'ringback'@'%';
+GRANT INSERT ON ringback.identity TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.recoveries TO 'ringback'@'%';
+GRANT INSERT ON ringback.clock_steps TO 'ringback'@'%';
 -- Who may ask, and the answers that are kept for a repeated request.
 GRANT INSERT, UPDATE, DELETE ON ringback.api_keys TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.users TO 'ringback'@'%';

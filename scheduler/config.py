@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     web_rate: float = Field(200.0, ge=0, le=1_000_000)
     trusted_proxies: str = ""
     host: str = Field(default_factory=socket.gethostname)
+    state_dir: str | None = None
 
     simulator_url: str | None = None
     simulator_seed: int = 1

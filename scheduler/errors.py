@@ -87,6 +87,10 @@ class SchemaMismatch(RingbackError):
     """The database schema does not fit this version; run `ringback db upgrade`."""
 
 
+class FileReplaced(SchemaMismatch):
+    """The SQLite file is not the one that was opened."""
+
+
 class MissingExtra(RingbackError):
     """Libraries of an extra are not installed."""
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +21,8 @@ from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+from scheduler.clock import boottime
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,74 @@ _NUMBER = re.compile(r"\+?\d{7,}")
 SAY_AGAIN = timedelta(seconds=30)
 """How often the same complaint about somebody else is worth a line."""
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each counter, which nobody reads
+
+
+MOST_WAITING = 10_000
+"""Lines that wait to be said; what comes then is counted, and said as a number."""
+BLOCKED_AFTER = 5.0
+"""Seconds for which one line is being said, after which those behind it count as unsaid."""
+
+
+class Speaker:
+    """Says lines in a thread of its own: a full pipe, a stopped terminal or a slow disk stops nobody but this.
+
+    `put` never waits. At most MOST_WAITING lines are kept.
+    """
+
+    def __init__(self, speak: Callable[[Line], None], most: int = MOST_WAITING) -> None:
+        self._speak, self._most = speak, most
+        self._lines: deque[Line] = deque()
+        self._dropped = 0
+        self._began: float | None = None
+        self._ending = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="speaker", daemon=True)
+        self._thread.start()
+
+    @property
+    def unsaid(self) -> int:
+        """Lines that were dropped and not yet counted aloud, and those that wait behind one that can't be said."""
+        with self._changed:
+            is_blocked = self._began is not None and boottime() - self._began > BLOCKED_AFTER
+            return self._dropped + (len(self._lines) + 1 if is_blocked else 0)
+
+    def put(self, line: Line) -> bool:
+        """False: too many wait; it is counted."""
+        with self._changed:
+            if len(self._lines) >= self._most:
+                self._dropped += 1
+                return False
+            self._lines.append(line)
+            self._changed.notify_all()
+            return True
+
+    def end(self, patience: float) -> bool:
+        """Say what waits and stop. False: it was not over in so many seconds."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        self._thread.join(patience)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (line := self._next()) is not None:
+            self._speak(line)
+            with self._changed:
+                self._began = None
+
+    def _next(self) -> Line | None:
+        with self._changed:
+            while not self._lines:
+                if self._ending:
+                    return None
+                self._changed.wait()
+            self._began = boottime()
+            if self._dropped and len(self._lines) < self._most:
+                dropped, self._dropped = self._dropped, 0
+                at = self._lines[0].at
+                text = f"{dropped} lines are missing here: nobody read this log, or it could not be written"
+                return Line(at, "warning", "log_blocked", text)
+            return self._lines.popleft()
 
 
 class Reporter:
@@ -65,6 +137,7 @@ class Reporter:
         self._webhooks = Counter("ringback_webhooks", "Webhooks by provider and answer", ["provider", "answer"],
                                  registry=self.registry)
         self._said: dict[tuple[str, int], datetime] = {}
+        self._speaker: Speaker | None = None
         self._alert = Gauge("ringback_alert", "1 while such an alert is raised", ["code"], registry=self.registry)
         self.dials = Counter("ringback_dials", "Dials by provider and what came of them", ["provider", "outcome"],
                              registry=self.registry)
@@ -199,6 +272,10 @@ class Reporter:
     def daemon(self, at: datetime, text: str, *, level: str = "info") -> None:
         self._say(at, level, "daemon", text)
 
+    def recovery(self, at: datetime, text: str, *, level: str) -> None:
+        """The database came back older than it was, or that is cleared up."""
+        self._say(at, level, "recovery", text)
+
     def database_away(self, at: datetime, error: BaseException, again_in: float) -> None:
         self._say(at, "error", "database_away", f"{error}; nothing is dialed; trying again in {again_in:.1f} s")
 
@@ -237,13 +314,37 @@ class Reporter:
 
     def _say(self, at: datetime, level: str, kind: str, text: str) -> None:
         self._happened.labels(kind).inc()
+        line = Line(at, level, kind, text)
+        if self._speaker is None:
+            self._speak(line)
+        elif not self._speaker.put(line):
+            self._unsaid.inc()
+
+    def _speak(self, line: Line) -> None:
         try:
             if self._listener is not None:
-                self._listener(Line(at, level, kind, text))
+                self._listener(line)
             else:
-                getattr(self._log, level)(text, kind=kind)
+                getattr(self._log, line.level)(line.text, kind=line.kind)
         except Exception:  # between a commit and its dial nothing may fail for want of somebody to tell
             self._unsaid.inc()
+
+    def speak_aside(self) -> None:
+        """From now on lines are said by a thread of their own: nobody waits for whoever reads them."""
+        self._speaker = self._speaker or Speaker(self._speak)
+
+    def speak_here(self, patience: float = 2.0) -> bool:
+        """The contrary, once those that wait are said. False: they could not be said in so many seconds."""
+        speaker, self._speaker = self._speaker, None
+        if speaker is None or speaker.end(patience):
+            return True
+        self._speaker = speaker  # whoever speaks here would wait for it
+        return False
+
+    @property
+    def unsaid(self) -> int:
+        """Lines that nobody could be told so far."""
+        return self._speaker.unsaid if self._speaker else 0
 
 
 def read_counter(counter: Counter) -> dict[tuple[str, ...], float]:

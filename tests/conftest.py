@@ -38,6 +38,8 @@ from tests.mariadb import APP_PASSWORD, APP_USER, PrivateMariaDB, Unavailable
 from tests.servers import is_database_half, private_server
 
 keep_profile()
+os.environ["RINGBACK_STATE_DIR"] = tempfile.mkdtemp(prefix="ringback-state-")
+"""What daemons of tests remember is not this user's; databases have names of their own."""
 
 NOON = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 """A Friday: 12:00 in Santiago, 16:00 in Madrid, 10:00 in New York. Open nearly everywhere."""

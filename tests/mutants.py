@@ -608,8 +608,8 @@ MUTANTS: Sequence[Mutant] = (
         "service/test_daemon.py::test_a_daemon_whose_host_is_an_hour_off_the_databases_clock_dials_nothing",
     ),
     mutant(
-        "nothing is dialed from an older database", "scheduler/service/daemon.py",
-        "elif self._held_back is None and before < self._ticks - 1:",
+        "nothing is dialed from an older database", "scheduler/service/recovery.py",
+        "elif found.ticks < self.ticks:",
         "elif False:",
         "service/test_daemon.py::test_a_daemon_dials_nothing_from_a_database_that_is_older_than_what_it_has_done",
     ),

@@ -290,6 +290,28 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A call of ours as a provider lists it. `number` and `lead_id` say whom it was for, as far as it tells."""
+
+    attempt_ref: str
+    call_id: str
+    number: str | None = None
+    lead_id: int | None = None
+    placed_at: datetime | None = None
+
+
+@runtime_checkable
+class Lister(Protocol):
+    """A provider that can be asked which calls it has, without knowing one of them."""
+
+    def list_since(self, since: datetime, now: datetime, beginnings: Sequence[str]) -> Sequence[Listed]:
+        """Every call that was asked for since then, whether it began or not: those whose references begin with one of
+        `beginnings`. Others may be among them. Raises ProviderError unless the list was read to its end.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Wiring:
     """What an adapter is told of this process beside its keys."""
 

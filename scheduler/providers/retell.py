@@ -44,6 +44,7 @@ from scheduler.providers.base import (
     Hook,
     HookRefused,
     Inspection,
+    Listed,
     Phase,
     Provider,
     ProviderEvent,
@@ -372,6 +373,25 @@ class Retell:
         if _hides_speech(row):
             row = self._get(call_id) or row
         return self._report(row, call_id, ref)
+
+    def list_since(self, since: datetime, now: datetime, beginnings: Sequence[str]) -> Sequence[Listed]:
+        """By what the references begin with: a call that rings has no `start_timestamp` yet to be asked for."""
+        found: dict[str, Listed] = {}
+        for text in beginnings:
+            wanted = {"metadata": [{"key": "attempt_ref", "type": "string", "op": "sw", "value": text}]}
+            for row in self._list("the calls that it has", wanted):
+                ref, call_id = _ref(row), _call_id(row)
+                if ref is None or not ref.startswith(text):
+                    continue
+                if call_id is None:
+                    raise ProviderError(f"{VENDOR} lists a call of attempt {ref} without an id that can be used")
+                number, lead_id = row.get("to_number"), str(_metadata(row).get("lead_id"))
+                found[call_id] = Listed(
+                    ref, call_id, number if isinstance(number, str) else None,
+                    int(lead_id) if lead_id.isascii() and lead_id.isdecimal() else None,
+                    read_epoch(row.get("start_timestamp")),
+                )
+        return list(found.values())
 
     def _list_ids(self, ids: Sequence[str]) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
         """The calls by id, and the ids whose list was read to its end. Raises when nothing was learnt."""

@@ -22,6 +22,7 @@ from scheduler.providers.base import (
     CallReport,
     DialAnswer,
     DialRequest,
+    Listed,
     Phase,
     Quiet,
     RefusalKind,
@@ -93,6 +94,17 @@ class HttpSimulator(Quiet):
             raise ProviderError(f"{about} was asked for; the answer names no call and no error")
         return _report(rows[0], call.attempt_ref)
 
+    def list_since(self, since: datetime, now: datetime, beginnings: Sequence[str]) -> Sequence[Listed]:
+        about = "the calls that it has"
+        answer = self._look_up("/calls", about, params={"since": since.isoformat()})
+        try:
+            return [
+                Listed(row["attempt_ref"], row["id"], row["number"], row["lead_id"], _instant(row["placed_at"]))
+                for row in _rows(answer, answer.document(), about)
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise unusable("the simulator", about, answer) from error
+
     def hang_up(self, call_id: str) -> bool:
         about = f"the end of call {call_id}"
         answer = self._look_up(f"/calls/{quote(call_id, safe='')}/hangup", about, method="POST")
@@ -153,6 +165,7 @@ def _start_body(request: DialRequest) -> bytes:
     body = {
         "attempt_ref": request.attempt_ref,
         "number": request.number,
+        "lead_id": request.lead_id,
         "ring_timeout_seconds": request.ring_timeout.total_seconds(),
         "max_duration_seconds": request.max_duration.total_seconds(),
         "variables": dict(request.variables),

@@ -8,6 +8,7 @@ repeated. The ledger holds whole numbers; what is logged or answered does not. N
 network: it listens on this machine only, unless told otherwise.
 
     POST /calls                start a call          GET  /calls?ids=a,b     reports, and who is missing
+                                                     GET  /calls?since=T     every call that began since then
     POST /calls/{id}/hangup    end it                GET  /calls/by-ref/{r}  every call made for r
     POST /faults               change the faults     GET  /ledger, /health   what was, how it is
 
@@ -91,10 +92,12 @@ class Behaviour(NamedTuple):
 class Call:
     """A call that was made. `token` decides its fate; it differs from the reference in a second call."""
 
-    __slots__ = ("attempt_ref", "call_id", "hung_up_at", "placed_at", "token")
+    __slots__ = ("attempt_ref", "call_id", "hung_up_at", "lead_id", "number", "placed_at", "token")
 
     def __init__(self, attempt_ref: str, token: str, call_id: str, placed_at: datetime) -> None:
         self.attempt_ref, self.token, self.call_id, self.placed_at = attempt_ref, token, call_id, placed_at
+        self.number: str | None = None
+        self.lead_id: int | None = None
         self.hung_up_at: datetime | None = None
 
 
@@ -152,7 +155,9 @@ class Exchange:
         self._reload()
         self._ledger.write(clock.now(), "started", calls=len(self._calls))
 
-    def start(self, attempt_ref: str, number: str) -> tuple[Fault | None, Call | None]:
+    def start(
+        self, attempt_ref: str, number: str, lead_id: int | None = None
+    ) -> tuple[Fault | None, Call | None]:
         """Write down a start request and what came of it: the fault it meets, the call if one was made."""
         fault = self.behaviour.faults.at_start(attempt_ref)
         with self._lock:
@@ -163,6 +168,7 @@ class Exchange:
                 "number": number,
                 "requests": self._requests[attempt_ref],
                 "fault": fault,
+                "lead_id": lead_id,
             }
             self._ledger.write(now, "request", call_id=None, **about)
             made = self._by_ref.get(attempt_ref)
@@ -176,6 +182,7 @@ class Exchange:
                 self._ledger.write(now, "not_accepted", call_id=None, **about)
                 return fault, None
             call = _next_call(attempt_ref, len(made or ()) + 1, now)
+            call.number, call.lead_id = number, lead_id
             self._ledger.write(now, "accepted", call_id=call.call_id, **about)
             self._add(call)
             return fault, call
@@ -209,6 +216,18 @@ class Exchange:
             return []
         return calls
 
+    def list_since(self, since: datetime) -> list[dict[str, Any]]:
+        """The calls that began since then and that can be found by now."""
+        with self._lock:
+            began = [call for call in self._calls.values() if call.placed_at >= since]
+        return [
+            {
+                "attempt_ref": call.attempt_ref, "id": call.call_id, "number": call.number, "lead_id": call.lead_id,
+                "placed_at": call.placed_at.isoformat(),
+            }
+            for call in began if call in self.find_by_ref(call.attempt_ref)
+        ]
+
     def behave(self, behaviour: Behaviour, told: Mapping[str, Any]) -> None:
         with self._lock:
             self._ledger.write(self._clock.now(), "faults", **told)
@@ -240,7 +259,9 @@ class Exchange:
                     self._requests[ref] += 1
                 case {"event": "accepted", "attempt_ref": str(ref), "at": str(at)}:
                     times = len(self._by_ref.get(ref, ())) + 1
-                    self._add(_next_call(ref, times, to_utc(datetime.fromisoformat(at))))
+                    call = _next_call(ref, times, to_utc(datetime.fromisoformat(at)))
+                    call.number, call.lead_id = entry.get("number"), entry.get("lead_id")
+                    self._add(call)
                 case {"event": "hangup", "call_id": str(call_id), "at": str(at)} if call_id in self._calls:
                     self._calls[call_id].hung_up_at = to_utc(datetime.fromisoformat(at))
 
@@ -326,7 +347,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400, {"error": "refused", "message": "attempt_ref and number are needed"})
             return
         exchange = self.server.exchange
-        fault, call = exchange.start(attempt_ref, number)
+        lead_id = request.get("lead_id")
+        fault, call = exchange.start(attempt_ref, number, lead_id if isinstance(lead_id, int) else None)
         behaviour = exchange.behaviour
         self.server.stopping.wait(behaviour.delay.at(behaviour.faults.share(attempt_ref, "delay")))
         if fault in REFUSALS:
@@ -370,6 +392,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _poll(self) -> None:
         if self._lookup_fails():
+            return
+        if since := parse_qs(urlsplit(self.path).query).get("since"):
+            try:
+                self._answer(200, {"calls": self.server.exchange.list_since(to_utc(datetime.fromisoformat(since[0])))})
+            except ValueError:
+                self._answer(400, {"error": "refused", "message": "since is an instant with its zone"})
             return
         ids = ",".join(parse_qs(urlsplit(self.path).query).get("ids", [])).split(",")
         exchange = self.server.exchange

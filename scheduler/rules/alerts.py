@@ -41,6 +41,9 @@ class AlertCode(StrEnum):
     BALANCE_LOW = "balance_low"
     DAEMON_SILENT = "daemon_silent"
     NO_DAEMON = "no_daemon"
+    DATABASE_OLDER = "database_older"
+    LOG_BLOCKED = "log_blocked"
+    CLOCK_BACK = "clock_back"
 
 
 class Severity(StrEnum):
@@ -181,6 +184,36 @@ class DaemonSign:
     takes_calls: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Calls are missing from the database, which is older than what was done; nothing is dialed.
+
+    `doubt`: why that does not end by itself; `since`: when the newest call was claimed that it knows.
+    """
+
+    noticed_at: datetime
+    reason: str
+    since: datetime | None = None
+    doubt: str | None = None
+    adopted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaid:
+    """A daemon whose log is not read or cannot be written: so many lines were not said so far."""
+
+    owner: str
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """The database's clock went back by `by`, as was noticed at `at` (by the clock as it is now)."""
+
+    at: datetime
+    by: timedelta
+
+
 @dataclass(frozen=True)
 class Facts:
     """Everything that alerts are raised from, as of `now`."""
@@ -201,6 +234,9 @@ class Facts:
     breakers: Sequence[BreakerNews] = ()
     payers: Sequence[Payer] = ()
     daemons: Sequence[DaemonSign] = ()
+    missing: Missing | None = None
+    unsaid: Sequence[Unsaid] = ()
+    clock_step: ClockStep | None = None
 
     @property
     def callable(self) -> Sequence[Due]:
@@ -391,6 +427,42 @@ def _no_daemon(facts: Facts) -> Iterator[Alert]:
     )  # fmt: skip
 
 
+def _database_older(facts: Facts) -> Iterator[Alert]:
+    found = facts.missing
+    if found is None:
+        return
+    since = f"{found.since:%Y-%m-%d %H:%M:%S} UTC" if found.since else "the beginning"
+    what = "the calls that it lost are being looked up at the providers, and then it goes on by itself"
+    if found.doubt:
+        what = f"{found.doubt}. Look for calls since {since} there, then `ringback recovery release` lets it go on"
+    yield Alert(
+        AlertCode.DATABASE_OLDER, Severity.PROBLEM, "database",
+        f"nothing is dialed: {found.reason}; {_count(found.adopted, 'lost call')} found so far; {what}",
+        found.adopted,
+    )  # fmt: skip
+
+
+def _log_blocked(facts: Facts) -> Iterator[Alert]:
+    for one in facts.unsaid:
+        yield Alert(
+            AlertCode.LOG_BLOCKED, Severity.WARNING, f"daemon {one.owner}",
+            f"daemon {one.owner} goes on, but nobody reads its log, or it cannot be written: "
+            f"{_count(one.lines, 'line')} not said; look at where its output goes",
+            one.lines,
+        )  # fmt: skip
+
+
+def _clock_back(facts: Facts) -> Iterator[Alert]:
+    step = facts.clock_step
+    if step is not None and facts.now < step.at + step.by:
+        yield Alert(
+            AlertCode.CLOCK_BACK, Severity.PROBLEM, "database",
+            f"the clock of the database went back by {_span(step.by)} at {step.at:%Y-%m-%d %H:%M:%S} UTC: waits and "
+            "limits last that much longer; set up NTP on its host",
+            int(step.by.total_seconds()),
+        )  # fmt: skip
+
+
 def _working(facts: Facts) -> list[DaemonSign]:
     return [one for one in facts.daemons if facts.now - one.last_seen_at <= facts.thresholds.silent]
 
@@ -413,6 +485,9 @@ QUESTIONS: Mapping[AlertCode, Callable[[Facts], Iterator[Alert]]] = {
     AlertCode.BALANCE_LOW: _balance_low,
     AlertCode.DAEMON_SILENT: _daemon_silent,
     AlertCode.NO_DAEMON: _no_daemon,
+    AlertCode.DATABASE_OLDER: _database_older,
+    AlertCode.LOG_BLOCKED: _log_blocked,
+    AlertCode.CLOCK_BACK: _clock_back,
 }
 
 

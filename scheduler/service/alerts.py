@@ -18,16 +18,19 @@ from scheduler.rules.alerts import (
     SUCCESS_OVER,
     Alert,
     BreakerNews,
+    ClockStep,
     DaemonSign,
     Due,
     Ended,
     Facts,
     HeldCalls,
     LiveCall,
+    Missing,
     Paused,
     Payer,
     RefusedSetting,
     Thresholds,
+    Unsaid,
     codes_raised,
     raise_alerts,
 )
@@ -35,11 +38,13 @@ from scheduler.rules.billing import affordable, expected_cost
 from scheduler.service.follow import GRACE
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime, shared_runtime
+from scheduler.service.vitals import read_vitals
 from scheduler.store import alerts as store
-from scheduler.store import campaigns, do_not_call
+from scheduler.store import campaigns, do_not_call, journal, recoveries
 from scheduler.store.database import Connection
 
 LOOK_EVERY = timedelta(seconds=30)
+MOST_DAEMONS = 100
 LONGEST_REST = timedelta(hours=1)
 """How long a provider may ask to be left alone and still be seen here."""
 
@@ -105,7 +110,32 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
             DaemonSign(one.owner, one.host, one.started_at, one.last_seen_at, one.wanted is DaemonWish.RUN)
             for one in store.list_signs(connection)
         ],
+        missing=_read_missing(connection),
+        unsaid=_read_unsaid(connection, now - thresholds.silent),
+        clock_step=_read_clock_step(connection),
     )
+
+
+def _read_missing(connection: Connection) -> Missing | None:
+    found = recoveries.find_open(connection)
+    if found is None:
+        return None
+    return Missing(found.noticed_at, found.reason, found.newest_at, found.doubt, found.adopted)
+
+
+def _read_unsaid(connection: Connection, seen_since: datetime) -> list[Unsaid]:
+    """Daemons at work that could not say everything lately, as they tell of themselves."""
+    found = []
+    for row in journal.list_vitals(connection, seen_since, MOST_DAEMONS):
+        vitals = read_vitals(row.vitals)
+        if row.status != "stopped" and vitals is not None and vitals.unsaid:
+            found.append(Unsaid(row.owner, vitals.unsaid))
+    return found
+
+
+def _read_clock_step(connection: Connection) -> ClockStep | None:
+    found = journal.find_clock_step(connection)
+    return ClockStep(found.at, found.until - found.at) if found else None
 
 
 def _read_held(

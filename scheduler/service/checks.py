@@ -19,7 +19,8 @@ from scheduler.providers.base import Standing
 from scheduler.rules.hours import tzdata_version
 from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settings, read_config
 from scheduler.service.runtime import Runtime
-from scheduler.store import accounts, calls, do_not_call, reports, schema, settings
+from scheduler.service.vitals import read_vitals
+from scheduler.store import accounts, calls, do_not_call, journal, recoveries, reports, schema, settings
 from scheduler.store.database import Connection, skew
 from scheduler.store.server import list_odd_columns, read_server
 
@@ -29,6 +30,7 @@ ALIVE = timedelta(minutes=1)
 SLACK = timedelta(seconds=5)
 """What a busy machine may take beyond its intervals before that is worth a word."""
 MOST_ODD = 5
+MOST_DAEMONS = 100
 STILL_IN_USE = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED)
 
 
@@ -64,6 +66,8 @@ def run_checks(runtime: Runtime) -> Iterator[Finding]:
     yield from _or_ok("server", _check_server(runtime), "the server keeps what it was told")
     yield from _or_ok("clock", _check_clock(runtime), "this host and the database agree on the time")
     yield from _or_ok("do_not_call", _check_list(runtime), "every entry of the do-not-call list is a number")
+    yield from _or_ok("recovery", _check_recovery(runtime), "the database knows all that was done, as far as is known")
+    yield from _or_ok("log", _check_log(runtime), "every daemon can say what it does")
     for promise in reports.INVARIANTS:
         yield _check_promise(runtime, promise)
     yield from _or_ok("in_time", _check_in_time(runtime, rules), "nothing stands still")
@@ -246,6 +250,35 @@ def _check_clock(runtime: Runtime) -> Iterator[Finding]:
         level = Level.PROBLEM if apart > SKEW_PROBLEM else Level.WARNING
         sentence = f"the clocks of this host and of the database are {apart.total_seconds():.1f} s apart; set up NTP"
         yield Finding(level, "clock", sentence)
+    now = runtime.clock.now()
+    step = runtime.database.read(journal.find_clock_step)
+    newest = runtime.database.read(recoveries.find_newest_claim)
+    until = max((at for at in (newest, step.until if step else None) if at is not None), default=now)
+    if until - now > SKEW_WARNING:
+        yield Finding(
+            Level.WARNING, "clock",
+            f"the clock of the database went back: it has shown {until:%Y-%m-%d %H:%M:%S} UTC before; waits and limits "
+            "last longer, and what was written twice in that time is not judged by its order",
+        )  # fmt: skip
+
+
+def _check_recovery(runtime: Runtime) -> Iterator[Finding]:
+    found = runtime.database.read(recoveries.find_open)
+    if found is not None:
+        doubt = f": {found.doubt}; `ringback recovery release` goes on, once somebody has looked" if found.doubt else ""
+        yield Finding(Level.PROBLEM, "recovery", f"nothing is dialed: {found.reason}{doubt}", (found.id,))
+
+
+def _check_log(runtime: Runtime) -> Iterator[Finding]:
+    since = runtime.clock.now() - ALIVE
+    for row in runtime.database.read(lambda connection: journal.list_vitals(connection, since, MOST_DAEMONS)):
+        vitals = read_vitals(row.vitals)
+        if row.status != "stopped" and vitals is not None and vitals.unsaid:
+            yield Finding(
+                Level.WARNING, "log",
+                f"daemon {row.owner} goes on, but nobody reads its log, or it cannot be written: {vitals.unsaid} lines "
+                "not said",
+            )  # fmt: skip
 
 
 def _check_promise(runtime: Runtime, promise: reports.Promise) -> Finding:

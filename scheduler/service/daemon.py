@@ -34,7 +34,7 @@ from scheduler.clock import SystemClock, boottime
 from scheduler.errors import DatabaseUnavailable, RingbackError, SchemaMismatch
 from scheduler.events import Listener as EventListener
 from scheduler.events import Reporter
-from scheduler.model import DaemonDoing, DaemonWish
+from scheduler.model import DaemonDoing, DaemonWish, Happening
 from scheduler.providers.base import Listener
 from scheduler.rules.hours import tzdata_version
 from scheduler.service import dispatch, follow, upkeep
@@ -42,10 +42,11 @@ from scheduler.service.alerts import AlertWatch
 from scheduler.service.dispatch import find_hindrance
 from scheduler.service.inbox import Inbox
 from scheduler.service.notify import Notifier
+from scheduler.service.recovery import OLDER, LostCalls, Memory, Recoverer
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, prepare_process
 from scheduler.service.vitals import Pulse, measure
-from scheduler.store import accounts, calls, campaigns, journal, schema
+from scheduler.store import accounts, calls, campaigns, journal, recoveries, schema
 from scheduler.store.database import Connection, skew
 from scheduler.store.server import require_fit
 
@@ -90,6 +91,10 @@ class Daemon:
         self.inbox = Inbox(runtime, rulebook=rulebook, reporter=self.reporter, breakers=breakers)
         self.upkeep = upkeep.Upkeep(runtime, owner=self.owner, rulebook=rulebook, reporter=self.reporter)
         self.alerts = AlertWatch(runtime, self.reporter, rulebook)
+        self.memory = Memory(runtime, self.owner)
+        self.dispatcher.memory = self.memory
+        self._lost = LostCalls(runtime, rulebook, self.reporter, actor=self.owner)
+        self.recoverer = Recoverer(self.memory, self._lost, rulebook, self.reporter)
         self._stop = threading.Event()
         self._signals = 0
         self._away_since: float | None = None
@@ -97,9 +102,10 @@ class Daemon:
         self._ask_at = 0.0
         self._outage_tries = 0
         self._away_lock = threading.Lock()
-        self._ticks = 0
         self._is_registered = False
-        self._held_back: str | None = None
+        self._failed = False
+        self._shown: tuple[datetime, float] | None = None
+        """What the database's clock showed last, and when that was on the clock of `boottime()`."""
         self._is_skewed = False
         self._doing = DaemonDoing.WORKING
         self._listening: set[str] = set()
@@ -109,28 +115,37 @@ class Daemon:
     def run(self, *, until_idle: bool = False, idle_after: timedelta = IDLE_AFTER) -> int:
         """Work until a signal, or until nothing is left that is due within `idle_after`. Returns the exit code."""
         prepare_process()
+        self.reporter.speak_aside()
         with self._signal_handlers():
-            if not self._begin():
-                return 0
-            self._first_look_at_providers()
-            if self.runtime.settings.metrics_port is not None:
-                start_http_server(self.runtime.settings.metrics_port, "127.0.0.1", self.reporter.registry)
-            ticks = self._start_ticks()
-            self._notifier.ready(f"calling as {self.owner}")
             try:
-                self._wait(until_idle, idle_after)
+                return self._run(until_idle, idle_after)
             finally:
-                return_code = self._finish(ticks)
-        return return_code
+                if not self.reporter.speak_here() and self._signals:
+                    os._exit(1 if self._failed else 0)  # its last lines are read by nobody, and would be waited for
+
+    def _run(self, until_idle: bool, idle_after: timedelta) -> int:
+        if not self._begin():
+            return 0
+        self._first_look_at_providers()
+        if self.runtime.settings.metrics_port is not None:
+            start_http_server(self.runtime.settings.metrics_port, "127.0.0.1", self.reporter.registry)
+        ticks = self._start_ticks()
+        self._notifier.ready(f"calling as {self.owner}")
+        try:
+            self._wait(until_idle, idle_after)
+        finally:
+            return_code = self._finish(ticks)
+        return 1 if self._failed else return_code
 
     def run_once(self) -> dict[str, Any]:
         """One tick of everything, and the dials that it began. Returns what each part did."""
         if not self._begin():
             return {}
         self._watch_providers(listens=False)
+        self.recoverer.run_once()
         done = {
             "upkeep": self.upkeep.run_once(),
-            "dispatch": self.dispatcher.run_once() if self._may_dial() else dispatch.Report(),
+            "dispatch": self._take() if self._may_dial() else dispatch.Report(),
         }
         self.dispatcher.drain(self._longest_dial())
         done["inbox"] = self.inbox.run_once()
@@ -207,11 +222,10 @@ class Daemon:
                 "accept this with RINGBACK_ALLOW_UNSAFE_DURABILITY=1"
             )
         if not self._is_registered:
-            database.transact(lambda connection: journal.add_daemon(
-                connection, owner=self.owner, host=settings.host[:64], pid=os.getpid(),
-                provider=self.runtime.default_provider, version=__version__, now=now,
-            ))
+            database.transact(lambda connection: self._register(connection, now))
             self._is_registered = True
+            self.memory.identify()
+            self.recoverer.begin()
             for sentence in settings.warnings():
                 self.reporter.daemon(now, sentence, level="warning")
             if unsafe:
@@ -222,6 +236,7 @@ class Daemon:
                 f"{settings.dialing_places} dialing places, time zones of {tzdata_version()}",
             )
         self._watch_clock()  # before the first take, not after it
+        self._watch_steps()
 
     def _finish(self, ticks: BackgroundScheduler) -> int:
         self.stop()
@@ -245,8 +260,9 @@ class Daemon:
         if not (is_clean and are_over) and self._signals:
             # A thread waits for rows that somebody else holds, perhaps a process that is frozen, and the interpreter
             # would wait for the thread. As after a kill its transaction is undone and calls are looked up.
-            sys.stdout.flush()
-            sys.stderr.flush()
+            if self.reporter.speak_here():
+                sys.stdout.flush()
+                sys.stderr.flush()
             os._exit(0)
         return 0
 
@@ -260,11 +276,10 @@ class Daemon:
     def _say_goodbye(self) -> None:
         try:
             now = self.runtime.clock.now()
-            self.runtime.database.transact(
-                lambda connection: journal.beat(
-                    connection, self.owner, ticks=self._ticks, status="stopped", now=now, vitals=self._measure(now)
-                )
-            )
+            ticks, vitals = self.memory.ticks, self._measure(now)
+            self.runtime.database.transact(lambda connection: journal.beat(
+                connection, self.owner, ticks=ticks, status="stopped", now=now, vitals=vitals
+            ))
             open_ones = self.runtime.database.read(calls.count_open)
             left = [f"{count} calls are {state}" for state, count in open_ones.items()]
             said = f"{', '.join(left)}: the next daemon follows them" if left else "no call is left open"
@@ -294,6 +309,7 @@ class Daemon:
             ("follow", settings.follow_interval, self.follower.run_once),
             ("vitals", VITALS_INTERVAL, self._watch_providers),
             ("upkeep", settings.upkeep_interval, self._keep_up),
+            ("recovery", settings.upkeep_interval, self.recoverer.run_once),
         ):
             self.pulse.expect(name, interval)
             ticks.add_job(
@@ -326,21 +342,36 @@ class Daemon:
         self.dispatcher.watch_vitals()
 
     def _dispatch(self) -> None:
+        self.runtime.database.require_same_file()  # whether anything is due or not: heartbeats are lost there as well
         if self._may_dial():
-            self.dispatcher.run_once(self._may_dial)
+            self._take()
         else:
             self.dispatcher.record_answers()
         if self._doing is DaemonDoing.DRAINING and self._is_drained():
             self.reporter.daemon(self._host_now(), "drained: every call is over, or another daemon follows it")
             self.stop()
 
+    def _take(self) -> dispatch.Report:
+        report = self.dispatcher.run_once(self._may_dial)
+        if self.memory.doubt is not None:
+            self._hold(self.memory.doubt)
+        return report
+
+    def _hold(self, why: str) -> None:
+        """Calls are missing: nobody dials before that is cleared up."""
+        self._lost.hold(OLDER.format(why=why), self.memory.epoch)
+        self.memory.doubt = None
+
     def _may_dial(self) -> bool:
         self._obey()
-        return self._held_back is None and not self._is_skewed and self._doing is DaemonDoing.WORKING
+        return not self._is_skewed and self._doing is DaemonDoing.WORKING
 
     def _obey(self) -> None:
         """Do what people ask of this daemon (`ringback daemons`): asked once a tick, by the index of owners."""
-        wanted = self.runtime.database.read(lambda connection: journal.read_wanted(connection, self.owner))
+        wanted, newest_id, newest_ref = self.runtime.database.read(
+            lambda connection: journal.read_wanted(connection, self.owner)
+        )
+        self.memory.saw(newest_id, newest_ref)
         doing = {
             DaemonWish.RUN: DaemonDoing.WORKING, DaemonWish.PAUSE: DaemonDoing.PAUSED,
             DaemonWish.DRAIN: DaemonDoing.DRAINING,
@@ -369,6 +400,7 @@ class Daemon:
     def _keep_up(self) -> None:
         self._beat()
         self._watch_clock()
+        self._watch_steps()
         self.upkeep.run_once()
         self.inbox.forget()
         self.alerts.run_once()
@@ -385,10 +417,10 @@ class Daemon:
         def turn() -> None:
             if self._stop.is_set() and name != "follow":
                 return
-            if self._is_away() and not self._is_back():
-                return
             began = boottime()
             try:
+                if self._is_away() and not self._is_back():
+                    return
                 work()
                 self._worked()
                 took = boottime() - began
@@ -398,6 +430,7 @@ class Daemon:
                 self._went_away(error)
             except SchemaMismatch as error:
                 self.reporter.daemon(self._host_now(), str(error), level="error")
+                self._failed = True
                 self.stop()
             except Exception as error:  # the loop must not end for one bad turn
                 self.reporter.tick_failed(self._host_now(), name, error)
@@ -406,24 +439,27 @@ class Daemon:
 
     def _beat(self) -> None:
         """Write the heartbeat; notice a database that is older than what this process did."""
-        now, ticks = self.runtime.clock.now(), self._ticks + 1
+        now, ticks = self.runtime.clock.now(), self.memory.ticks + 1
         before = self.runtime.database.transact(
             lambda connection: journal.beat(
                 connection, self.owner, ticks=ticks, status="running", now=now, vitals=self._measure(now)
             )
         )
-        self._ticks = ticks  # only what was committed counts: a beat may fail in an outage
-        if before is None:  # somebody deleted our row: nothing is lost with it, so it is written again
-            self._is_registered, self._ticks = False, 0
-            self._check_beginning()
-        elif self._held_back is None and before < self._ticks - 1:
-            self._held_back = (
-                "the database is older than what this process has done (a restore, or a failover to a lagging copy); "
-                "calls that were made may be missing from it, so nothing is dialed. Compare with the provider, then "
-                "restart the daemon"
-            )
-        if self._held_back is not None:
-            self.reporter.daemon(now, self._held_back, level="error")
+        if before is None:
+            # A copy of before our start, or somebody deleted the row: only the providers can tell.
+            self._hold("it does not know this daemon any more")
+            self.runtime.database.transact(lambda connection: self._register(connection, now))
+            self.memory.ticks = 0
+            return
+        known, self.memory.ticks = self.memory.ticks, ticks  # only what was committed counts
+        if before < known:
+            self._hold(f"it knows {before} of {known} heartbeats of this daemon")
+
+    def _register(self, connection: Connection, now: datetime) -> None:
+        journal.add_daemon(
+            connection, owner=self.owner, host=self.runtime.settings.host[:64], pid=os.getpid(),
+            provider=self.runtime.default_provider, version=__version__, now=now,
+        )
 
     def _measure(self, now: datetime) -> dict[str, Any]:
         return measure(self.reporter, self.pulse, now)
@@ -444,6 +480,32 @@ class Daemon:
                 f"this host's clock is {off.total_seconds():.1f} s off the database's; set it right (NTP)"
                 + (": nothing is dialed from here until then" if self._is_skewed else ""),
                 level="error" if self._is_skewed else "warning",
+            )
+
+    def _watch_steps(self) -> None:
+        """Notice that the database's clock went back, by what it showed before, here or in the newest attempt."""
+        now, here = self.runtime.clock.now(), boottime()
+        if self._shown is None:
+            newest = self.runtime.database.read(recoveries.find_newest_claim)
+            until = newest or now
+        else:
+            until = self._shown[0] + timedelta(seconds=here - self._shown[1]) if now < self._shown[0] else now
+        self._shown = now, here
+        if until - now <= SKEW_WARNING:
+            return
+
+        def work(connection: Connection) -> bool:
+            is_new = journal.add_clock_step(connection, now, until)
+            if is_new:
+                journal.add_events(connection, [Happening(
+                    kind="clock_back", actor=self.owner, reason=f"by {(until - now).total_seconds():.0f} s",
+                )], now)
+            return is_new
+
+        if self.runtime.database.transact(work):
+            self.reporter.daemon(
+                now, f"the database's clock went back by {(until - now).total_seconds():.0f} s: waits and limits last "
+                "that much longer; set up NTP on its host", level="error",
             )
 
     # --- the database away -----------------------------------------------------------------------

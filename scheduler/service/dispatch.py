@@ -89,6 +89,7 @@ from scheduler.service.outcomes import (
     wait_after,
     without_phone,
 )
+from scheduler.service.recovery import Memory
 from scheduler.service.refs import new_refs
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
@@ -174,6 +175,8 @@ class Dispatcher:
         self.rulebook = rulebook or RuleBook()
         self.reporter = reporter or Reporter()
         self.breakers = Breakers(runtime, owner=owner, reporter=self.reporter)
+        self.memory: Memory | None = None
+        """What the database must know, where somebody remembers it: asked in each take."""
         self._vendor_limits: dict[str, tuple[int, float]] = {}
         """Calls at once that a vendor lets us have, and when it said so, on the clock of `boottime()`."""
         self._places = places or runtime.settings.dialing_places
@@ -297,6 +300,7 @@ class Dispatcher:
             reach("take.before_commit")
             return jobs
 
+        self.runtime.database.require_same_file()
         try:
             # When the commit's answer is lost (CommitUnclear, a DatabaseUnavailable) nothing is dialed: if the
             # intents exist after all, their lease runs out and they are looked up by their refs.
@@ -309,6 +313,9 @@ class Dispatcher:
         except Exception as error:  # something in these rows, or a bug: the others must not wait for it
             return self._take_fewer(places, report.taken, error)
         reach("take.after_commit")
+        if jobs and self.memory is not None:
+            self.memory.note([(job.attempt_id, job.request.attempt_ref) for job in jobs])
+        self.runtime.database.require_same_file()  # else that was committed where nobody sees it
         told.tell(self.reporter, now)
         if jobs:
             self._dial_all(jobs, started)
@@ -557,6 +564,10 @@ class _Take:
     def run(self) -> list[DialJob]:
         connection = self.connection
         calls.lock_capacity(connection)
+        memory = self.dispatcher.memory
+        # The one statement more of a take: after its lock, for what others committed before it must be seen.
+        if memory is not None and not memory.knows(connection):
+            return []
         due = calls.list_due_campaigns(connection, self.now)
         rules = self.dispatcher.rulebook.read(connection, [one.campaign for one in due if one.campaign])
         if rules.policy(None).is_paused:
@@ -668,6 +679,8 @@ class _Take:
             self.told.note("settings_refused", where=f"provider {provider}",
                            problem=self.dispatcher.runtime.providers.problem(provider), kept=False)
             return 0
+        if self.dispatcher.memory is not None and not self.dispatcher.memory.may_dial(provider):
+            return 0  # it is being asked for calls that the database does not know
         return breaker.room(self.now, placing)
 
     def _provider_of(self, campaign: Campaign | None) -> str:
@@ -795,7 +808,7 @@ class _Take:
             return []
         token = str(uuid.uuid4())
         dial_before = now + dispatcher._budget
-        refs = new_refs(len(self.chosen), now)
+        refs = new_refs(len(self.chosen), now, dispatcher.memory.mark if dispatcher.memory else "")
         intents = [
             Intent(
                 attempt_ref=ref, schedule_id=row.id, lead_id=lead.id, campaign_id=lead.campaign_id,

@@ -24,6 +24,7 @@ from scheduler.service.breakers import Breakers
 from scheduler.service.facts import Learnt, write_facts
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import ACTOR, Applied, End
+from scheduler.service.recovery import LostCalls
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
 from scheduler.store import calls, inbox, journal
@@ -59,6 +60,7 @@ class Inbox:
         self.rulebook = rulebook or RuleBook()
         self.reporter = reporter or Reporter()
         self.breakers = breakers or Breakers(runtime, owner=ACTOR, reporter=self.reporter)
+        self.lost = LostCalls(runtime, self.rulebook, self.reporter, actor=ACTOR)
 
     def keep(self, provider: str, events: Sequence[ProviderEvent]) -> int:
         """Store events, in one transaction. Returns how many were new. Raises DatabaseUnavailable."""
@@ -122,10 +124,20 @@ class Inbox:
         for event, attempt_id, oddity in turn.oddities:
             self.reporter.event_doubted(now, provider=event.provider, attempt_id=attempt_id, oddity=oddity)
         self.breakers.judge(told.refusals, now)
+        self._hear_lost(turn.unknown)
         report.applied += len(turn.settled) - len(turn.strangers)
         report.given_up += len(turn.strangers)
         report.waiting += len(turn.waits) - turn.deferred
         return taken
+
+    def _hear_lost(self, unknown: Sequence[KeptEvent]) -> None:
+        """Events with a reference of ours that no attempt has: it was committed before its call, so it was lost."""
+        by_provider: dict[str, list[KeptEvent]] = {}
+        for one in unknown:
+            if self.lost.is_ours(one.attempt_ref):
+                by_provider.setdefault(one.provider, []).append(one)
+        for provider, of_it in by_provider.items():
+            self.lost.hear(provider, [(one.attempt_ref or "", one.call_id, one.payload) for one in of_it])
 
     def _apply_alone(self, report: Report, now: datetime) -> int:
         taken = 0
@@ -168,6 +180,7 @@ class _Turn:
         self.settled: dict[int, str] = {}
         self.waits: dict[int, tuple[int, datetime, str]] = {}
         self.strangers: list[KeptEvent] = []
+        self.unknown: list[KeptEvent] = []
         self.doubles: list[tuple[KeptEvent, Attempt]] = []
         self.oddities: list[tuple[KeptEvent, int, str]] = []
         self.deferred = 0
@@ -260,6 +273,8 @@ class _Turn:
         else:
             wait = _wait(event.tries)
             self.waits[event.id] = (event.tries + 1, self.now + wait, "about a call that is not known (yet)")
+            if event.attempt_ref and event.tries:
+                self.unknown.append(event)
 
     def write(self, connection: Connection) -> None:
         inbox.settle_events(connection, self.settled, self.now)

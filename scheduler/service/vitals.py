@@ -109,7 +109,8 @@ def measure(reporter: Reporter, pulse: Pulse, now: datetime) -> dict[str, Any]:
         "at": now.isoformat(), "turns": turns, "late": {"counts": late.counts, "seconds": round(late.total, 3)},
         "dials": dials,
         "postponed": {cause: int(count) for (cause,), count in read_counter(reporter.postponed).items()},
-        "problems": reporter.problems, "alerts": None if reporter.raised is None else list(reporter.raised),
+        "unsaid": reporter.unsaid, "problems": reporter.problems,
+        "alerts": None if reporter.raised is None else list(reporter.raised),
     }  # fmt: skip
 
 
@@ -166,6 +167,8 @@ class Vitals:
     postponed: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
     problems: int | None = None
     alerts: tuple[str, ...] | None = None
+    unsaid: int = 0
+    """Lines of its log that it could not say so far, because nobody reads it or it cannot be written."""
 
 
 def read_vitals(text: str | None) -> Vitals | None:
@@ -189,7 +192,7 @@ def read_vitals(text: str | None) -> Vitals | None:
         late=_counts(late.get("counts"), len(LATE_BUCKETS)), late_seconds=_number(late.get("seconds")) or 0.0,
         dials=dict(list(dials.items())[:MOST]),
         postponed={cause: _count(postponed.get(cause)) for cause in CAUSES},
-        problems=None if problems is None else _count(problems),
+        problems=None if problems is None else _count(problems), unsaid=_count(told.get("unsaid")),
         alerts=tuple(str(one)[:64] for one in alerts[:MOST]) if isinstance(alerts, list) else None,
     )
 

@@ -44,6 +44,7 @@ from scheduler.errors import (
     Conflict,
     Contended,
     DatabaseUnavailable,
+    FileReplaced,
     InvalidValue,
     MissingExtra,
     RingbackError,
@@ -79,8 +80,13 @@ class Database:
     def __init__(self, url: str | URL, *, pool_size: int = 10, is_patient: bool = False) -> None:
         self.url = _checked_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._inodes: dict[Path, tuple[int, int]] = {}
+        """Which files are open, as long as a connection is."""
+        self._connections: set[int] = set()
         if self.is_sqlite:
             self.engine = _sqlite_engine(self.url, pool_size)
+            event.listen(self.engine, "connect", self._note_open)
+            event.listen(self.engine, "close", self._note_closed)
         else:
             self.engine = _mysql_engine(self.url, pool_size, is_patient)
         self._reader = self.engine.execution_options(ringback_readonly=True)
@@ -129,6 +135,37 @@ class Database:
         """Where the SQLite database is; None on a server."""
         return _file_of(self.url) if self.is_sqlite else None
 
+    def require_same_file(self) -> None:
+        """Raises FileReplaced when the path leads to another SQLite file, or to none, than the one that is open.
+
+        What is written to a file without a name is read by nobody. The same for its log of changes (`-wal`), which
+        stays as long as anybody has the file open, as the pool of connections here has.
+        """
+        if not self.is_sqlite:
+            return
+        file = _file_of(self.url)
+        for one in (file, file.with_name(f"{file.name}-wal")):
+            known, found = self._inodes.get(one), _inode(one)
+            if known is not None and found != known:
+                what = "is not there any more" if found is None else "is another file than the one that was opened"
+                raise FileReplaced(
+                    f"{one.absolute()} {what}: nothing is dialed from what nobody else can see. Put the right file in "
+                    "its place while no daemon runs, then start one again"
+                )
+            if found is not None:
+                self._inodes.setdefault(one, found)
+
+    def _note_open(self, connection: sqlite3.Connection, _record: object) -> None:
+        if not self._connections:
+            self._inodes.clear()
+        self._connections.add(id(connection))
+        file = _file_of(self.url)
+        if (found := _inode(file)) is not None:
+            self._inodes.setdefault(file, found)
+
+    def _note_closed(self, connection: sqlite3.Connection, _record: object) -> None:
+        self._connections.discard(id(connection))
+
     def make_file(self) -> None:
         """An empty SQLite file in its folder, where there is none. Does nothing on a server."""
         if self.file is None or not _is_missing(self.file):
@@ -175,6 +212,8 @@ class Database:
                         f"{self}: there is no file {self.file.absolute()}; make it with `ringback db upgrade`, or "
                         "name the right one"
                     ) from None
+                if is_unavailable(cause):
+                    self.require_same_file()
                 if isinstance(error, exc.TimeoutError) or is_unavailable(cause):
                     raise DatabaseUnavailable(f"{self}: {explain(cause or error)}") from error
                 raise
@@ -527,6 +566,15 @@ def _file_of(url: URL) -> Path:
     """The file, of a path and of `file:path?options` alike."""
     name = url.database or ""
     return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name)
+
+
+def _inode(file: Path) -> tuple[int, int] | None:
+    """Which file a path leads to, on which device; None: to none that can be seen."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_missing(file: Path) -> bool:

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Text, delete, func, insert, or_, select, type
 from scheduler.model import DaemonDoing, DaemonWish, Happening
 from scheduler.store.calls import cut, word
 from scheduler.store.database import insert_rows
-from scheduler.store.tables import daemons, events
+from scheduler.store.tables import call_attempts, clock_steps, daemons, events
 
-E, N = events.c, daemons.c
+A, E, N = call_attempts.c, events.c, daemons.c
 
 
 def add_events(connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
@@ -152,10 +152,14 @@ def set_wanted(connection: Connection, daemon_id: int, wanted: DaemonWish) -> No
     connection.execute(update(daemons).where(N.id == daemon_id).values(wanted=wanted))
 
 
-def read_wanted(connection: Connection, owner: str) -> DaemonWish:
-    """What people ask of this daemon; one whose row is gone goes on."""
-    found = connection.execute(select(N.wanted).where(N.owner == owner)).scalar()
-    return DaemonWish(found) if found else DaemonWish.RUN
+def read_wanted(connection: Connection, owner: str) -> tuple[DaemonWish, int | None, str | None]:
+    """What people ask of this daemon (one whose row is gone goes on), and the newest attempt: its id and reference."""
+    newest = select(A.id).order_by(A.id.desc()).limit(1).scalar_subquery()
+    wanted, attempt_id, ref = connection.execute(select(
+        select(N.wanted).where(N.owner == owner).scalar_subquery(), newest,
+        select(A.attempt_ref).order_by(A.id.desc()).limit(1).scalar_subquery(),
+    )).one()
+    return DaemonWish(wanted) if wanted else DaemonWish.RUN, attempt_id, ref
 
 
 def set_doing(connection: Connection, owner: str, doing: DaemonDoing, now: datetime) -> None:
@@ -182,3 +186,33 @@ def forget_daemons(connection: Connection, silent_since: datetime) -> int:
 
 
 FORGET_AFTER = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """The database's clock went back: it shows what lies between these once more."""
+
+    at: datetime
+    until: datetime
+
+
+def add_clock_step(connection: Connection, at: datetime, until: datetime) -> bool:
+    """Note that the clock went back. False: somebody has noted this already."""
+    known = find_clock_step(connection)
+    if known is not None and known.at - SAME_STEP <= at <= known.until and until <= known.until + SAME_STEP:
+        return False
+    connection.execute(insert(clock_steps).values(at=at - SAME_STEP, until_at=until))
+    return True
+
+
+SAME_STEP = timedelta(seconds=30)
+"""Daemons look now and then: what was written so long before one noticed is after the step as well."""
+
+
+def find_clock_step(connection: Connection) -> ClockStep | None:
+    """The last of them."""
+    t = clock_steps.c
+    row = connection.execute(
+        select(t.at, t.until_at).where(t.until_at.is_not(None)).order_by(t.id.desc()).limit(1)
+    ).first()
+    return ClockStep(*row) if row else None

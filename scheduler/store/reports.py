@@ -356,6 +356,12 @@ class Broken:
     has_more: bool
 
 
+SAME_CLOCK = (
+    " AND NOT EXISTS (SELECT 1 FROM clock_steps k WHERE {0} >= k.at AND {0} <= k.until_at"
+    " AND {1} >= k.at AND {1} <= k.until_at)"
+)
+"""Two instants that the clock showed twice, because it went back: which of them was first, nobody can tell by it."""
+
 INVARIANTS: Sequence[Promise] = (
     Promise(
         "R1", "one open attempt per scheduled call",
@@ -435,7 +441,8 @@ INVARIANTS: Sequence[Promise] = (
     Promise(
         "R15", "no phone was dialed again too soon",
         "SELECT b.id FROM call_attempts a JOIN call_attempts b ON b.telefono = a.telefono AND b.id > a.id"
-        " WHERE a.state <> 'refused' AND b.claimed_at < a.not_again_before",
+        " WHERE a.state <> 'refused' AND b.claimed_at < a.not_again_before"
+        + SAME_CLOCK.format("b.claimed_at", "a.claimed_at"),
     ),
     Promise(
         "R16", "no number on the do-not-call list was dialed",
@@ -444,6 +451,7 @@ INVARIANTS: Sequence[Promise] = (
             f"SELECT a.id FROM call_attempts a JOIN do_not_call d ON {same}"
             " WHERE a.state <> 'refused' AND a.claimed_at > d.created_at"
             " AND (d.expires_at IS NULL OR a.claimed_at < d.expires_at)"
+            + SAME_CLOCK.format("a.claimed_at", "d.created_at")
             for same in (
                 "d.read_as = a.telefono AND d.reading IS NULL", "d.telefono = a.telefono AND d.read_text IS NULL",
             )
@@ -452,7 +460,8 @@ INVARIANTS: Sequence[Promise] = (
     Promise(
         "R17", "no closed lead was dialed",
         "SELECT a.id FROM call_attempts a JOIN leads l ON l.id = a.lead_id"
-        " WHERE a.state <> 'refused' AND l.lead_status = 'closed' AND a.claimed_at > l.closed_at",
+        " WHERE a.state <> 'refused' AND l.lead_status = 'closed' AND a.claimed_at > l.closed_at"
+        + SAME_CLOCK.format("a.claimed_at", "l.closed_at"),
     ),
     # In whole ten-thousandths, which every engine adds up exactly.
     Promise(

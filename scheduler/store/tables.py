@@ -639,6 +639,38 @@ daemons = Table(
     UniqueConstraint("owner"),
 )
 
+identity = Table(
+    "identity",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("name", String(36), nullable=False),
+    _created(),
+)
+
+recoveries = Table(
+    "recoveries",
+    metadata,
+    _id(),
+    _created("noticed_at"),
+    Column("noticed_by", String(96), nullable=False),
+    Column("reason", Prose(255), nullable=False),
+    _instant("newest_at"),
+    _instant("looked_at"),
+    Column("adopted", Integer, nullable=False, server_default=text("0")),
+    Column("unplaced", Integer, nullable=False, server_default=text("0")),
+    Column("doubt", Prose(255)),
+    _instant("released_at"),
+    Column("released_by", String(96)),
+)
+
+clock_steps = Table(
+    "clock_steps",
+    metadata,
+    _id(),
+    _created("at"),
+    _instant("until_at"),
+)
+
 provider_pace = Table(
     "provider_pace",
     metadata,

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ from tests.faults.harness import (
 from tests.faults.test_clocks_and_hours import dial_until_closing, work_with_clocks_off
 from tests.faults.test_database_faults import BACK_WITHIN, must_dial_again, storm
 from tests.faults.test_provider_faults import lose_answers, storm_with_refusals
+from tests.faults.test_restored import (
+    ONCE,
+    restore_before_a_start,
+    restore_under_a_daemon,
+    restore_under_a_younger_daemon,
+    swap_file,
+)
+from tests.faults.test_unsaid import set_clock_back, work_unread
 from tests.faults.test_webhooks import HOOKS, kill_receivers
 from tests.mariadb import PrivateMariaDB
 
@@ -48,7 +57,7 @@ COLUMNS = (
     ("out-of-hours dials", 18), ("longest stuck time (s)", 22),
 )
 IN_TABLE = frozenset({
-    "calls", "samples", "refs_with_two_calls", "two_calls_to_one_phone", "lost_leads", "forgotten_leads",
+    "calls", "samples", "refs_with_two_calls", "two_calls_to_one_phone", "rung_again", "lost_leads", "forgotten_leads",
     "unresolved", "stuck_dials", "out_of_hours_dials",
 })
 
@@ -149,6 +158,24 @@ def many_leads(count: int) -> Callable[[House], int]:
     return act
 
 
+def again(times: int, fault: Callable[[House], int]) -> Callable[[House], int]:
+    return lambda house: sum(fault(house) for _ in range(times))
+
+
+def list_restores(times: int) -> Iterator[Scenario]:
+    """The daemon older and younger than the copy, on its host and on another; providers that can be asked and not."""
+    for fault, vendor, restore in (
+        ("restored under daemons", "simulator", restore_under_a_daemon),
+        ("restored under daemons", "http", restore_under_a_daemon),
+        ("restored to before a daemon began", "retell", restore_under_a_younger_daemon),
+        ("restored before a start elsewhere", "retell", lambda house: restore_before_a_start(house, forget=True)),
+        ("restored before a start", "http", restore_before_a_start),
+    ):
+        for engine in ("mariadb", "sqlite"):
+            options = {**ONCE, "vendor": vendor}
+            yield Scenario(f"{fault}, {vendor}", engine, again(times, restore), options)
+
+
 def list_scenarios(kills: int) -> Iterator[Scenario]:
     """A quarter of the kills is aimed, and no point is left out; the rest is random. A fifth is on SQLite.
 
@@ -175,6 +202,14 @@ def list_scenarios(kills: int) -> Iterator[Scenario]:
         yield Scenario("start answers lost", engine, lambda house: lose_answers(house, 60, few), retell)
     yield Scenario("429 and 5xx", "mariadb", lambda house: refusals(house, 40), {"vendor": "retell"})
     yield Scenario("clock of a host off", "mariadb", work_with_clocks_off)
+    yield from list_restores(few)
+    for what in ("deleted", "replaced", "log deleted"):
+        yield Scenario(f"file {what}", "sqlite", again(2 * few, partial(swap_file, what=what)), ONCE)
+    slow = {**ONCE, "talk": 3.0}
+    yield Scenario("clock of the database set back", "sqlite", lambda house: set_clock_back(house, 10), slow)
+    for log_format in ("text", "json"):
+        read_by_nobody = partial(work_unread, leads=150, log_format=log_format)
+        yield Scenario(f"log not read ({log_format})", "sqlite", read_by_nobody, ONCE)
     yield Scenario("window closes", "mariadb", lambda house: dial_until_closing(house, 400))
     yield Scenario("several daemons, many leads", "mariadb", many_leads(10 * kills))
 
