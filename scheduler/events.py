@@ -127,10 +127,12 @@ class Reporter:
     def settled(self, at: datetime, *, attempt_id: int, how: str) -> None:
         self._say(at, "info", "settled", f"attempt {attempt_id}: {how}")
 
-    def late_dial(self, at: datetime, *, attempt_id: int, by: float) -> None:
+    def late_dial(self, at: datetime, *, attempt_id: int, by: float, is_outside_hours: bool = False) -> None:
+        outside = " and outside hours" if is_outside_hours else ""
         self._say(
             at, "error", "late_dial",
-            f"attempt {attempt_id} was dialed {by:.1f} s after its time; this process was stopped in the last moment",
+            f"attempt {attempt_id} was dialed {by:.1f} s after its time{outside}, because this process was stopped in "
+            "the last moment; its call is hung up",
         )
 
     def unknown_word(self, at: datetime, *, provider: str, word: str | None) -> None:

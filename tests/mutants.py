@@ -441,13 +441,13 @@ MUTANTS: Sequence[Mutant] = (
     ),
     mutant(
         "a late call is written down", DISPATCH,
-        "if not isinstance(one.answer, Refused) and self._is_late(one)]",
+        "if one.may_have_left and self._is_late(one)]",
         "if False]",
         "service/test_dispatch.py::test_a_request_sent_too_late_is_written_down_as_late",
     ),
     mutant(
         "a late call is hung up", DISPATCH,
-        "self._hang_up_late([one for one in batch if one.was_frozen or one in given_up], now)",
+        "self._hang_up_late([one for one in batch if one in late or one in given_up], now)",
         "pass",
         "service/test_dispatch.py::test_a_call_made_for_an_attempt_that_was_given_up_is_hung_up_and_owned_up_to",
     ),

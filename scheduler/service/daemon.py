@@ -39,6 +39,7 @@ from scheduler.providers.base import Listener
 from scheduler.rules.hours import tzdata_version
 from scheduler.service import dispatch, follow, upkeep
 from scheduler.service.alerts import AlertWatch
+from scheduler.service.claimers import mark_of
 from scheduler.service.dispatch import find_hindrance
 from scheduler.service.inbox import Inbox
 from scheduler.service.notify import Notifier
@@ -209,7 +210,7 @@ class Daemon:
         if not self._is_registered:
             database.transact(lambda connection: journal.add_daemon(
                 connection, owner=self.owner, host=settings.host[:64], pid=os.getpid(),
-                provider=self.runtime.default_provider, version=__version__, now=now,
+                provider=self.runtime.default_provider, version=__version__, now=now, process_mark=mark_of(os.getpid()),
             ))
             self._is_registered = True
             for sentence in settings.warnings():
