@@ -26,6 +26,9 @@ def alerts(ctx: click.Context, as_json: bool) -> None:
                       wait because it pays for none
     daemon_silent     a daemon has said nothing for alert_silent_seconds and did not say that it stops
     no_daemon         calls are due and no daemon takes them
+    late_dial         a call of the last 24 hours left after its time, because its daemon was stopped at that instant
+    undecided         nobody can say for longer than alert_due_minutes whether a dial became a call
+    name_hangs        looking up the host of a provider gives no answer on a daemon's machine
 
     The thresholds are rows of scheduler_config; `ringback config set` changes them. A daemon shows the same as
     the metric ringback_alert{code}, 1 while raised. A problem keeps calls from being made, or makes them wrongly;

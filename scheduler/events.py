@@ -231,6 +231,13 @@ class Reporter:
         self._breaker.labels(provider).set(1 if is_open else 0)
         self._say(at, "warning", "breaker", f"provider {provider}: {reason}")
 
+    def name(self, at: datetime, *, host: str, hangs: bool) -> None:
+        if hangs:
+            text = f"looking up {host} gives no answer: nothing can be sent there; see this machine's resolver"
+            self._say(at, "error", "name_hangs", text)
+        else:
+            self._say(at, "warning", "name_answers", f"looking up {host} gives an answer again")
+
     def _say(self, at: datetime, level: str, kind: str, text: str) -> None:
         self._happened.labels(kind).inc()
         try:

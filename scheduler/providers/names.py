@@ -24,7 +24,7 @@ HANGS_AFTER = 5.0
 GOOD_FOR = 600.0
 """Seconds for which the last good answer serves while the resolver gives none."""
 SOON = 1.0
-"""Seconds that a new answer is waited for where there is an old one."""
+"""Seconds that an answer is waited for where there is an old one, or where the last one did not come."""
 AT_THE_END = 0.2
 """The same, once the process is to end."""
 
@@ -68,7 +68,7 @@ class Names:
             known = self._last_good(host, port)
             if question.age >= HANGS_AFTER:
                 patience = 0
-            elif known:
+            elif known or host in self._hanging:
                 patience = min(patience, SOON)
             while not question.is_over:
                 left = began + (min(patience, AT_THE_END) if self._is_ending else patience) - boottime()
@@ -87,10 +87,10 @@ class Names:
             self._hanging |= {one.host for one in self._open.values() if one.age >= HANGS_AFTER}
             return sorted(self._hanging)
 
-    def end(self) -> None:
-        """The process is to end: from now on nobody waits for an answer that does not come at once."""
+    def hurry(self, is_ending: bool) -> None:
+        """Whether the process is to end: then nobody waits for an answer that does not come at once."""
         with self._changed:
-            self._is_ending = True
+            self._is_ending = is_ending
             self._changed.notify_all()
 
     def _last_good(self, host: str, port: int) -> Sequence[str]:

@@ -48,6 +48,7 @@ from scheduler.providers.base import (
     DialAnswer,
     DialRequest,
     Phase,
+    Provider,
     RefusalKind,
     Refused,
     Unanswered,
@@ -109,6 +110,8 @@ LOOK_FOR = 0.5
 THIN_TAKES = 3
 SHORT_REST = 0.05
 """Seconds of rest between takes, after so many in a row found few rows: these become due one by one."""
+ASK_STEP = 0.1
+"""Seconds between looks whether providers have answered, or this process is to end."""
 VITALS_LAST = 900.0
 """Seconds for which what a vendor told of its account is believed, when it does not answer any more."""
 
@@ -190,6 +193,7 @@ class Dispatcher:
         self._unrecorded: list[Dialed] = []
         self._recording = threading.Lock()
         self._busy = 0
+        self._asking: dict[str, threading.Thread] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._budget = timedelta(seconds=runtime.settings.dial_budget)
@@ -270,22 +274,36 @@ class Dispatcher:
         most, said_at = self._vendor_limits.get(provider, (0, -VITALS_LAST))
         return most if boottime() - said_at < VITALS_LAST else None
 
-    def watch_vitals(self) -> None:
-        """Ask every provider in use how its account stands. What cannot be learnt changes nothing."""
-        now = self.runtime.clock.now()
+    def watch_vitals(self, patience: float | None = None) -> list[str]:
+        """Ask every provider in use how its account stands, each beside the others. What cannot be learnt changes
+        nothing. Returns those that have not answered after so many seconds: they are still being asked.
+        """
         ours = self.runtime.database.read(calls.count_in_flight).by_provider  # before the vendor counts them too
         for name, provider in self.runtime.providers.opened():
-            try:
-                vitals = provider.read_vitals()
-            except ProviderError as error:
-                self.reporter.tick_failed(now, f"asking {name} how its account stands", error)
-                continue
+            if name not in self._asking or not self._asking[name].is_alive():
+                about = name, provider, ours.get(name, 0)
+                asking = threading.Thread(target=self._ask_vitals, args=about, name=f"vitals-{name}", daemon=True)
+                self._asking[name] = asking
+                asking.start()
+        until = boottime() + (self.runtime.settings.request_timeout + 2 if patience is None else patience)
+        for thread in self._asking.values():
+            while thread.is_alive() and boottime() < until and not self._stopping.is_set():
+                thread.join(ASK_STEP)
+        return sorted(name for name, thread in self._asking.items() if thread.is_alive())
+
+    def _ask_vitals(self, name: str, provider: Provider, ours: int) -> None:
+        now = self._host_now()
+        try:
+            now = self.runtime.clock.now()
+            vitals = provider.read_vitals()
             if vitals is None:
-                continue
-            self.breakers.judge_vitals(name, vitals, now)
+                return
+            self.breakers.judge_vitals(name, vitals, self.runtime.clock.now())
             if vitals.most_calls is not None:
-                of_others = max(0, (vitals.in_use or 0) - ours.get(name, 0))
+                of_others = max(0, (vitals.in_use or 0) - ours)
                 self._vendor_limits[name] = (max(0, vitals.most_calls - of_others), boottime())
+        except Exception as error:
+            self.reporter.tick_failed(now, f"asking {name} how its account stands", error)
 
     # --- (1) the take ----------------------------------------------------------------------------
 
