@@ -460,10 +460,8 @@ class _DeadlineStream(httpcore.NetworkStream):
                     sent = line.send(rest)
                 else:
                     sending.look()
-                    try:
-                        sent = line.send(rest)
-                    finally:
-                        sending.note()
+                    sent = line.send(rest)  # what raises has sent nothing
+                    sending.note()
                 rest = rest[sent:]
         except TimeoutError as error:
             raise httpcore.WriteTimeout(str(error)) from error

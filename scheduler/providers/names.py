@@ -52,8 +52,9 @@ class _Question:
 class Names:
     """The names that one process has asked for. Safe for several threads at once."""
 
-    def __init__(self, look_up: LookUp | None = None) -> None:
+    def __init__(self, look_up: LookUp | None = None, *, hangs_after: float = HANGS_AFTER) -> None:
         self._look_up = look_up or _ask_system
+        self._hangs_after = hangs_after
         self._changed = threading.Condition()
         self._open: dict[tuple[str, int], _Question] = {}
         self._good: dict[tuple[str, int], tuple[float, Sequence[str]]] = {}
@@ -66,7 +67,7 @@ class Names:
         with self._changed:
             question = self._open.get((host, port)) or self._ask(host, port)
             known = self._last_good(host, port)
-            if question.age >= HANGS_AFTER:
+            if question.age >= self._hangs_after:
                 patience = 0
             elif known or host in self._hanging:
                 patience = min(patience, SOON)
@@ -84,7 +85,7 @@ class Names:
     def list_hanging(self) -> list[str]:
         """Names whose look-ups gave no answer within HANGS_AFTER seconds, and none since."""
         with self._changed:
-            self._hanging |= {one.host for one in self._open.values() if one.age >= HANGS_AFTER}
+            self._hanging |= {one.host for one in self._open.values() if one.age >= self._hangs_after}
             return sorted(self._hanging)
 
     def hurry(self, is_ending: bool) -> None:
@@ -116,7 +117,7 @@ class Names:
                 del self._open[host, port]
                 if found:
                     self._good[host, port] = boottime(), found
-                if found or question.age < HANGS_AFTER:
+                if found or question.age < self._hangs_after:
                     self._hanging.discard(host)
                 else:
                     self._hanging.add(host)
