@@ -46,14 +46,15 @@ def is_dead(row: journal.Claimer, own_host: str, proc: Path = Path("/proc")) -> 
     if row.process_mark is None or row.process_mark.count(" ") != 3:
         return False
     theirs, ours = row.process_mark.rpartition(" ")[0], here(proc)
-    if NOWHERE in ours.split():
+    their_machine, their_start, _ = theirs.split()
+    our_machine, our_start, our_space = ours.split()
+    if NOWHERE in (our_start, our_space):
         return False
     if theirs == ours:
         return mark_of(row.pid, proc) != row.process_mark
-    their_machine, their_start, _ = theirs.split()
-    our_machine, our_start, _ = ours.split()
     # The same machine, started again since.
-    return their_machine == our_machine and their_start != our_start and row.host == own_host
+    is_same = their_machine == our_machine != NOWHERE and row.host == own_host
+    return is_same and their_start not in (our_start, NOWHERE)
 
 
 class Claimers:
