@@ -398,8 +398,11 @@ class Dispatcher:
     def _dial(self, job: DialJob) -> None:
         try:
             answer, asked = self._place(job)
+            dialed = Dialed(job, answer, asked, was_late=asked > job.send_before)
             reach("dial.after_answer")
-            self._results.put(Dialed(job, answer, asked, was_late=asked > job.send_before))
+            if dialed.was_late:
+                self._hang_up_late([dialed], self._host_now())  # at once: the database may be away
+            self._results.put(dialed)
         except BaseException as error:  # the place must be given back whatever happens
             self._results.put(Dialed(job, Unanswered(f"{type(error).__name__}: {error}"), boottime()))
 
@@ -509,7 +512,7 @@ class Dispatcher:
         self.breakers.judge(judged, now)
         told.tell(self.reporter, now)
         self._count(batch, now, here)
-        self._hang_up_late([one for one in batch if one in late or one in given_up], now)
+        self._hang_up_late([one for one in batch if not one.was_late and (one in late or one in given_up)], now)
         self._own_up(given_up, now)
 
     def _count(self, batch: Sequence[Dialed], now: datetime, here: float) -> None:

@@ -7,11 +7,13 @@ from datetime import date, timedelta
 import pytest
 
 from scheduler.clock import ManualClock, boottime
+from scheduler.errors import DatabaseUnavailable
 from scheduler.model import Campaign
 from scheduler.providers.base import Accepted, RefusalKind, Refused, Unanswered
 from scheduler.providers.sending import current
 from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST, SEND_TOLERANCE
 from scheduler.service.alerts import list_alerts
+from scheduler.service.dispatch import Dispatcher
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
@@ -44,7 +46,7 @@ from tests.factories import (
     sql,
     with_settings,
 )
-from tests.waiting import BACKSTOP
+from tests.waiting import BACKSTOP, wait_until
 
 SECOND = timedelta(seconds=1)
 
@@ -991,6 +993,22 @@ def test_a_late_request_is_said_whatever_was_answered_and_whoever_settled_its_at
     assert broken_promises(database) == {}
 
 
+def test_a_late_call_is_hung_up_though_the_database_is_away(runtime, database, clock):
+    add_due_lead(database)
+    station = Station(runtime)
+    station.dispatcher = DatabaselessAnswers(station.runtime, owner="station:1", reporter=station.reporter)
+
+    def wake(request):
+        leave_late_by(LATE_BY)
+        return Accepted(call_id_of(request.attempt_ref))
+
+    station.provider.answers(None, wake)
+    station.dispatcher.run_once()
+    wait_until(lambda: station.provider.hung_up, what="it is hung up")
+
+    assert station.provider.hung_up == [call_id_of(station.provider.dials[0].attempt_ref)]
+
+
 def test_a_late_request_outside_hours_says_so(runtime, database, clock):
     lead_id = add_due_lead(database)
     station = Station(runtime)
@@ -1087,6 +1105,15 @@ def test_two_daemons_share_the_work_and_overlap_nowhere(runtime, database):
 
 
 # --- what this file needs ---------------------------------------------------------------------------------
+
+
+class DatabaselessAnswers(Dispatcher):
+    """The database is away from the first answer on."""
+
+    def record_answers(self) -> int:
+        if self._results.empty():
+            return 0
+        raise DatabaseUnavailable("it is away")
 
 
 def leave_late_by(seconds: float) -> None:
