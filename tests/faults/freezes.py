@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.faults.harness import HELD_SECONDS, DaemonProcess, House, pause, wait_until
+from tests.faults.harness import HELD_SECONDS, House, pause, wait_until
 
 VARIANT = ("-m", "tests.faults.variant_daemon", "stop_while_sending")
-LASTING: dict[str, object] = {"mix": "completed=1", "ring": 0.2, "talk": 8, "delay": (0, 0.05), "capacity": 200}
-"""Calls that last: one that left late and is not hung up, or meets another on the same phone, is seen."""
+LASTING: dict[str, object] = {"mix": "completed=1", "ring": 0.2, "talk": 20, "delay": (0, 0.05), "capacity": 200}
+"""Calls that last: one that left late and is not hung up, or meets another on the same phone, is seen.
+
+One daemon would dial again a second or two after the settle time, if it believed that nothing was sent.
+"""
 ORDINARY: dict[str, object] = {"dial_budget": 10, "request_timeout": 20, "lease_seconds": 60}
 """The limits that daemons have where nobody sets any."""
 HUNG_UP_WITHIN = 4.0
@@ -24,7 +27,21 @@ def freeze_while_sending(
     """
     if not any(one.is_at_work for one in house.daemons):
         house.start_daemons(1)
-    frozen = [_freeze(house, place, settings or {}) for place in places]
+    frozen = [
+        house.start_daemon(
+            command=VARIANT, environment={"RINGBACK_TEST_FREEZE_AT": place}, dialing_places=1, **(settings or {})
+        )
+        for place in places
+    ]
+    waiting = list(frozen)
+
+    def are_frozen() -> bool:
+        waiting[:] = [one for one in waiting if not house.is_frozen(one)]
+        if waiting:
+            house.add_leads(2 * len(waiting), sharing=0)  # the sound one takes most
+        return not waiting
+
+    wait_until(are_frozen, "each of them stops", house.tell, every=0.5)
     house.add_leads(2 * len(places), sharing=0)
     pause(seconds)
     for one in frozen:
@@ -40,15 +57,6 @@ def freeze_while_sending(
             within = HUNG_UP_WITHIN + 4 * house.sampler.lag
             assert call.fate is None and lasted <= within, f"{call.ref} left late and went on for {lasted:.1f} s"
     return len(frozen)
-
-
-def _freeze(house: House, place: str, settings: dict[str, object]) -> DaemonProcess:
-    one = house.start_daemon(
-        command=VARIANT, environment={"RINGBACK_TEST_FREEZE_AT": place}, dialing_places=1, **settings
-    )
-    # There is always something for it to dial: the sound daemon takes most.
-    wait_until(lambda: house.is_frozen(one) or house.add_leads(2, sharing=0), "it stops", house.tell, every=0.3)
-    return one
 
 
 def count_late(house: House) -> int:
