@@ -30,6 +30,9 @@ def alerts(ctx: click.Context, as_json: bool) -> None:
     database_older    the database came back older than it was, and nothing is dialed; see `ringback recovery`
     log_blocked       a daemon goes on, but nobody reads its log, or it cannot be written
     clock_back        the database's clock went back, so that waits and limits last longer
+    late_dial         a call of the last 24 hours left after its time, because its daemon was stopped at that instant
+    undecided         nobody can say for longer than alert_due_minutes whether a dial became a call
+    name_hangs        looking up the host of a provider gives no answer on a daemon's machine
 
     The thresholds are rows of scheduler_config; `ringback config set` changes them. A daemon shows the same as
     the metric ringback_alert{code}, 1 while raised. A problem keeps calls from being made, or makes them wrongly;

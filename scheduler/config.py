@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     dial_budget: float = Field(10.0, gt=0, le=60)
     lease_seconds: float | None = Field(None, gt=0, le=86400)
     settle_seconds: float = Field(120.0, gt=0, le=86400)
+    gone_after: float = Field(900.0, gt=0, le=86400)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
     allow_unsafe_durability: bool = False

@@ -200,10 +200,12 @@ class Reporter:
     def settled(self, at: datetime, *, attempt_id: int, how: str) -> None:
         self._say(at, "info", "settled", f"attempt {attempt_id}: {how}")
 
-    def late_dial(self, at: datetime, *, attempt_id: int, by: float) -> None:
+    def late_dial(self, at: datetime, *, attempt_id: int, by: float, is_outside_hours: bool = False) -> None:
+        outside = " and outside hours" if is_outside_hours else ""
         self._say(
             at, "error", "late_dial",
-            f"attempt {attempt_id} was dialed {by:.1f} s after its time; this process was stopped in the last moment",
+            f"attempt {attempt_id} was dialed {by:.1f} s after its time{outside}, because this process was stopped in "
+            "the last moment; its call is hung up",
         )
 
     def unknown_word(self, at: datetime, *, provider: str, word: str | None) -> None:
@@ -311,6 +313,13 @@ class Reporter:
     def breaker(self, at: datetime, *, provider: str, is_open: bool, reason: str) -> None:
         self._breaker.labels(provider).set(1 if is_open else 0)
         self._say(at, "warning", "breaker", f"provider {provider}: {reason}")
+
+    def name(self, at: datetime, *, host: str, hangs: bool) -> None:
+        if hangs:
+            text = f"looking up {host} gives no answer: nothing can be sent there; see this machine's resolver"
+            self._say(at, "error", "name_hangs", text)
+        else:
+            self._say(at, "warning", "name_answers", f"looking up {host} gives an answer again")
 
     def _say(self, at: datetime, level: str, kind: str, text: str) -> None:
         self._happened.labels(kind).inc()

@@ -287,6 +287,13 @@ class Attempt:
     lookups: int = 0
     details: Mapping[str, Any] | None = None
     answered_at: datetime | None = None
+    dial_before: datetime | None = None
+    claimed_by: str | None = None
+
+    @property
+    def was_late(self) -> bool:
+        """Its request left after its limit: such a call is hung up."""
+        return self.placed_at is not None and self.dial_before is not None and self.placed_at > self.dial_before
 
 
 @dataclass(frozen=True, slots=True)

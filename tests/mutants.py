@@ -479,13 +479,99 @@ MUTANTS: Sequence[Mutant] = (
     ),
     mutant(
         "a late call is written down", DISPATCH,
-        "if not isinstance(one.answer, Refused) and self._is_late(one)]",
+        "if one.may_have_left and self._is_late(one)]",
         "if False]",
         "service/test_dispatch.py::test_a_request_sent_too_late_is_written_down_as_late",
     ),
     mutant(
+        "a late answer of any kind is written down", "scheduler/service/dispatch.py",
+        "return one.was_late or self._placed_at(one) > one.job.dial_before",
+        "return self._placed_at(one) > one.job.dial_before and not isinstance(one.answer, Refused)",
+        "service/test_dispatch.py::"
+        "test_a_late_request_is_said_whatever_was_answered_and_whoever_settled_its_attempt",
+    ),
+    mutant(
+        "the clock is looked at after the send", "scheduler/providers/http_client.py",
+        "                    sending.note()\n",
+        "",
+        "providers/test_sending.py::"
+        "test_one_that_is_stopped_in_the_last_moment_knows_it_and_still_hears_the_id_of_its_call",
+    ),
+    mutant(
+        "the clock is looked at before each piece of a request", "scheduler/providers/http_client.py",
+        "                    sending.look()\n",
+        "                    sending.has_begun = True\n",
+        "providers/test_sending.py::test_nothing_leaves_after_the_limit",
+        also=(("scheduler/providers/http_client.py",
+               "boottime() >= min(sending.send_before, sending.over_by)", "False"),
+              ("scheduler/providers/http_client.py", "at = min(at, sending.send_before)", "pass")),
+    ),
+    mutant(
+        "the wait for an answer begins with the dial", "scheduler/providers/http_client.py",
+        "self.at = boottime() + seconds if sending is None else sending.over_by",
+        "self.at = boottime() + seconds",
+        "providers/test_sending.py::test_the_wait_for_the_answer_began_with_the_last_look_at_the_clock",
+    ),
+    mutant(
+        "a late request whose answer was lost is looked for where it was given up", DISPATCH,
+        "        calls.search_again(self.connection, ids, self.now)\n",
+        "",
+        "service/test_dispatch.py::"
+        "test_a_late_request_is_said_whatever_was_answered_and_whoever_settled_its_attempt",
+    ),
+    mutant(
+        "a late call that is found live is hung up", FOLLOW,
+        "elif report is not None and one.was_late:",
+        "elif False:",
+        "service/test_dispatch.py::"
+        "test_a_late_request_is_said_whatever_was_answered_and_whoever_settled_its_attempt",
+    ),
+    mutant(
+        "not found is not believed while somebody may still send", FOLLOW,
+        "if report is None and self._may_still_be_sent(one, claimers):",
+        "if False:",
+        "service/test_claimers.py::test_not_found_is_believed_only_when_nobody_may_still_send_it",
+    ),
+    mutant(
+        "a claimer that woke just now is given the time of a request", FOLLOW,
+        "if one.lookups == 0 and _is_guess(one):",
+        "if False:",
+        "service/test_claimers.py::"
+        "test_a_claimer_that_woke_just_now_has_the_time_of_a_request_before_it_is_believed",
+    ),
+    mutant(
+        "a process id alone does not say who lives", "scheduler/service/claimers.py",
+        "return mark_of(row.pid, proc) != row.process_mark",
+        "return mark_of(row.pid, proc) is None",
+        "service/test_claimers.py::test_another_process_with_its_id_does_not_stand_in_for_it",
+    ),
+    mutant(
+        "a container's ids are its own", "scheduler/service/claimers.py",
+        "if theirs == ours:",
+        "if theirs.split()[:2] == ours.split()[:2]:",
+        "service/test_claimers.py::test_a_container_with_ids_of_its_own_says_nothing_of_processes_in_another",
+    ),
+    mutant(
+        "a name is not waited for without an end", "scheduler/providers/names.py",
+        "if left <= 0:",
+        "if False:",
+        "providers/test_names.py::test_a_name_that_hangs_is_waited_for_as_long_as_was_agreed",
+    ),
+    mutant(
+        "a process that ends waits for no name", "scheduler/providers/names.py",
+        "self._is_ending = is_ending",
+        "pass",
+        "providers/test_names.py::test_a_process_that_ends_waits_for_no_name",
+    ),
+    mutant(
+        "a late call is hung up at once", DISPATCH,
+        "                self._hang_up_late([dialed], self._host_now())",
+        "                pass",
+        "service/test_dispatch.py::test_a_late_call_is_hung_up_though_the_database_is_away",
+    ),
+    mutant(
         "a late call is hung up", DISPATCH,
-        "self._hang_up_late([one for one in batch if one.was_frozen or one in given_up], now)",
+        "self._hang_up_late([one for one in batch if not one.was_late and (one in late or one in given_up)], now)",
         "pass",
         "service/test_dispatch.py::test_a_call_made_for_an_attempt_that_was_given_up_is_hung_up_and_owned_up_to",
     ),

@@ -1,7 +1,10 @@
 """One request to a vendor, over by its deadline and never repeated: the only user of httpx.
 
 Decided here: what every adapter needs of HTTP. Each request ends by `request_timeout` as a whole; httpx
-alone limits each read, so a server that sends one byte now and then would hold a dialing place for ever.
+alone limits each read, so a server that sends one byte now and then would hold a dialing place for ever. That time
+of a start request began with the dispatcher's last look at the clock, and none of its bytes leaves after its claim's
+limit (`sending`): looking up the name, connecting and TLS draw on it, and head and body leave in one piece, right
+after a look at the clock. One that was stopped in that very instant knows it by the look after it.
 Nothing is retried, redirected or taken from the environment (proxies, `.netrc`): each of them could send
 a second start request. TLS is verified. A host that resolves to a link-local, metadata or unspecified
 address is not connected to, whatever its name is, so that an address typed into the settings cannot make
@@ -20,7 +23,7 @@ import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from queue import Empty, SimpleQueue
@@ -33,11 +36,15 @@ import httpx
 from scheduler.clock import boottime
 from scheduler.errors import InvalidValue, ProviderError
 from scheduler.providers.base import RefusalKind, Refused, Unanswered
+from scheduler.providers.names import NAMES, NameTrouble
+from scheduler.providers.sending import Sending, TooLate, current
 
 KEEP_IDLE_SECONDS = 2.0
 LONGEST_CONNECT_SECONDS = 5.0
 LONGEST_POOL_SECONDS = 1.0
 SPARE_CONNECTIONS = 4  # for polls, lookups and hang-ups beside the dialing places
+LATE_ANSWER_SECONDS = 5.0
+"""How long the answer to a request that left too late is waited for: its call can only be hung up by its id."""
 LARGEST_BODY = 16 * 2**20
 Plain: TypeAlias = Literal["here", "private", "anywhere"]
 OF_THE_ACCOUNT = (401, 402, 403)
@@ -47,6 +54,7 @@ METADATA_ADDRESSES = frozenset({"100.100.100.200", "fd00:ec2::254"})
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%\w+)?")  # httpx writes a space as %20 and goes on
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
+TOO_LATE = "its dial budget was over before it could be sent"
 # Raised before anything was written: httpx tells these apart from a failure while writing or reading.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -117,7 +125,11 @@ class HttpClient:
 
         `content` is what httpx takes: `json`, `content`, `data` (a form), `params`, `headers`.
         """
-        with self._deadlines.within(self._budget), self._client.stream(method, path, **content) as response:
+        return self._ask(None, method, path, content)
+
+    def _ask(self, sending: Sending | None, method: str, path: str, content: Mapping[str, Any]) -> Answer:
+        within = self._deadlines.within(self._budget, sending)
+        with within, self._client.stream(method, path, **content) as response:
             body = bytearray()
             for chunk in response.iter_raw():
                 body += chunk
@@ -130,9 +142,14 @@ class HttpClient:
 
         Only what failed before the first byte is proof that no call was made (`NEVER_SENT`).
         """
+        sending = current()
         try:
-            return self.ask(method, path, **content)
+            return self._ask(sending, method, path, content)
+        except TooLate:
+            return Refused(RefusalKind.NEVER_SENT, TOO_LATE, ours=True)
         except NOT_SENT as error:
+            if sending is not None and boottime() >= sending.send_before:
+                return Refused(RefusalKind.NEVER_SENT, f"{TOO_LATE} ({name_of(error)})", ours=True)
             return Refused(RefusalKind.NEVER_SENT, f"{vendor} could not be reached: {name_of(error)}")
         except Exception as error:  # place always answers, and only what is known above proves anything
             return Unanswered(f"the answer to the start request was lost: {name_of(error)}")
@@ -157,8 +174,11 @@ def unusable(vendor: str, about: str, answer: Answer) -> ProviderError:
 
 
 def name_of(error: Exception) -> str:
-    """The kind only: an error's text may quote the request, and the request holds a number."""
-    return type(error).__name__
+    """The kind only: an error's text may quote the request, and the request holds a number. A name that has no
+    address is told whole.
+    """
+    cause = error.__cause__.__cause__ if error.__cause__ is not None else None
+    return str(cause) if isinstance(cause, NameTrouble) else type(error).__name__
 
 
 def read_address(field: str, url: str, *, allow_hosts: Collection[str] = (), plain: Plain = "here") -> str:
@@ -239,25 +259,32 @@ def _tls_for(base: str) -> ssl.SSLContext:
 
 
 class _Deadlines(local):
-    """The deadline of the request that this thread is making."""
+    """The deadline of the request that this thread is making, and the limits of its bytes if it starts a call."""
 
     at: float | None = None
+    sending: Sending | None = None
 
-    def within(self, seconds: float) -> _Deadlines:
-        self.at = boottime() + seconds
+    def within(self, seconds: float, sending: Sending | None) -> _Deadlines:
+        self.at = boottime() + seconds if sending is None else sending.over_by
+        self.sending = sending
         return self
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
-        self.at = None
+        self.at = self.sending = None
 
     def left(self, timeout: float | None, gone: type[httpcore.TimeoutException]) -> float | None:
         """What a single step may take. Raises `gone` when the whole request has had its time."""
         if self.at is None:
             return timeout
-        left = self.at - boottime()
+        at, sending = self.at, self.sending
+        if sending is not None and gone is not httpcore.ReadTimeout:
+            at = min(at, sending.send_before)
+        elif sending is not None and sending.is_late:
+            at = max(at, sending.seen_at + LATE_ANSWER_SECONDS)
+        left = at - boottime()
         if left <= 0:
             raise gone("the request has had its time")
         return left if timeout is None else min(timeout, left)
@@ -370,7 +397,8 @@ class _DeadlineBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
-        addresses = [host] if host in self._allow_hosts else _resolve(host, port)
+        left = self._deadlines.left(timeout, httpcore.ConnectTimeout)
+        addresses = _resolve(host, port, LONGEST_CONNECT_SECONDS if left is None else left, self._allow_hosts)
         for address in addresses:
             left = self._deadlines.left(timeout, httpcore.ConnectTimeout)
             try:
@@ -383,30 +411,74 @@ class _DeadlineBackend(httpcore.NetworkBackend):
         raise httpcore.ConnectError(f"the name {host} leads nowhere")
 
 
-def _resolve(host: str, port: int) -> list[str]:
+def _resolve(host: str, port: int, patience: float, allow_hosts: frozenset[str]) -> Sequence[str]:
     """The addresses to try, in the system's order. The name is not asked again: it could answer otherwise then."""
-    if _address(host) is not None:
-        found = [host]
-    else:
+    found: Sequence[str] = [host]
+    if _address(host) is None:
         try:
-            known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:  # UnicodeError: a part of the name is empty or too long
-            raise httpcore.ConnectError(f"the name {host} is not known") from error
-        found = list(dict.fromkeys(str(one[4][0]) for one in known))
-    if any(is_forbidden(one) for one in found):
+            found = NAMES.find(host, port, patience)
+        except NameTrouble as error:
+            raise httpcore.ConnectError(str(error)) from error
+    if host not in allow_hosts and any(is_forbidden(one) for one in found):
         raise httpcore.ConnectError(f"{host} leads to a link-local or metadata address")
     return found
 
 
 class _DeadlineStream(httpcore.NetworkStream):
+    """Keeps what is written until something is read, so that a request leaves in one piece."""
+
     def __init__(self, stream: httpcore.NetworkStream, deadlines: _Deadlines) -> None:
         self._stream, self._deadlines = stream, deadlines
+        self._unsent: list[bytes] = []
+        self._write_timeout: float | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadlines.left(timeout, httpcore.ReadTimeout))
+        if self._unsent:
+            self._send()
+        try:
+            left = self._deadlines.left(timeout, httpcore.ReadTimeout)
+        except httpcore.ReadTimeout:
+            if (found := self._read_what_is_there(max_bytes)) is None:
+                raise
+            return found
+        return self._stream.read(max_bytes, left)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._deadlines.left(timeout, httpcore.WriteTimeout))
+        if buffer:
+            self._unsent.append(buffer)
+        self._write_timeout = timeout
+
+    def _send(self) -> None:
+        line: socket.socket = self._stream.get_extra_info("socket")
+        sending = self._deadlines.sending
+        rest = memoryview(b"".join(self._unsent))
+        self._unsent.clear()
+        try:
+            while rest:
+                line.settimeout(self._left_to_write(sending))
+                if sending is None:
+                    sent = line.send(rest)
+                else:
+                    sending.look()
+                    sent = line.send(rest)  # what raises has sent nothing
+                    sending.note()
+                rest = rest[sent:]
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(str(error)) from error
+        except OSError:  # a server that turns down what it has not read to its end: its answer may be there
+            pass
+
+    def _left_to_write(self, sending: Sending | None) -> float | None:
+        if sending is not None and not sending.has_begun and boottime() >= min(sending.send_before, sending.over_by):
+            raise TooLate
+        return self._deadlines.left(self._write_timeout, httpcore.WriteTimeout)
+
+    def _read_what_is_there(self, max_bytes: int) -> bytes | None:
+        """An answer that came while this process was stopped need not be waited for."""
+        try:
+            return self._stream.read(max_bytes, 0.0)
+        except (httpcore.ReadTimeout, httpcore.ReadError):
+            return None
 
     def close(self) -> None:
         self._stream.close()

@@ -24,6 +24,10 @@ SMALLEST_SAMPLE = 20
 SUCCESS_OVER = timedelta(hours=24)
 LATE_PROBE = timedelta(minutes=1)
 """How long after the end of its rest a breaker still counts as open: the probe that closes it takes its time."""
+LATE_DIALS_OVER = timedelta(hours=24)
+"""For how long people are told of a call that left after its time: nobody can undo it, somebody should know it."""
+NAMES_OVER = timedelta(minutes=10)
+"""How long a daemon's word that a name hangs is believed; it repeats it more often while that lasts."""
 REPLACED_AFTER = timedelta(days=1)
 """A daemon that was silent for so long while others work has been replaced, on whatever host."""
 PEOPLES_HOLDS = frozenset({Hold.MANUAL, Hold.SUSPENDED})
@@ -44,6 +48,9 @@ class AlertCode(StrEnum):
     DATABASE_OLDER = "database_older"
     LOG_BLOCKED = "log_blocked"
     CLOCK_BACK = "clock_back"
+    LATE_DIAL = "late_dial"
+    UNDECIDED = "undecided"
+    NAME_HANGS = "name_hangs"
 
 
 class Severity(StrEnum):
@@ -136,6 +143,33 @@ class LiveCall:
     who: str
     begun_at: datetime
     longest: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class LateDial:
+    """A request that left after its limit, because the process of `daemon` was stopped in the last moment."""
+
+    attempt_id: int
+    daemon: str
+    is_outside_hours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """A dial of which nobody can say yet whether a call was made."""
+
+    attempt_id: int
+    who: str
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NameNews:
+    """The last that one daemon said about the name of a host. `hangs`: looking it up gives no answer."""
+
+    host: str
+    daemon: str
+    hangs: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +271,9 @@ class Facts:
     missing: Missing | None = None
     unsaid: Sequence[Unsaid] = ()
     clock_step: ClockStep | None = None
+    late_dials: Sequence[LateDial] = ()
+    undecided: Sequence[Undecided] = ()
+    names: Sequence[NameNews] = ()
 
     @property
     def callable(self) -> Sequence[Due]:
@@ -463,6 +500,52 @@ def _clock_back(facts: Facts) -> Iterator[Alert]:
         )  # fmt: skip
 
 
+def _late_dial(facts: Facts) -> Iterator[Alert]:
+    by_daemon: dict[str, list[LateDial]] = {}
+    for one in facts.late_dials:
+        by_daemon.setdefault(one.daemon, []).append(one)
+    for daemon, late in sorted(by_daemon.items()):
+        outside = sum(one.is_outside_hours for one in late)
+        hours = f", {outside} of them outside hours" if outside else ""
+        yield Alert(
+            AlertCode.LATE_DIAL, Severity.PROBLEM, f"daemon {daemon}",
+            f"{_count(len(late), 'call')} of daemon {daemon} left after their time in the last "
+            f"{_span(LATE_DIALS_OVER)}{hours}, because it was stopped in the last moment: hung up where they could be, "
+            f"the last is attempt {late[-1].attempt_id}; see what stops processes on its machine",
+            len(late), 0,
+        )  # fmt: skip
+
+
+def _undecided(facts: Facts) -> Iterator[Alert]:
+    waiting: dict[str, list[Undecided]] = {}
+    for one in facts.undecided:
+        if facts.now - one.claimed_at > facts.thresholds.due:
+            waiting.setdefault(one.who, []).append(one)
+    for who, dials in waiting.items():
+        oldest = min(dials, key=lambda one: one.claimed_at)
+        waits = facts.now - oldest.claimed_at
+        yield Alert(
+            AlertCode.UNDECIDED, Severity.WARNING, who,
+            f"of {_count(len(dials), 'dial')} of {who} nobody can say yet whether a call was made, of the oldest for "
+            f"{_span(waits)}; `ringback calls resolve {oldest.attempt_id}` settles that one",
+            int(waits.total_seconds() // 60), facts.thresholds.due / timedelta(minutes=1),
+        )  # fmt: skip
+
+
+def _name_hangs(facts: Facts) -> Iterator[Alert]:
+    by_host: dict[str, list[str]] = {}
+    for one in facts.names:
+        if one.hangs:
+            by_host.setdefault(one.host, []).append(one.daemon)
+    for host, owners in sorted(by_host.items()):
+        yield Alert(
+            AlertCode.NAME_HANGS, Severity.PROBLEM, f"host {host}",
+            f"looking up {host} gives no answer on daemon {owners[-1]}, so nothing can be sent there; look at the "
+            "resolver of its machine (/etc/resolv.conf)",
+            len(owners), 0,
+        )  # fmt: skip
+
+
 def _working(facts: Facts) -> list[DaemonSign]:
     return [one for one in facts.daemons if facts.now - one.last_seen_at <= facts.thresholds.silent]
 
@@ -488,6 +571,9 @@ QUESTIONS: Mapping[AlertCode, Callable[[Facts], Iterator[Alert]]] = {
     AlertCode.DATABASE_OLDER: _database_older,
     AlertCode.LOG_BLOCKED: _log_blocked,
     AlertCode.CLOCK_BACK: _clock_back,
+    AlertCode.LATE_DIAL: _late_dial,
+    AlertCode.UNDECIDED: _undecided,
+    AlertCode.NAME_HANGS: _name_hangs,
 }
 
 

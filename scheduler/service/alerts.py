@@ -13,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 from scheduler.events import Reporter
 from scheduler.model import Account, Campaign, CampaignStatus, DaemonWish
 from scheduler.rules.alerts import (
+    LATE_DIALS_OVER,
     LATE_PROBE,
+    NAMES_OVER,
     PEOPLES_HOLDS,
     SUCCESS_OVER,
     Alert,
@@ -24,12 +26,15 @@ from scheduler.rules.alerts import (
     Ended,
     Facts,
     HeldCalls,
+    LateDial,
     LiveCall,
     Missing,
+    NameNews,
     Paused,
     Payer,
     RefusedSetting,
     Thresholds,
+    Undecided,
     Unsaid,
     codes_raised,
     raise_alerts,
@@ -47,6 +52,8 @@ LOOK_EVERY = timedelta(seconds=30)
 MOST_DAEMONS = 100
 LONGEST_REST = timedelta(hours=1)
 """How long a provider may ask to be left alone and still be seen here."""
+OF_BREAKERS, OF_NAMES = ("breaker_open", "breaker_closed"), ("name_hangs", "name_answers")
+NEWS = (*OF_BREAKERS, *OF_NAMES, "late_dial")
 
 
 def list_alerts(*, runtime: Runtime | None = None, rulebook: RuleBook | None = None) -> list[Alert]:
@@ -89,8 +96,9 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
     ended = []
     if thresholds.success_below > 0:
         ended = store.count_ended(connection, in_use.keys(), now - SUCCESS_OVER)
-    live, in_flight = store.list_open(connection)
     misread_in_all, misread = do_not_call.list_misread(connection, None, 1)
+    live, undecided, in_flight = store.list_open(connection)
+    news = store.list_news(connection, NEWS, now - max(LATE_DIALS_OVER, LONGEST_REST + LATE_PROBE))
     return Facts(
         now=now,
         thresholds=thresholds,
@@ -104,7 +112,7 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
         refused=[RefusedSetting(one.where, one.sentence, one.kept) for one in rules.problems],
         misread=[one.id for one in misread],
         misread_in_all=misread_in_all,
-        breakers=_read_breakers(connection, now),
+        breakers=_read_breakers(news, now),
         payers=_read_payers(connection, due, in_use, rules),
         daemons=[
             DaemonSign(one.owner, one.host, one.started_at, one.last_seen_at, one.wanted is DaemonWish.RUN)
@@ -113,6 +121,9 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
         missing=_read_missing(connection),
         unsaid=_read_unsaid(connection, now - thresholds.silent),
         clock_step=_read_clock_step(connection),
+        late_dials=_read_late_dials(news),
+        undecided=[Undecided(one.attempt_id, _name(one.campaign_id, in_use), one.begun_at) for one in undecided],
+        names=read_names(news, now),
     )
 
 
@@ -166,14 +177,35 @@ def _read_live(
     return found
 
 
-def _read_breakers(connection: Connection, now: datetime) -> list[BreakerNews]:
+def read_names(news: Iterable[store.NewsRow], now: datetime) -> list[NameNews]:
+    """The last word of each daemon about each name of a host."""
+    newest = {}
+    for row in news:
+        if row.kind in OF_NAMES and (host := str(row.details.get("host") or "")):
+            hangs = row.kind == "name_hangs" and now - row.at <= NAMES_OVER
+            newest[row.daemon, host] = NameNews(host, row.daemon, hangs)
+    return list(newest.values())
+
+
+def _read_late_dials(news: Iterable[store.NewsRow]) -> list[LateDial]:
+    late = {
+        row.attempt_id: LateDial(row.attempt_id, row.daemon, bool(row.details.get("outside_hours")))
+        for row in news if row.kind == "late_dial" and row.attempt_id is not None
+    }
+    return list(late.values())
+
+
+def _read_breakers(news: Iterable[store.NewsRow], now: datetime) -> list[BreakerNews]:
     """The last news of each daemon about each provider: one that works for one may be away for another."""
     newest: dict[tuple[str, str], BreakerNews] = {}
-    for row in store.list_breaker_news(connection, now - LONGEST_REST - LATE_PROBE):
+    for row in news:
+        if row.kind not in OF_BREAKERS or row.at < now - LONGEST_REST - LATE_PROBE:
+            continue
+        is_open = row.kind == "breaker_open"
         provider = str(row.details.get("provider") or "")
-        until = _instant(row.details.get("until")) if row.is_open else None
-        if provider and (until is not None or not row.is_open):
-            newest[str(row.details.get("daemon")), provider] = BreakerNews(provider, until, row.reason)
+        until = _instant(row.details.get("until")) if is_open else None
+        if provider and (until is not None or not is_open):
+            newest[row.daemon, provider] = BreakerNews(provider, until, row.reason)
     return list(newest.values())
 
 

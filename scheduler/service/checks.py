@@ -16,11 +16,14 @@ from typing import Any
 from scheduler.errors import DatabaseUnavailable, InvalidSettings, InvalidValue, SchemaMismatch
 from scheduler.model import Campaign, CampaignStatus
 from scheduler.providers.base import Standing
+from scheduler.rules.alerts import LATE_DIALS_OVER, NAMES_OVER
 from scheduler.rules.hours import tzdata_version
 from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settings, read_config
+from scheduler.service.alerts import OF_NAMES, read_names
 from scheduler.service.runtime import Runtime
 from scheduler.service.vitals import read_vitals
 from scheduler.store import accounts, calls, do_not_call, journal, recoveries, reports, schema, settings
+from scheduler.store.alerts import list_news
 from scheduler.store.database import Connection, skew
 from scheduler.store.server import list_odd_columns, read_server
 
@@ -31,6 +34,7 @@ SLACK = timedelta(seconds=5)
 """What a busy machine may take beyond its intervals before that is worth a word."""
 MOST_ODD = 5
 MOST_DAEMONS = 100
+MOST_LATE = 20
 STILL_IN_USE = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED)
 
 
@@ -72,7 +76,8 @@ def run_checks(runtime: Runtime) -> Iterator[Finding]:
         yield _check_promise(runtime, promise)
     yield from _or_ok("in_time", _check_in_time(runtime, rules), "nothing stands still")
     yield from _or_ok("vendor_words", _check_words(runtime), "every word that providers said is known")
-    yield from _or_ok("providers", _check_breakers(runtime), "no provider is left alone")
+    yield from _or_ok("providers", _check_providers(runtime), "no provider is left alone, and their hosts are found")
+    yield from _or_ok("late_dials", _check_late_dials(runtime), "no call of the last 24 hours left after its time")
     yield from list(_check_held(runtime)) or [Finding(Level.OK, "held", "no call waits for people")]
 
 
@@ -397,6 +402,31 @@ def _check_breakers(runtime: Runtime) -> Iterator[Finding]:
         elif rate is not None:
             sentence = f"{name} throttled us: {rate:.1f} calls a second for now, doubling every half minute"
             yield Finding(Level.INFO, "providers", sentence)
+
+
+def _check_providers(runtime: Runtime) -> Iterator[Finding]:
+    yield from _check_breakers(runtime)
+    now = runtime.clock.now()
+    news = runtime.database.read(lambda connection: list_news(connection, OF_NAMES, now - NAMES_OVER))
+    for one in read_names(news, now):
+        if one.hangs:
+            sentence = f"looking up {one.host} gives no answer on daemon {one.daemon}: nothing can be sent there"
+            yield Finding(Level.WARNING, "providers", sentence)
+
+
+def _check_late_dials(runtime: Runtime) -> Iterator[Finding]:
+    now = runtime.clock.now()
+    news = runtime.database.read(lambda connection: list_news(connection, ("late_dial",), now - LATE_DIALS_OVER))
+    late = {one.attempt_id: one for one in news if one.attempt_id is not None}
+    if late:
+        outside = sum(bool(one.details.get("outside_hours")) for one in late.values())
+        hours = f", {outside} of them outside hours" if outside else ""
+        yield Finding(
+            Level.WARNING, "late_dials",
+            f"{len(late)} calls of the last 24 hours left after their time{hours}, because their daemons were "
+            "stopped in the last moment; they were hung up where they could be, and the events late_dial say more",
+            tuple(late)[:MOST_LATE],
+        )  # fmt: skip
 
 
 def _check_held(runtime: Runtime) -> Iterator[Finding]:

@@ -36,9 +36,11 @@ from scheduler.events import Listener as EventListener
 from scheduler.events import Reporter
 from scheduler.model import DaemonDoing, DaemonWish, Happening
 from scheduler.providers.base import Listener
+from scheduler.providers.names import NAMES
 from scheduler.rules.hours import tzdata_version
 from scheduler.service import dispatch, follow, upkeep
 from scheduler.service.alerts import AlertWatch
+from scheduler.service.claimers import mark_of
 from scheduler.service.dispatch import find_hindrance
 from scheduler.service.inbox import Inbox
 from scheduler.service.notify import Notifier
@@ -56,6 +58,10 @@ SKEW_WARNING = timedelta(seconds=2)
 SKEW_STOP = timedelta(seconds=10)
 INBOX_INTERVAL = 1.0
 VITALS_INTERVAL = 15.0
+FIRST_LOOK_LASTS = 3.0
+"""Seconds that the first dial waits for what providers say of their accounts."""
+SAY_NAMES_AGAIN = 300.0
+"""Seconds after which a name that still hangs is written down once more."""
 IDLE_AFTER = timedelta(minutes=5)
 REMIND_EVERY = 60.0
 """Seconds between words of a paused daemon that was told to work until nothing is left."""
@@ -109,6 +115,8 @@ class Daemon:
         self._is_skewed = False
         self._doing = DaemonDoing.WORKING
         self._listening: set[str] = set()
+        self._said_hanging: dict[str, float] = {}
+        """Names of hosts that were said to hang, and when, on the clock of `boottime()`."""
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -116,6 +124,7 @@ class Daemon:
         """Work until a signal, or until nothing is left that is due within `idle_after`. Returns the exit code."""
         prepare_process()
         self.reporter.speak_aside()
+        NAMES.hurry(False)
         with self._signal_handlers():
             try:
                 return self._run(until_idle, idle_after)
@@ -240,6 +249,7 @@ class Daemon:
 
     def _finish(self, ticks: BackgroundScheduler) -> int:
         self.stop()
+        NAMES.hurry(True)  # nothing that waits for a resolver has been sent
         self._notifier.stopping("dials in flight are finishing")
         in_flight = self._places_in_use()
         if in_flight:
@@ -322,13 +332,20 @@ class Daemon:
         return ticks
 
     def _first_look_at_providers(self) -> None:
-        """Before the first dial: an account without credit, or its limit of calls, should not be learnt by dialing."""
+        """Before the first dial: an account without credit, or its limit of calls, should not be learnt by dialing.
+
+        One that does not answer soon must not keep the others' calls waiting: it goes on being asked meanwhile.
+        """
         try:
-            self._watch_providers()
+            for name in self._watch_providers(patience=FIRST_LOOK_LASTS):
+                self.reporter.daemon(
+                    self._host_now(), level="warning",
+                    text=f"{name} has not said how its account stands for {FIRST_LOOK_LASTS:g} s; calls begin without",
+                )
         except RingbackError as error:
             self.reporter.tick_failed(self._host_now(), "asking providers how they stand", error)
 
-    def _watch_providers(self, *, listens: bool = True) -> None:
+    def _watch_providers(self, *, listens: bool = True, patience: float | None = None) -> list[str]:
         """Ask how accounts stand, and take in the events of those that send them over a connection of ours."""
         in_use = {self.runtime.default_provider} | self.runtime.database.read(campaigns.list_providers)
         for name in sorted(in_use - self._listening):
@@ -339,7 +356,7 @@ class Daemon:
                     target=provider.listen, args=(partial(self.inbox.keep, name), self._stop), name=f"listen-{name}",
                     daemon=True,
                 ).start()
-        self.dispatcher.watch_vitals()
+        return self.dispatcher.watch_vitals(patience)
 
     def _dispatch(self) -> None:
         self.runtime.database.require_same_file()  # whether anything is due or not: heartbeats are lost there as well
@@ -401,6 +418,7 @@ class Daemon:
         self._beat()
         self._watch_clock()
         self._watch_steps()
+        self._watch_names()
         self.upkeep.run_once()
         self.inbox.forget()
         self.alerts.run_once()
@@ -458,7 +476,7 @@ class Daemon:
     def _register(self, connection: Connection, now: datetime) -> None:
         journal.add_daemon(
             connection, owner=self.owner, host=self.runtime.settings.host[:64], pid=os.getpid(),
-            provider=self.runtime.default_provider, version=__version__, now=now,
+            provider=self.runtime.default_provider, version=__version__, now=now, process_mark=mark_of(os.getpid()),
         )
 
     def _measure(self, now: datetime) -> dict[str, Any]:
@@ -507,6 +525,28 @@ class Daemon:
                 now, f"the database's clock went back by {(until - now).total_seconds():.0f} s: waits and limits last "
                 "that much longer; set up NTP on its host", level="error",
             )
+    def _watch_names(self) -> None:
+        """Say which hosts of vendors cannot be found, because the resolver gives no answer at all."""
+        hanging = NAMES.list_hanging()
+        now = self.runtime.clock.now()
+        again_from = boottime() - SAY_NAMES_AGAIN
+        news = [(host, True) for host in hanging if self._said_hanging.get(host, again_from) <= again_from]
+        news += [(host, False) for host in self._said_hanging if host not in hanging]
+        if not news:
+            return
+        self.runtime.database.transact(lambda connection: journal.add_events(connection, [
+            Happening(
+                kind="name_hangs" if hangs else "name_answers", actor=self.owner, details={"host": host},
+                reason=f"looking up {host} {'gives no answer' if hangs else 'gives an answer again'}",
+            )
+            for host, hangs in news
+        ], now))
+        for host, hangs in news:
+            self.reporter.name(now, host=host, hangs=hangs)
+            if hangs:
+                self._said_hanging[host] = boottime()
+            else:
+                del self._said_hanging[host]
 
     # --- the database away -----------------------------------------------------------------------
 

@@ -4,7 +4,9 @@ Order at a dial: (1) one transaction takes rows, asks the gate and writes the in
 changed since is asked once more; (3) one request to the provider, outside any transaction, never
 repeated; (4) one transaction writes what it answered. What must stay true: no commit of (1), no dial; no
 dial after the dial budget, by a clock that counts suspended time; never more rows in `placing` than there
-are places to dial from, because a crash turns each of them into `unknown`.
+are places to dial from, because a crash turns each of them into `unknown`. A process may be stopped at any
+instruction, so whether a request left in time is judged by a look at the clock after its last byte, whatever was
+answered and whoever has settled the attempt meanwhile: a late one is hung up, written down and said.
 
 A newcomer would dial inside the transaction, or repeat a request that timed out. Both ring people twice.
 """
@@ -46,10 +48,12 @@ from scheduler.providers.base import (
     DialAnswer,
     DialRequest,
     Phase,
+    Provider,
     RefusalKind,
     Refused,
     Unanswered,
 )
+from scheduler.providers.sending import Sending
 from scheduler.rules.billing import affordable, expected_cost
 from scheduler.rules.eligibility import (
     RECHECK_HELD,
@@ -107,6 +111,8 @@ LOOK_FOR = 0.5
 THIN_TAKES = 3
 SHORT_REST = 0.05
 """Seconds of rest between takes, after so many in a row found few rows: these become due one by one."""
+ASK_STEP = 0.1
+"""Seconds between looks whether providers have answered, or this process is to end."""
 VITALS_LAST = 900.0
 """Seconds for which what a vendor told of its account is believed, when it does not answer any more."""
 
@@ -134,12 +140,17 @@ class DialJob:
 
 @dataclass(frozen=True, slots=True)
 class Dialed:
-    """A job and its answer. `asked` is when the request began, on the clock of `boottime()`."""
+    """A job and its answer. `asked` is when its request had left at the latest, on the clock of `boottime()`."""
 
     job: DialJob
     answer: DialAnswer
     asked: float
-    was_frozen: bool = False
+    was_late: bool = False
+    """By this host's own clock: it may have left after its limit, because this process was stopped."""
+
+    @property
+    def may_have_left(self) -> bool:
+        return not (isinstance(self.answer, Refused) and self.answer.kind is RefusalKind.NEVER_SENT)
 
 
 @dataclass(slots=True)
@@ -186,6 +197,7 @@ class Dispatcher:
         self._unrecorded: list[Dialed] = []
         self._recording = threading.Lock()
         self._busy = 0
+        self._asking: dict[str, threading.Thread] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._budget = timedelta(seconds=runtime.settings.dial_budget)
@@ -266,22 +278,36 @@ class Dispatcher:
         most, said_at = self._vendor_limits.get(provider, (0, -VITALS_LAST))
         return most if boottime() - said_at < VITALS_LAST else None
 
-    def watch_vitals(self) -> None:
-        """Ask every provider in use how its account stands. What cannot be learnt changes nothing."""
-        now = self.runtime.clock.now()
+    def watch_vitals(self, patience: float | None = None) -> list[str]:
+        """Ask every provider in use how its account stands, each beside the others. What cannot be learnt changes
+        nothing. Returns those that have not answered after so many seconds: they are still being asked.
+        """
         ours = self.runtime.database.read(calls.count_in_flight).by_provider  # before the vendor counts them too
         for name, provider in self.runtime.providers.opened():
-            try:
-                vitals = provider.read_vitals()
-            except ProviderError as error:
-                self.reporter.tick_failed(now, f"asking {name} how its account stands", error)
-                continue
+            if name not in self._asking or not self._asking[name].is_alive():
+                about = name, provider, ours.get(name, 0)
+                asking = threading.Thread(target=self._ask_vitals, args=about, name=f"vitals-{name}", daemon=True)
+                self._asking[name] = asking
+                asking.start()
+        until = boottime() + (self.runtime.settings.request_timeout + 2 if patience is None else patience)
+        for thread in self._asking.values():
+            while thread.is_alive() and boottime() < until and not self._stopping.is_set():
+                thread.join(ASK_STEP)
+        return sorted(name for name, thread in self._asking.items() if thread.is_alive())
+
+    def _ask_vitals(self, name: str, provider: Provider, ours: int) -> None:
+        now = self._host_now()
+        try:
+            now = self.runtime.clock.now()
+            vitals = provider.read_vitals()
             if vitals is None:
-                continue
-            self.breakers.judge_vitals(name, vitals, now)
+                return
+            self.breakers.judge_vitals(name, vitals, self.runtime.clock.now())
             if vitals.most_calls is not None:
-                of_others = max(0, (vitals.in_use or 0) - ours.get(name, 0))
+                of_others = max(0, (vitals.in_use or 0) - ours)
                 self._vendor_limits[name] = (max(0, vitals.most_calls - of_others), boottime())
+        except Exception as error:
+            self.reporter.tick_failed(now, f"asking {name} how its account stands", error)
 
     # --- (1) the take ----------------------------------------------------------------------------
 
@@ -382,14 +408,16 @@ class Dispatcher:
     def _dial(self, job: DialJob) -> None:
         try:
             answer, asked = self._place(job)
-            took = boottime() - asked
-            frozen = took > self.runtime.settings.request_timeout + 2 and asked + took > job.send_before
+            dialed = Dialed(job, answer, asked, was_late=asked > job.send_before)
             reach("dial.after_answer")
-            self._results.put(Dialed(job, answer, asked, was_frozen=frozen))
+            if dialed.was_late:
+                self._hang_up_late([dialed], self._host_now())  # at once: the database may be away
+            self._results.put(dialed)
         except BaseException as error:  # the place must be given back whatever happens
             self._results.put(Dialed(job, Unanswered(f"{type(error).__name__}: {error}"), boottime()))
 
     def _place(self, job: DialJob) -> tuple[DialAnswer, float]:
+        """The answer, and when the request had left at the latest."""
         provider = self.runtime.providers.get(job.provider)
         reach("dial.before_request")
         if (wait := job.send_after - boottime()) > 0:
@@ -402,7 +430,15 @@ class Dispatcher:
             missed = "it missed its slot: this provider takes only so many calls a second"
             return Refused(RefusalKind.NEVER_SENT, missed, ours=True), asked
         self.breakers.note_sent(job.provider)
-        return provider.place(job.request), asked
+        longest = self.runtime.settings.request_timeout
+        with Sending(send_before=job.send_before, over_by=asked + longest) as sending:
+            reach("dial.after_look")
+            answer = provider.place(job.request)
+        if sending.has_begun:
+            return answer, sending.seen_at
+        # An adapter that does not tell when its request left: one that took longer than any answer may was stopped.
+        answered = boottime()
+        return answer, answered if not sending.is_watched and answered - asked > longest + 2 else asked
 
     # --- (4) what was answered -------------------------------------------------------------------
 
@@ -464,12 +500,14 @@ class Dispatcher:
         here = boottime()
 
         given_up: list[Dialed] = []
+        late: list[Dialed] = []
 
         def work(connection: Connection) -> None:
-            nonlocal told, given_up
+            nonlocal told, given_up, late
             told = Applied()
             reach("answer.before_write")
-            given_up = _Answers(self, connection, now, here, told).write(batch)
+            answers = _Answers(self, connection, now, here, told)
+            given_up, late = answers.write(batch), answers.late
             reach("answer.before_commit")
 
         self.runtime.database.transact(work)
@@ -484,13 +522,12 @@ class Dispatcher:
         self.breakers.judge(judged, now)
         told.tell(self.reporter, now)
         self._count(batch, now, here)
-        self._hang_up_late([one for one in batch if one.was_frozen or one in given_up], now)
+        self._hang_up_late([one for one in batch if not one.was_late and (one in late or one in given_up)], now)
         self._own_up(given_up, now)
 
     def _count(self, batch: Sequence[Dialed], now: datetime, here: float) -> None:
         for one in batch:
-            answer, provider = usable(one.answer), one.job.provider
-            is_sent = not (isinstance(answer, Refused) and answer.kind is RefusalKind.NEVER_SENT)
+            answer, provider, is_sent = usable(one.answer), one.job.provider, one.may_have_left
             if is_sent:
                 asked_at = now - timedelta(seconds=here - one.asked)
                 self.reporter.placed(asked_at - one.job.due_at)
@@ -959,6 +996,7 @@ class _Answers:
         self, dispatcher: Dispatcher, connection: Connection, now: datetime, here: float, told: Applied
     ) -> None:
         self.dispatcher, self.connection, self.now, self.here, self.told = dispatcher, connection, now, here, told
+        self.late: list[Dialed] = []
 
     def write(self, batch: Sequence[Dialed]) -> list[Dialed]:
         """Write them all. Returns those that were accepted although their attempts had been given up."""
@@ -975,10 +1013,12 @@ class _Answers:
                 case Refused():
                     refused.append(one)
         given_up = self._write_live(live)
-        self._write_unknown(unknown)
+        lost = self._write_unknown(unknown)
         returned = self._write_refused(refused)
-        # What may have left late is said whoever has settled the attempt meanwhile.
-        self._write_late([one for one in batch if not isinstance(one.answer, Refused) and self._is_late(one)])
+        # What may have left late is said whatever was answered, and whoever has settled the attempt meanwhile.
+        self.late = [one for one in batch if one.may_have_left and self._is_late(one)]
+        self._write_late(self.late)
+        self._search_for(lost)
         if ends:
             applied = apply_ends(self.connection, ends, now=self.now, rulebook=self.dispatcher.rulebook)
             self.told.notes += applied.notes
@@ -987,13 +1027,13 @@ class _Answers:
         return given_up
 
     def _placed_at(self, one: Dialed) -> datetime:
-        """When the request began, by the database's clock: now, less the time elapsed since, here."""
-        if one.was_frozen:
-            return self.now
-        return self.now - timedelta(seconds=self.here - one.asked)
+        """When the request left, by the database's clock: now, less the time elapsed since, here."""
+        placed_at = self.now - timedelta(seconds=self.here - one.asked)
+        # Stopped between the looks at the two clocks, this process would take it for in time.
+        return max(placed_at, one.job.dial_before + timedelta(milliseconds=1)) if one.was_late else placed_at
 
     def _is_late(self, one: Dialed) -> bool:
-        return self._placed_at(one) > one.job.dial_before
+        return one.was_late or self._placed_at(one) > one.job.dial_before
 
     def _write_live(self, live: Sequence[Dialed]) -> list[Dialed]:
         """Returns those whose attempts had been given up: looked up, not found, and dialed all the same."""
@@ -1024,10 +1064,12 @@ class _Answers:
         leads.set_call_status(self.connection, [one.job.lead_id for one in live], CallStatus.CALLING, self.now)
         return given_up
 
-    def _write_unknown(self, unknown: Sequence[Dialed]) -> None:
-        unknown = self._still_ours(unknown)
+    def _write_unknown(self, unknown: Sequence[Dialed]) -> list[Dialed]:
+        """Returns those whose attempts others have settled, or are settling, meanwhile."""
+        answered, unknown = unknown, self._still_ours(unknown)
+        lost = [one for one in answered if one not in unknown]
         if not unknown:
-            return
+            return lost
         look = timedelta(seconds=min(self.dispatcher.runtime.settings.poll_every, 5))
         calls.mark_unknown(self.connection, [
             {
@@ -1039,13 +1081,24 @@ class _Answers:
         calls.release_leases(self.connection, [one.job.schedule_id for one in unknown])
         for one in unknown:
             self.told.note("unknown", who=one.job.who, reason=one.answer.reason)  # type: ignore[union-attr]
+        return lost
+
+    def _search_for(self, lost: Sequence[Dialed]) -> None:
+        """Requests that may have left, while others believed that none would: their calls are looked for, anew where
+        that had been given up, and found ones that left too late are hung up by whoever finds them.
+        """
+        ids = [one.job.attempt_id for one in lost]
+        calls.note_placed(self.connection, {one.job.attempt_id: self._placed_at(one) for one in lost})
+        calls.search_again(self.connection, ids, self.now)
+        calls.poll_soon(self.connection, ids, self.now)
 
     def _write_refused(self, refused: Sequence[Dialed]) -> Sequence[Dialed]:
         """Proven not to have been calls: the rows wait again, unless the number itself is at fault.
 
         Returns those that were still ours to refuse.
         """
-        refused = self._still_ours(refused)
+        ours = self._still_ours(refused)
+        refused = ours + self._never_sent([one for one in refused if one not in ours])
         if not refused:
             return refused
         answers: dict[int, Refused] = {
@@ -1073,6 +1126,16 @@ class _Answers:
             self.connection, [(one.job.attempt_id, one.job.schedule_id, one.job.token) for one in answered]
         )
         return [one for one in answered if one.job.attempt_id in ours]
+
+    def _never_sent(self, refused: Sequence[Dialed]) -> list[Dialed]:
+        """Those whose leases ran out and of which nobody else could say yet that nothing was sent: we can."""
+        silent = [one for one in refused if not one.may_have_left]
+        found = calls.lock_attempts(self.connection, [one.job.attempt_id for one in silent])
+        return [
+            one for one in silent
+            if (attempt := found.get(one.job.attempt_id)) is not None
+            and attempt.state is AttemptState.UNKNOWN and attempt.provider_call_id is None
+        ]
 
     def _give_back(self, one: Dialed, answer: Refused, refusals: int) -> Move:
         wait = wait_after(answer)
@@ -1120,15 +1183,19 @@ class _Answers:
     def _write_late(self, late: Sequence[Dialed]) -> None:
         if not late:
             return
-        journal.add_events(self.connection, [
-            Happening(
-                kind="late_dial", actor=self.dispatcher.owner, lead_id=one.job.lead_id,
-                schedule_id=one.job.schedule_id, attempt_id=one.job.attempt_id,
-                reason=f"dialed after {one.job.dial_before:%Y-%m-%d %H:%M:%S} UTC",
-            )
-            for one in late
-        ], self.now)
+        calls.note_placed(self.connection, {one.job.attempt_id: self._placed_at(one) for one in late})
+        closing = calls.read_closings(self.connection, [one.job.attempt_id for one in late])
+        happenings = []
         for one in late:
-            by = (self._placed_at(one) - one.job.dial_before).total_seconds()
-            self.told.note("late_dial", attempt_id=one.job.attempt_id, by=by)
-
+            attempt_id, placed_at = one.job.attempt_id, self._placed_at(one)
+            by, closes_at = placed_at - one.job.dial_before, closing.get(attempt_id)
+            is_outside = closes_at is not None and placed_at >= closes_at
+            happenings.append(Happening(
+                kind="late_dial", actor=self.dispatcher.owner, lead_id=one.job.lead_id,
+                campaign_id=one.job.request.campaign_id, schedule_id=one.job.schedule_id, attempt_id=attempt_id,
+                reason=f"dialed up to {by.total_seconds():.1f} s after {one.job.dial_before:%Y-%m-%d %H:%M:%S} UTC"
+                + (f", outside hours: these ended at {closes_at:%Y-%m-%d %H:%M:%S} UTC" if is_outside else ""),
+                details={"late_seconds": round(by.total_seconds(), 3), "outside_hours": is_outside},
+            ))
+            self.told.note("late_dial", attempt_id=attempt_id, by=by.total_seconds(), is_outside_hours=is_outside)
+        journal.add_events(self.connection, happenings, self.now)

@@ -32,6 +32,8 @@ class Learnt:
     found: list[tuple[Attempt, CallReport]] = field(default_factory=list)
     looked: list[int] = field(default_factory=list)
     looks: dict[int, datetime | None] = field(default_factory=dict)
+    rests: dict[int, datetime] = field(default_factory=dict)
+    """When unknown attempts are looked up next, where that is later than usual."""
     never_made: list[Attempt] = field(default_factory=list)
     doubts: dict[int, str] = field(default_factory=dict)
     hints: list[int] = field(default_factory=list)
@@ -41,7 +43,7 @@ class Learnt:
     def __bool__(self) -> bool:
         return bool(
             self.ends or self.answered or self.found or self.looked or self.looks or self.doubts or self.hints
-            or self.risen
+            or self.risen or self.rests
         )
 
     def apart(self) -> Iterator[Learnt]:
@@ -51,6 +53,7 @@ class Learnt:
         yield from (Learnt(found=[one]) for one in self.found)
         yield from (Learnt(looks={one: at}) for one, at in self.looks.items())
         yield from (Learnt(doubts={one: why}) for one, why in self.doubts.items())
+        yield from (Learnt(rests={one: at}) for one, at in self.rests.items())
         yield from (Learnt(hints=[one]) for one in self.hints)
         yield from (Learnt(risen=[one]) for one in self.risen)
         gone = {one.id: one for one in self.never_made}
@@ -66,6 +69,7 @@ def write_facts(
     calls.note_answered(connection, learnt.answered)
     calls.note_doubts(connection, learnt.doubts)
     calls.poll_soon(connection, learnt.hints, now)
+    calls.rest_looks(connection, learnt.rests)
     for one, call_id in learnt.risen:
         _take_up_again(connection, one, call_id, now, told, rulebook)
     gone = _write_never_made(connection, learnt, now, told)

@@ -2,7 +2,9 @@
 
 What must stay true: "not found" concludes nothing before the settle time, nor on fewer than three looks,
 nor when the provider could not be asked; a live call has its next look set before it is asked about, so
-that a provider that hangs or a process that dies loses nothing but time.
+that a provider that hangs or a process that dies loses nothing but time; nor while the process that claimed the
+dial may still send its request: it is silent, perhaps frozen, and not known to be dead (`claimers`). A call whose
+request left after its limit is hung up, whoever finds it.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from scheduler.config import SLACK
 from scheduler.errors import DatabaseUnavailable, ProviderError
 from scheduler.events import Reporter
 from scheduler.model import Attempt, AttemptState, Outcome
 from scheduler.providers.base import CallKey, CallReport, Phase, Provider
 from scheduler.service.breakers import Breakers
+from scheduler.service.claimers import Claimers
 from scheduler.service.facts import Learnt, write_facts
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import ACTOR, Applied, End
@@ -31,6 +35,10 @@ LAST_LOOKS = 5
 LOOK_AGAIN = timedelta(seconds=30)
 PATIENCE = 3
 """Errors in one turn after which it is the provider that is in trouble, not one call."""
+FROZEN = (
+    "the process that was dialing it is silent and not known to be dead, so its request may still leave; it is settled "
+    "when that process goes on or is gone, or by `ringback calls resolve`"
+)
 GRACE = timedelta(seconds=30)
 """What a call may last beyond its ring time-out and maximum before it is hung up."""
 
@@ -74,12 +82,12 @@ class Follower:
             rules = self.runtime.database.read(
                 lambda connection: self.rulebook.read_for(connection, {one.campaign_id for one in due})  # noqa: B023
             )
-            learnt = self._ask(due, rules, now)
+            learnt = self._ask(due, rules, now, self._read_claimers(due, now))
             self._write(learnt, report)
             if len(due) < MANY:
                 return report
 
-    def _ask(self, due: Sequence[Attempt], rules: Rules, now: datetime) -> Learnt:
+    def _ask(self, due: Sequence[Attempt], rules: Rules, now: datetime, claimers: Claimers) -> Learnt:
         learnt = Learnt()
         for name in sorted({one.provider for one in due}):
             of_it = [one for one in due if one.provider == name]
@@ -100,8 +108,15 @@ class Follower:
             if over:
                 self._ask_over(provider, over, now, learnt)
             unknown = [one for one in of_it if one.state is AttemptState.UNKNOWN]
-            self._look_up_all(provider, unknown, rules, now, learnt)
+            self._look_up_all(provider, unknown, rules, now, learnt, claimers)
         return learnt
+
+    def _read_claimers(self, due: Sequence[Attempt], now: datetime) -> Claimers:
+        owners = {one.claimed_by for one in due if one.claimed_by and _is_guess(one)}
+        return self.runtime.database.read(lambda connection: Claimers(
+            connection, owners, host=self.runtime.settings.host,
+            gone_after=timedelta(seconds=self.runtime.settings.gone_after), now=now,
+        ))
 
     def _ask_live(
         self, provider: Provider, live: Sequence[Attempt], rules: Rules, now: datetime, learnt: Learnt
@@ -115,12 +130,47 @@ class Follower:
                 learnt.ends.append(End(one.id, report))
             elif _horizon(one, rules) < now:
                 self._stop(provider, one, report, rules, now, learnt)
+            elif report is not None and one.was_late:
+                self._hang_up_late(provider, one, report, now)
             elif report is not None and report.phase is Phase.ANSWERED:
                 learnt.answered[one.id] = report.answered_at or now
                 learnt.talking.append(one.lead_id)
 
+    def _hang_up_late(self, provider: Provider, one: Attempt, report: CallReport, now: datetime) -> None:
+        try:
+            provider.hang_up(report.call_id)
+        except ProviderError as error:  # tried again at its next look
+            self.reporter.tick_failed(now, f"hanging up attempt {one.id}, which was dialed too late", error)
+            return
+        self.reporter.settled(now, attempt_id=one.id, how="hung up: it was dialed after its time")
+
+    def _search_again(self, provider: Provider, one: Attempt, now: datetime, learnt: Learnt) -> None:
+        """A dial that was given up, and whose request may have left later after all: its process was stopped."""
+        try:
+            report = provider.find(_key(one), now)
+            if report is not None:
+                self._require_own(one, report)
+        except Exception as error:
+            report = None
+            self.reporter.tick_failed(now, f"looking up attempt {one.id} at {provider.name} once more", error)
+        if report is None:
+            learnt.looks[one.id] = now + LOOK_AGAIN * 2 ** one.lookups if one.lookups + 1 < LAST_LOOKS else None
+            learnt.looked.append(one.id)
+        elif report.phase is Phase.ENDED:
+            learnt.ends.append(End(one.id, report, was_found=True))
+            learnt.looks[one.id] = None
+        else:
+            self._hang_up_late(provider, one, report, now)
+            learnt.risen.append((one, report.call_id))
+
     def _ask_over(self, provider: Provider, over: Sequence[Attempt], now: datetime, learnt: Learnt) -> None:
         """Calls of which more was to be said: an analysis, a price. Asked a few times, then no more."""
+        for one in over:
+            if one.provider_call_id is None:
+                self._search_again(provider, one, now, learnt)
+        over = [one for one in over if one.provider_call_id is not None]
+        if not over:
+            return
         try:
             reports = provider.poll([_key(one) for one in over], now)
         except Exception as error:
@@ -161,12 +211,13 @@ class Follower:
         self.reporter.settled(now, attempt_id=one.id, how="hung up: past its maximum duration")
 
     def _look_up_all(
-        self, provider: Provider, unknown: Sequence[Attempt], rules: Rules, now: datetime, learnt: Learnt
+        self, provider: Provider, unknown: Sequence[Attempt], rules: Rules, now: datetime, learnt: Learnt,
+        claimers: Claimers,
     ) -> None:
         errors = 0
         for one in unknown:
             try:
-                self._look_up(provider, one, rules, now, learnt)
+                self._look_up(provider, one, rules, now, learnt, claimers)
             except Exception as error:  # concludes nothing, and does not hide the other calls
                 learnt.doubts[one.id] = str(error)
                 self.reporter.tick_failed(now, f"looking up attempt {one.id} at {provider.name}", error)
@@ -174,10 +225,15 @@ class Follower:
                 if errors == PATIENCE:
                     return
 
-    def _look_up(self, provider: Provider, one: Attempt, rules: Rules, now: datetime, learnt: Learnt) -> None:
+    def _look_up(
+        self, provider: Provider, one: Attempt, rules: Rules, now: datetime, learnt: Learnt, claimers: Claimers
+    ) -> None:
         report = provider.find(_key(one), now)
         if report is not None:
             self._require_own(one, report)
+        if report is None and self._may_still_be_sent(one, claimers):
+            learnt.doubts[one.id] = FROZEN
+            return
         if report is None and not provider.finds_by_ref:  # it cannot be asked exactly, so this proves nothing
             if _horizon(one, rules) < now:
                 lost = CallReport(
@@ -188,13 +244,29 @@ class Follower:
         if report is not None and report.phase is Phase.ENDED:
             learnt.ends.append(End(one.id, report, placed_at=one.placed_at or one.claimed_at, was_found=True))
         elif report is not None:
+            if one.was_late:
+                self._hang_up_late(provider, one, report, now)
             learnt.found.append((one, report))
         else:
             ring = rules.policy(one.campaign_id).ring_timeout
             settled = (one.claimed_at or now) + self.runtime.settings.settle(ring, provider.listing_lag)
             learnt.looked.append(one.id)
+            if one.lookups == 0 and _is_guess(one):
+                # Its process may have woken just now: what it has sent by now must be in the listing by the next look.
+                learnt.rests[one.id] = now + self._shown_after(ring, provider)
             if now >= settled and one.lookups + 1 >= LOOKS_NEEDED:
                 learnt.never_made.append(one)
+
+    def _may_still_be_sent(self, one: Attempt, claimers: Claimers) -> bool:
+        if not _is_guess(one) or one.claimed_at is None:
+            return False
+        over_by = (one.dial_before or one.claimed_at) + timedelta(seconds=self.runtime.settings.request_timeout) + SLACK
+        return claimers.may_still_send(one.claimed_by, one.claimed_at, over_by)
+
+    def _shown_after(self, ring: timedelta, provider: Provider) -> timedelta:
+        """How long after its request a call may be missing from what can be searched."""
+        lag = ring + provider.listing_lag if provider.listing_lag else timedelta(0)
+        return timedelta(seconds=self.runtime.settings.request_timeout) + lag
 
     def _require_own(self, one: Attempt, report: CallReport) -> None:
         """A vendor that is searched by number and time may show the call of another attempt: only we know whose.
@@ -251,6 +323,11 @@ class Follower:
             reach("outcome.after_commit")
         told.tell(self.reporter, now)
         self.breakers.judge(told.refusals, now)
+
+
+def _is_guess(one: Attempt) -> bool:
+    """Nobody has said when its request left: the process that claimed it has not answered for it yet."""
+    return one.placed_at is None
 
 
 def _key(one: Attempt) -> CallKey:

@@ -45,7 +45,7 @@ from scheduler.store.tables import accounts, call_attempts, call_schedule, campa
 A, C, E, K, N, S = call_attempts.c, campaigns.c, events.c, accounts.c, daemons.c, call_schedule.c
 
 NEWEST_EVENTS = 200_000
-"""Among so many events, the newest, a breaker is looked for: its kind has no index of its own."""
+"""Among so many events, the newest, news are looked for: their kinds have no index of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,15 @@ class EndedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class BreakerRow:
-    """The newest event of one daemon about one provider."""
+class NewsRow:
+    """What one daemon wrote down of a provider, of a host or of one of its dials."""
 
-    is_open: bool
-    details: dict[str, Any]
+    kind: str
+    daemon: str
+    at: datetime
+    attempt_id: int | None
     reason: str | None
+    details: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +168,17 @@ def list_going_on(connection: Connection, campaign_ids: Collection[int | None]) 
     return found
 
 
-def list_open(connection: Connection) -> tuple[list[LiveRow], int]:
-    """Calls that are live with when they began, and how many calls are open at all."""
+def list_open(connection: Connection) -> tuple[list[LiveRow], list[LiveRow], int]:
+    """Calls that are live with when they began, dials that are undecided with when they were claimed, and how many
+    calls are open at all.
+    """
     begun_at = func.coalesce(A.placed_at, A.claimed_at)
     rows = connection.execute(
         select(A.id, A.campaign_id, begun_at, word(A.state)).where(A.state.in_(OPEN_STATES)).order_by(A.id)
     ).all()
     live = [LiveRow(*row[:3]) for row in rows if row[3] == AttemptState.LIVE and row[2] is not None]
-    return live, len(rows)
+    undecided = [LiveRow(*row[:3]) for row in rows if row[3] == AttemptState.UNKNOWN and row[2] is not None]
+    return live, undecided, len(rows)
 
 
 def count_ended(connection: Connection, campaign_ids: Collection[int], since: datetime) -> list[EndedRow]:
@@ -187,17 +193,15 @@ def count_ended(connection: Connection, campaign_ids: Collection[int], since: da
     return [EndedRow(campaign_id, calls, int(people)) for campaign_id, calls, people in rows]
 
 
-def list_breaker_news(connection: Connection, since: datetime) -> list[BreakerRow]:
-    """What the daemons said of their breakers since then, oldest first."""
+def list_news(connection: Connection, kinds: Collection[str], since: datetime) -> list[NewsRow]:
+    """Events of these kinds since then, oldest first."""
     newest = select(func.coalesce(func.max(E.id), 0)).scalar_subquery()
     rows = connection.execute(
-        select(E.kind, E.actor, E.details, E.reason)
-        .where(E.id > newest - NEWEST_EVENTS, E.at >= since, E.kind.in_(("breaker_open", "breaker_closed")))
+        select(E.kind, E.actor, E.at, E.attempt_id, E.reason, E.details)
+        .where(E.id > newest - NEWEST_EVENTS, E.at >= since, E.kind.in_(sorted(kinds)))
         .order_by(E.id)
     )
-    return [
-        BreakerRow(row.kind == "breaker_open", {**(row.details or {}), "daemon": row.actor}, row.reason) for row in rows
-    ]
+    return [NewsRow(row.kind, row.actor, row.at, row.attempt_id, row.reason, row.details or {}) for row in rows]
 
 
 def list_payers(connection: Connection) -> list[Account]:

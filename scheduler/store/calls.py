@@ -87,7 +87,7 @@ SCHEDULE_COLUMNS = (
 ATTEMPT_COLUMNS = (
     A.id, A.attempt_ref, A.schedule_id, A.lead_id, A.campaign_id, A.attempt_number, A.telefono, A.provider,
     word(A.state), A.provider_call_id, word(A.outcome), A.claimed_at, A.placed_at, A.lookups,
-    A.answered_at,
+    A.answered_at, A.dial_before, A.claimed_by,
 )
 CAMPAIGN_COLUMNS = (
     C.id, C.code, C.name, C.status, C.priority, C.provider, type_coerce(C.call_settings, Text).label("settings"),
@@ -1086,6 +1086,14 @@ def look_again(connection: Connection, looks: Mapping[int, datetime | None]) -> 
     )
 
 
+def rest_looks(connection: Connection, rests: Mapping[int, datetime]) -> int:
+    """When unknown attempts are looked up next."""
+    return change_rows(
+        connection, call_attempts, [{"id": one, "next_poll_at": at} for one, at in rests.items()],
+        per_row=("next_poll_at",), guard="state = 'unknown'",
+    )
+
+
 def await_rest(connection: Connection, ids: Sequence[int], at: datetime) -> int:
     """Calls that are over and of which more will be said: they are asked about once more at that time."""
     return change_rows(
@@ -1240,6 +1248,28 @@ def note_late_call(connection: Connection, attempt_id: int, call_id: str, now: d
     )
 
 
+def search_again(connection: Connection, ids: Sequence[int], now: datetime) -> int:
+    """Attempts that were given up although their requests may have left later: looked for by reference once more."""
+    return change_rows(
+        connection, call_attempts, [{"id": one} for one in ids], same={"next_poll_at": now, "lookups": 0},
+        guard=f"{GIVEN_UP} AND provider_call_id IS NULL",
+    )
+
+
+def note_placed(connection: Connection, placed: Mapping[int, datetime]) -> int:
+    """When requests really left, as the process that sent them knows: others had to guess."""
+    return change_rows(
+        connection, call_attempts, [{"id": one, "placed_at": at} for one, at in placed.items()],
+        per_row=("placed_at",), guard="state <> 'placing'",
+    )
+
+
+def read_closings(connection: Connection, ids: Collection[int]) -> dict[int, datetime]:
+    """When the hours end that these attempts were judged by."""
+    rows = connection.execute(select(A.id, A.open_until).where(ids_in(A.id, ids), A.open_until.is_not(None)))
+    return {row[0]: row[1] for row in rows}
+
+
 def poll_soon(connection: Connection, ids: Sequence[int], now: datetime) -> int:
     """Ask about these calls at the next look."""
     return change_rows(
@@ -1382,11 +1412,12 @@ def _due_call(row: Any) -> ScheduledCall:
 def _attempt(row: Any) -> Attempt:
     (
         attempt_id, ref, schedule_id, lead_id, campaign_id, number, phone, provider, state, call_id, outcome,
-        claimed_at, placed_at, lookups, answered_at,
+        claimed_at, placed_at, lookups, answered_at, dial_before, claimed_by,
     ) = row
     return Attempt(
         attempt_id, ref, schedule_id, lead_id, campaign_id, number, phone, provider, AttemptState(state), call_id,
         Outcome(outcome) if outcome else None, claimed_at, placed_at, lookups, answered_at=answered_at,
+        dial_before=dial_before, claimed_by=claimed_by,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,11 +55,35 @@ def find_first_since(connection: Connection, since: datetime) -> int | None:
 
 
 def add_daemon(
-    connection: Connection, *, owner: str, host: str, pid: int, provider: str, version: str, now: datetime
+    connection: Connection, *, owner: str, host: str, pid: int, provider: str, version: str, now: datetime,
+    process_mark: str | None = None,
 ) -> None:
+    """`process_mark` is by which others of its host know whether it still runs (see service/claimers.py)."""
     connection.execute(insert(daemons).values(
         owner=owner, host=host, pid=pid, provider=provider, version=version, started_at=now, last_seen_at=now,
+        process_mark=process_mark,
     ))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimer:
+    """A daemon, as far as it matters whether it may still do something."""
+
+    host: str
+    pid: int
+    status: str
+    last_seen_at: datetime
+    process_mark: str | None
+
+
+def read_claimers(connection: Connection, owners: Collection[str]) -> dict[str, Claimer]:
+    """These daemons by owner; those whose row is gone are missing."""
+    if not owners:
+        return {}
+    rows = connection.execute(
+        select(N.owner, N.host, N.pid, N.status, N.last_seen_at, N.process_mark).where(N.owner.in_(sorted(owners)))
+    )
+    return {row.owner: Claimer(row.host, row.pid, str(row.status), row.last_seen_at, row.process_mark) for row in rows}
 
 
 def beat(

@@ -636,6 +636,7 @@ daemons = Table(
     Column("wanted", _words(DaemonWish, "daemon_wanted"), nullable=False, server_default="run"),
     Column("doing", _words(DaemonDoing, "daemon_doing"), nullable=False, server_default="working"),
     Column("vitals", JSON(none_as_null=True), comment="what it measured of itself, for /metrics"),
+    Column("process_mark", String(96), comment="by which its host knows whether it still runs"),
     UniqueConstraint("owner"),
 )
 

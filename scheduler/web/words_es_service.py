@@ -136,6 +136,27 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "ningún demonio está en marcha; inicie uno con `ringback run`",
     "every running daemon was asked to take nothing new; `ringback daemons resume ID` lets one go on":
         "a todos los demonios en marcha se les pidió no tomar nada nuevo; `ringback daemons resume ID` reanuda uno",
+    "{calls} of daemon {owner} left after their time in the last {span}, because it was stopped in the last moment: "
+    "hung up where they could be, the last is attempt {id}; see what stops processes on its machine":
+        "{calls} del demonio {owner} en las últimas {span} salieron después de su plazo, porque se detuvo en el último "
+        "instante: se colgaron las que se pudo, la última es el intento {id}; vea qué detiene procesos en su máquina",
+    "{calls} of daemon {owner} left after their time in the last {span}, {n} of them outside hours, because it was "
+    "stopped in the last moment: hung up where they could be, the last is attempt {id}; see what stops processes on "
+    "its machine":
+        "{calls} del demonio {owner} en las últimas {span} salieron después de su plazo, {n} de ellas fuera de "
+        "horario, porque se detuvo en el último instante: se colgaron las que se pudo, la última es el intento {id}; "
+        "vea qué detiene procesos en su máquina",
+    "of {dials} of {who} nobody can say yet whether a call was made, of the oldest for {span}; `ringback calls resolve "
+    "{id}` settles that one":
+        "de {dials} de {who} nadie sabe aún si fueron llamadas, de la más antigua desde hace {span}; `ringback calls "
+        "resolve {id}` la resuelve",
+    "looking up {host} gives no answer on daemon {owner}, so nothing can be sent there; look at the resolver of its "
+    "machine (/etc/resolv.conf)":
+        "la consulta del nombre {host} no recibe respuesta en el demonio {owner}, así que no se puede enviar nada "
+        "allí; mire el resolvedor de nombres de su máquina (/etc/resolv.conf)",
+    "{n} dials": ("{n} marcación", "{n} marcaciones"),
+    "{n} dial": "{n} marcación",
+    "host {host}": "host {host}",
     "{n} due calls": ("{n} llamada pendiente", "{n} llamadas pendientes"),
     "{n} due call": "{n} llamada pendiente",
     "{n} calls": ("{n} llamada", "{n} llamadas"),

@@ -75,7 +75,7 @@ WEB = ("-m", "cli.main", "serve")
 MIX = "completed=40,no_answer=20,busy=15,voicemail=10,hang_up=8,failed=3,callback=2,invalid_number=1,do_not_call=1"
 POINTS: Mapping[str, tuple[str, ...]] = {
     "take": ("take.before_write", "take.before_commit", "take.after_commit"),
-    "dial": ("dial.before_request", "dial.after_answer"),
+    "dial": ("dial.before_request", "dial.after_look", "dial.after_answer"),
     "answer": ("answer.before_write", "answer.before_commit", "answer.after_commit"),
     "outcome": ("outcome.before_write", "outcome.before_commit", "outcome.after_commit"),
     "upkeep": ("upkeep.before_commit",),

@@ -22,6 +22,7 @@ from typing import Any
 
 from tests.conftest import _sqlite_template
 from tests.faults.conftest import empty_database, start_server
+from tests.faults.freezes import LASTING, LEASES, ORDINARY, count_late, freeze_while_sending, spread
 from tests.faults.harness import (
     HELD_SECONDS,
     POINTS_OF_DIALS,
@@ -51,6 +52,8 @@ ROUND = 100
 """Kills on one database before the verdict: a failure is then near its cause."""
 AT_ONCE = 4
 """Daemons that die at the same time, each at a point of its own."""
+SENDING_AT_ONCE = 10
+"""Daemons that are stopped at the same time, each at another instruction of a dial."""
 POINTS = len(POINTS_OF_DIALS) + len(POINTS_OF_HOOKS)
 COLUMNS = (
     ("fault", 38), ("injections", 10), ("double dials", 12), ("lost leads", 10), ("stuck leads", 11),
@@ -128,6 +131,24 @@ def freezes(times: int) -> Callable[[House], int]:
     return act
 
 
+def freezes_while_sending(times: int) -> Callable[[House], int]:
+    """At instants spread over all that a dial does from the last look at the clock to its answer, for 0.5, 1.5 and
+    4 leases, and for 15 s with the limits that daemons have where nobody sets any.
+    """
+
+    def act(house: House) -> int:
+        struck = 0
+        kinds = [*((seconds, None) for seconds in LEASES), (15, ORDINARY)]
+        for at in range(0, times, SENDING_AT_ONCE):
+            seconds, limits = kinds[at // SENDING_AT_ONCE % len(kinds)]
+            shares = spread(min(SENDING_AT_ONCE, times - at), house.random.random())
+            struck += freeze_while_sending(house, shares, seconds, limits)
+        assert count_late(house), "no request left late, so nothing was proven"
+        return struck
+
+    return act
+
+
 def misbehaving_webhooks(rounds: int) -> Callable[[House], int]:
     """Those that came twice, forged or to nobody, and the kills of receivers meanwhile."""
 
@@ -190,6 +211,10 @@ def list_scenarios(kills: int) -> Iterator[Scenario]:
             yield Scenario("killed at random", engine, kills_at_random(min(ROUND, left - at), 3))
     few = max(1, round(kills / 200))
     yield Scenario("frozen up to 1.5 leases", "mariadb", freezes(3 + 3 * few))
+    # Not on SQLite: a process that is frozen inside a transaction holds its one lock, and nobody else could act.
+    for at in range(0, round(kills * 0.15), ROUND):
+        times = min(ROUND, round(kills * 0.15) - at)
+        yield Scenario("frozen while sending", "mariadb", freezes_while_sending(times), LASTING)
     yield Scenario("database killed and restarted", "mariadb", kills_of_the_server(6 * few))
     yield Scenario(
         "deadlock storm", "mariadb",

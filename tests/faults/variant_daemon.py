@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -24,6 +26,7 @@ from scheduler.clock import boottime
 from scheduler.config import Keys, Settings
 from scheduler.errors import InvalidValue
 from scheduler.events import Reporter, set_up_logging
+from scheduler.providers import sending
 from scheduler.providers.base import (
     DialAnswer,
     DialRequest,
@@ -78,9 +81,72 @@ class StoppingProvider(HttpSimulator):
     def place(self, request: DialRequest) -> DialAnswer:
         if not self.stopped:
             self.stopped = True
-            os.kill(os.getpid(), signal.SIGSTOP)
-            threading.Event().wait(0.1)  # the signal takes a moment to reach this thread
+            stop_here()
         return super().place(request)
+
+
+SENDING = sending.__file__
+
+
+class FreezingProvider(HttpSimulator):
+    """Stops its process once, at any instruction between its dispatcher's last look at the clock and the answer.
+
+    The first dial counts what the interpreter does; the second is stopped after such a share of it as
+    RINGBACK_TEST_FREEZE_AT says, from 0 for the first instruction to 1 for the last, or at the end of the function
+    that it names: `look` is the very last look at the clock, `note` the one after the request has left.
+    """
+
+    counted = 0
+    stopped = False
+
+    def place(self, request: DialRequest) -> DialAnswer:
+        if self.stopped:
+            return super().place(request)
+        told = os.environ["RINGBACK_TEST_FREEZE_AT"]
+        self.stopped = self.counted > 0
+        steps = _Steps(told, self.counted)
+        with steps:
+            answer = super().place(request)
+        if self.stopped and not steps.has_stopped:
+            stop_here()  # it had a connection already, or the answer came in fewer pieces
+        self.counted = steps.done
+        return answer
+
+
+class _Steps:
+    """Counts the instructions of this thread, and stops the process at one of them."""
+
+    def __init__(self, told: str, counted: int) -> None:
+        """`counted` is how many there are, 0 while that is to be learnt."""
+        self._function = told if told.isalpha() and counted else None
+        self._stop_at = int(float(told) * counted) if not told.isalpha() and counted else None
+        self.done = 0
+        self.has_stopped = False
+
+    def __enter__(self) -> None:
+        sys.settrace(self._trace)
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def _trace(self, frame: FrameType, event: str, _: object) -> Any:
+        frame.f_trace_opcodes = True
+        if event == "return" and frame.f_code.co_name == self._function and frame.f_code.co_filename == SENDING:
+            self._stop()
+        elif event == "opcode":
+            if self.done == self._stop_at:
+                self._stop()
+            self.done += 1
+        return self._trace
+
+    def _stop(self) -> None:
+        self.has_stopped = True
+        stop_here()
+
+
+def stop_here() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    threading.Event().wait(0.1)  # the signal takes a moment to reach this thread
 
 
 class TrustingRetell(Retell):
@@ -176,6 +242,7 @@ PROVIDERS: dict[str, type[HttpSimulator]] = {
     "unknown_is_failed": HopefulProvider,
     "not_found_is_proof": ForgetfulProvider,
     "stop_in_the_last_gap": StoppingProvider,
+    "stop_while_sending": FreezingProvider,
 }
 UPKEEPS = {"give_back_at_once": HastyUpkeep, "forgets_leases": ForgetfulUpkeep}
 DISPATCHERS = {"no_dial_budget": CarelessDispatcher, "request_before_intent": EarlyDispatcher}

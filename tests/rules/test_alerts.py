@@ -19,12 +19,15 @@ from scheduler.rules.alerts import (
     Ended,
     Facts,
     HeldCalls,
+    LateDial,
     LiveCall,
+    NameNews,
     Paused,
     Payer,
     RefusedSetting,
     Severity,
     Thresholds,
+    Undecided,
     codes_raised,
     raise_alerts,
 )
@@ -55,6 +58,9 @@ def test_every_code_has_its_question_and_each_raises_its_own():
         breakers=[BreakerNews("twilio", NOON + MINUTE)],
         payers=[Payer(replace(ACCOUNT, low_balance=Decimal(20)))],
         daemons=[replace(AT_WORK, last_seen_at=NOON - HOUR)],
+        late_dials=[LateDial(8, "host:1:a", is_outside_hours=True)],
+        undecided=[Undecided(9, "campaign a", NOON - HOUR)],
+        names=[NameNews("api.example.com", "host:1:a", hangs=True)],
     )
 
     raised = raise_alerts(everything)
@@ -270,6 +276,35 @@ def test_due_calls_that_no_daemon_takes_are_raised(daemons, says):
 
     assert [one.code for one in found] == ([] if says is None else ["no_daemon"])
     assert all(one.sentence.startswith("2 calls are due, and") and str(says) in one.sentence for one in found)
+
+
+def test_late_dials_are_said_by_daemon_and_how_many_left_outside_hours():
+    late = [LateDial(7, "host:1:a", False), LateDial(9, "host:1:a", True), LateDial(8, "host:2:b", False)]
+
+    first, second = raise_alerts(replace(FACTS, late_dials=late))
+
+    assert first.sentence.startswith("2 calls of daemon host:1:a left after their time in the last 24 h")
+    assert "1 of them outside hours" in first.sentence
+    assert "attempt 9" in first.sentence
+    assert (second.about, "outside hours" in second.sentence) == ("daemon host:2:b", False)
+
+
+@each("waits, raised", [(14 * MINUTE, False), (16 * MINUTE, True)])
+def test_a_dial_that_stays_undecided_is_raised(waits, raised):
+    undecided = [Undecided(7, "campaign a", NOON - waits), Undecided(8, "campaign a", NOON)]
+
+    found = raise_alerts(replace(FACTS, undecided=undecided))
+
+    assert [one.code for one in found] == (["undecided"] if raised else [])
+    assert all("of 1 dial of campaign a" in one.sentence and "resolve 7" in one.sentence for one in found)
+
+
+def test_a_host_whose_name_hangs_is_raised_until_it_answers():
+    hangs, answers = NameNews("api.example.com", "host:1:a", True), NameNews("api.example.org", "host:1:a", False)
+
+    [found] = raise_alerts(replace(FACTS, names=[hangs, answers]))
+
+    assert (found.code, found.about) == ("name_hangs", "host api.example.com")
 
 
 # --- thresholds -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from scheduler.events import Reporter
 from scheduler.model import Happening
 from scheduler.providers.base import RefusalKind
 from scheduler.rules.alerts import AlertCode
-from scheduler.service.alerts import LOOK_EVERY, AlertWatch, list_alerts
+from scheduler.service.alerts import LOOK_EVERY, OF_BREAKERS, AlertWatch, list_alerts
 from scheduler.store import alerts as store
 from scheduler.store import journal, tables
 from tests.conftest import NOON
@@ -270,10 +270,10 @@ def test_the_watch_looks_at_most_every_half_minute(runtime, clock):
 
 def test_news_of_breakers_are_read_from_an_instant_on(database):
     add_news(database, "breaker_open", "one", provider="twilio", until=(NOON + MINUTE).isoformat())
-    found = database.read(lambda connection: store.list_breaker_news(connection, NOON))
-    later = database.read(lambda connection: store.list_breaker_news(connection, NOON + MINUTE))
+    found = database.read(lambda connection: store.list_news(connection, OF_BREAKERS, NOON))
+    later = database.read(lambda connection: store.list_news(connection, OF_BREAKERS, NOON + MINUTE))
 
-    assert [(one.is_open, one.details["provider"], one.details["daemon"]) for one in found] == [(True, "twilio", "one")]
+    assert [(one.kind, one.details["provider"], one.daemon) for one in found] == [("breaker_open", "twilio", "one")]
     assert later == []
 
 

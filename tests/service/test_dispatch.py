@@ -7,9 +7,13 @@ from datetime import date, timedelta
 import pytest
 
 from scheduler.clock import ManualClock, boottime
+from scheduler.errors import DatabaseUnavailable
 from scheduler.model import Campaign
 from scheduler.providers.base import Accepted, RefusalKind, Refused, Unanswered
+from scheduler.providers.sending import current
 from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST, SEND_TOLERANCE
+from scheduler.service.alerts import list_alerts
+from scheduler.service.dispatch import Dispatcher
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
@@ -42,7 +46,7 @@ from tests.factories import (
     sql,
     with_settings,
 )
-from tests.waiting import BACKSTOP
+from tests.waiting import BACKSTOP, wait_until
 
 SECOND = timedelta(seconds=1)
 
@@ -875,8 +879,8 @@ def test_a_frozen_daemon_cannot_touch_the_row_that_another_one_holds_now(runtime
     thawed = threading.Event()
 
     def freeze(request):
-        for _ in range(4):  # its lease runs out, its call is looked up and never found
-            clock.advance(2 * MINUTE)
+        for _ in range(4):  # its lease runs out, it is silent for long, its call is looked up and never found
+            clock.advance(8 * MINUTE)
             other.upkeep()
             other.follow()
         other.dispatcher.run_once()  # the row is dialed by another daemon, which is still waiting for an answer
@@ -899,8 +903,7 @@ def test_a_frozen_daemon_cannot_touch_the_row_that_another_one_holds_now(runtime
     assert meanwhile == {}
     first, second = attempts_of(database, lead_id)
     assert (first.state, second.state) == ("refused", "live")
-    may_have_left = isinstance(late, Unanswered)
-    assert [one.attempt_id for one in events_of(database, "late_dial")] == ([first.id] if may_have_left else [])
+    assert [one.attempt_id for one in events_of(database, "late_dial")] == [first.id]
     assert lead_of(database, lead_id).lead_status == "open"
     assert phone_statuses(database, lead_id) == ["active"]
 
@@ -912,8 +915,8 @@ def test_a_call_made_for_an_attempt_that_was_given_up_is_hung_up_and_owned_up_to
     other.provider.forgets(number)
 
     def freeze(request) -> Accepted:
-        for _ in range(4):  # its lease runs out, its call is looked up and never found
-            clock.advance(2 * MINUTE)
+        for _ in range(4):  # its lease runs out, it is silent for long, its call is looked up and never found
+            clock.advance(8 * MINUTE)
             other.upkeep()
             other.follow()
         assert attempt_of(database, lead_id).state == "refused"
@@ -941,6 +944,124 @@ def test_a_request_sent_too_late_is_written_down_as_late(runtime, database, cloc
 
     assert [one.lead_id for one in events_of(database, "late_dial")] == [lead_id]
     assert attempt_of(database, lead_id).placed_at > attempt_of(database, lead_id).dial_before
+    assert broken_promises(database) == {}
+
+
+LATE_BY = 15
+MEANWHILE = ("nothing", "its lease ran out", "it was found live", "it was found over", "it was given up")
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+@pytest.mark.parametrize("answered", ["accepted", "lost", "refused"])
+def test_a_late_request_is_said_whatever_was_answered_and_whoever_settled_its_attempt(
+    runtime, database, clock, answered, meanwhile
+):
+    number = chilean()
+    lead_id = add_due_lead(database, number)
+    frozen, other = Station(runtime, owner="frozen"), Station(runtime, owner="other")
+    has_call = answered != "refused"
+    answers = {"accepted": lambda ref: Accepted(call_id_of(ref)), "lost": lambda _: Unanswered("reset"),
+               "refused": lambda _: refused()}
+
+    def wake(request):
+        leave_late_by(LATE_BY)
+        others_go_on(other, number, clock, meanwhile)
+        return answers[answered](request.attempt_ref)
+
+    frozen.provider.answers(number, wake)
+    if not has_call:
+        frozen.provider.forgets(number)
+    frozen.dispatch()
+    attempt = attempts_of(database, lead_id)[0]
+    [late] = events_of(database, "late_dial")
+
+    assert (late.attempt_id, late.lead_id) == (attempt.id, lead_id)
+    assert late.details["late_seconds"] >= LATE_BY - 1
+    assert [line for line in frozen.lines if line.kind == "late_dial" and line.level == "error"]
+    assert attempt.placed_at > attempt.dial_before, "it says when it really left"
+    assert "late_dial" in {one.code for one in list_alerts(runtime=runtime)}
+    assert broken_promises(database) == {}
+    is_over = meanwhile == "it was found over"
+    if has_call and not is_over:
+        clock.advance(MINUTE)
+        frozen.follow()
+        call_id = call_id_of(frozen.provider.dials[0].attempt_ref)
+        assert call_id in frozen.provider.hung_up
+        frozen.provider.ends(number, "failed")
+        for _ in range(3):
+            clock.advance(MINUTE)
+            frozen.follow()
+        [attempt] = find_all(database, tables.call_attempts, id=attempt.id)
+        assert (attempt.state, attempt.provider_call_id) == ("ended", call_id)
+    assert broken_promises(database) == {}
+
+
+def test_a_late_call_is_hung_up_though_the_database_is_away(runtime, database, clock):
+    add_due_lead(database)
+    station = Station(runtime)
+    station.dispatcher = DatabaselessAnswers(station.runtime, owner="station:1", reporter=station.reporter)
+
+    def wake(request):
+        leave_late_by(LATE_BY)
+        return Accepted(call_id_of(request.attempt_ref))
+
+    station.provider.answers(None, wake)
+    station.dispatcher.run_once()
+    wait_until(lambda: station.provider.hung_up, what="it is hung up")
+
+    assert station.provider.hung_up == [call_id_of(station.provider.dials[0].attempt_ref)]
+
+
+def test_a_late_request_outside_hours_says_so(runtime, database, clock):
+    lead_id = add_due_lead(database)
+    station = Station(runtime)
+
+    def wake(request):
+        sql(database, "UPDATE call_attempts SET open_until = dial_before")
+        leave_late_by(LATE_BY)
+        return Accepted(call_id_of(request.attempt_ref))
+
+    station.provider.answers(None, wake)
+    station.dispatch()
+
+    [late] = events_of(database, "late_dial")
+    assert late.lead_id == lead_id
+    assert late.details["outside_hours"] is True
+    assert "outside hours" in late.reason
+
+
+def test_a_request_that_left_in_time_is_not_late_however_long_its_process_was_stopped_afterwards(runtime, database):
+    station = Station(runtime)
+    lead_id = add_due_lead(database)
+
+    def wake(request):
+        one = current()
+        one.look()
+        one.seen_at = one.send_before - 1
+        return Accepted(call_id_of(request.attempt_ref))
+
+    station.provider.answers(None, wake)
+    station.dispatch()
+
+    assert events_of(database, "late_dial") == []
+    assert (attempt_of(database, lead_id).state, station.provider.hung_up) == ("live", [])
+
+
+def test_a_frozen_daemon_that_sent_nothing_says_so_though_its_lease_ran_out(runtime, database, clock):
+    number = chilean()
+    lead_id = add_due_lead(database, number)
+    frozen, other = Station(runtime, owner="frozen"), Station(runtime, owner="other")
+
+    def wake(request):
+        others_go_on(other, number, clock, "its lease ran out")
+        return Refused(RefusalKind.NEVER_SENT, "its dial budget was over", ours=True)
+
+    frozen.provider.answers(number, wake)
+    frozen.dispatch()
+
+    assert attempt_of(database, lead_id).state == "refused"
+    assert (call_of(database, lead_id).status, call_of(database, lead_id).lease_token) == ("pending", None)
+    assert events_of(database, "late_dial") == []
     assert broken_promises(database) == {}
 
 
@@ -987,6 +1108,38 @@ def test_two_daemons_share_the_work_and_overlap_nowhere(runtime, database):
 
 
 # --- what this file needs ---------------------------------------------------------------------------------
+
+
+class DatabaselessAnswers(Dispatcher):
+    """The database is away from the first answer on."""
+
+    def record_answers(self) -> int:
+        if self._results.empty():
+            return 0
+        raise DatabaseUnavailable("it is away")
+
+
+def leave_late_by(seconds: float) -> None:
+    """This process was stopped between its last look at the clock and its request."""
+    one = current()
+    one.look()
+    one.seen_at = one.send_before + seconds
+
+
+def others_go_on(other: Station, number: str, clock: ManualClock, meanwhile: str) -> None:
+    """What another daemon did of the attempt while ours was stopped."""
+    if meanwhile == "nothing":
+        return
+    if meanwhile == "it was found over":
+        other.provider.ends(number, "completed")
+    if meanwhile in ("its lease ran out", "it was given up"):
+        other.provider.forgets(number)
+    for _ in range(4 if meanwhile == "it was given up" else 1):
+        clock.advance(8 * MINUTE)
+        other.upkeep()
+        if meanwhile != "its lease ran out":
+            other.follow()
+
 
 
 class MeddlingClock:
