@@ -21,7 +21,7 @@ from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import ACTOR, Applied, End
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls
+from scheduler.store import calls, journal
 from scheduler.store.database import Connection
 
 MANY = 500
@@ -107,17 +107,32 @@ class Follower:
         self, provider: Provider, live: Sequence[Attempt], rules: Rules, now: datetime, learnt: Learnt
     ) -> None:
         reports = provider.poll([_key(one) for one in live], now)
+        ended_by_us = self._ended_by_us([one for one in live if reports.get(one.provider_call_id or "", one) is None])
         for one in live:
             if one.provider_call_id is None or one.provider_call_id not in reports:
                 continue
             report = reports[one.provider_call_id]
             if report is not None and report.phase is Phase.ENDED:
                 learnt.ends.append(End(one.id, report))
+            elif report is None and one.id in ended_by_us:
+                gone = CallReport(one.provider_call_id, Phase.ENDED, outcome=Outcome.CANCELLED, provider_status="gone")
+                learnt.ends.append(End(one.id, gone))
             elif _horizon(one, rules) < now:
                 self._stop(provider, one, report, rules, now, learnt)
             elif report is not None and report.phase is Phase.ANSWERED:
                 learnt.answered[one.id] = report.answered_at or now
                 learnt.talking.append(one.lead_id)
+            if report is not None and report.phase is not Phase.ENDED and not report.known_word:
+                said = f"{provider.name} says {report.provider_status!r}, which is not known; the call counts as live"
+                learnt.doubts.setdefault(one.id, said)
+
+    def _ended_by_us(self, gone: Sequence[Attempt]) -> set[int]:
+        """Which of these calls we asked the provider to end, or took back from its queue."""
+        if not gone:
+            return set()
+        return self.runtime.database.read(
+            lambda connection: journal.list_ended_by_us(connection, {one.id: one.lead_id for one in gone})
+        )
 
     def _ask_over(self, provider: Provider, over: Sequence[Attempt], now: datetime, learnt: Learnt) -> None:
         """Calls of which more was to be said: an analysis, a price. Asked a few times, then no more."""
@@ -147,7 +162,7 @@ class Follower:
             learnt.ends.append(End(one.id, gone, error="the provider knows nothing of it and its maximum has passed"))
             return
         try:
-            provider.hang_up(report.call_id)
+            was_there = provider.hang_up(report.call_id)
         except ProviderError as error:  # tried again at its next look; the other calls must not wait for it
             if error.permanent and report.known_word:
                 # It may still be waiting in the vendor's own queue, so it is not taken for over: people must decide.
@@ -158,6 +173,10 @@ class Follower:
                 return
             self.reporter.tick_failed(now, f"hanging up attempt {one.id}, past its maximum duration", error)
             return
+        if not was_there and not report.known_word:  # by a word that nobody knows, it was over
+            learnt.ends.append(End(one.id, replace(report, phase=Phase.ENDED, outcome=Outcome.FAILED)))
+            return
+        learnt.hung_up.append(one)
         self.reporter.settled(now, attempt_id=one.id, how="hung up: past its maximum duration")
 
     def _look_up_all(
@@ -175,7 +194,7 @@ class Follower:
                     return
 
     def _look_up(self, provider: Provider, one: Attempt, rules: Rules, now: datetime, learnt: Learnt) -> None:
-        report = provider.find(_key(one), now)
+        report = provider.find(replace(_key(one), agent_id=rules.policy(one.campaign_id).settings.agent_id), now)
         if report is not None:
             self._require_own(one, report)
         if report is None and not provider.finds_by_ref:  # it cannot be asked exactly, so this proves nothing
@@ -250,7 +269,7 @@ class Follower:
             self.runtime.database.transact(work)
             reach("outcome.after_commit")
         told.tell(self.reporter, now)
-        self.breakers.judge(told.refusals, now)
+        self.breakers.judge(told.refusals, now, told.reached)
 
 
 def _key(one: Attempt) -> CallKey:

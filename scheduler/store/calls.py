@@ -1136,6 +1136,11 @@ def _end(connection: Connection, rows: Sequence[Mapping[str, Any]], guard: str) 
     used = tuple(name for name in END_COLUMNS if any(row.get(name) is not None for row in rows))
     changed = tuple(name for name in used if any(row.get(name) != rows[0].get(name) for row in rows))
     same = {name: rows[0].get(name) for name in used if name not in changed}
+    if "error" not in used:
+        same["error"] = None  # that of a lost start is no part of what the call turned out to be
+    elif "error" in changed:
+        cleared = [{"id": row["id"]} for row in rows if row.get("error") is None]
+        change_rows(connection, call_attempts, cleared, same={"error": None}, guard=guard)
     # JSON goes in a statement of its own: mixed with the column's own value it would lose its type on MySQL.
     described = [{"id": row["id"], "details": row["details"]} for row in rows if row.get("details") is not None]
     change_rows(connection, call_attempts, described, per_row=("details",), guard=guard)

@@ -31,7 +31,7 @@ TABLE = [
     ("do_not_call", ONE, 1, 1, "do_not_call"), ("do_not_call", TWO, 1, 1, "do_not_call"),
     ("invalid_number", (), 1, 1, "invalid_number"), ("invalid_number", (2,), 1, 1, (1, 2, 0)),
     ("invalid_number", (1,), 2, 1, (2, 1, 4)), ("invalid_number", (1,), 2, 3, "max_attempts"),
-    ("invalid_number", (1, 3), 2, 1, (1, 3, 0)), ("cancelled", ONE, 1, 1, (2, 1, 4)),
+    ("invalid_number", (1, 3), 2, 1, (1, 3, 0)), ("cancelled", ONE, 1, 1, "cancelled"),
     ("callback", ONE, 1, 2, (3, 1, 4)), ("callback", TWO, 2, 2, (3, 2, 4)), ("callback", ONE, 2, 1, (2, 1, 4)),
     ("callback", ONE, 1, 5, (6, 1, 4)), ("callback", ONE, 1, 6, "max_attempts"),
     *[

@@ -333,7 +333,7 @@ def test_a_wish_not_to_be_called_learnt_after_the_end_bars_the_number(station, d
     assert [one.status for one in calls_of(database, lead_id)] == ["completed", "cancelled"]
 
 
-@pytest.mark.parametrize("outcome", ["no_answer", "busy", "voicemail", "callback", "do_not_call"])
+@pytest.mark.parametrize("outcome", ["voicemail", "callback", "do_not_call"])
 def test_a_later_report_never_takes_back_what_was_better_known(station, database, outcome):
     lead_id = live_lead(station, database)
     over(station, database, lead_id, outcome)
