@@ -109,19 +109,24 @@ def _take_up_again(
     """A call that we believed not to exist is going on: it is followed to its end, and its lead waits for that."""
     if not calls.note_late_call(connection, one.id, call_id, now):
         return
-    policy = rulebook.read_for(connection, {one.campaign_id}).policy(one.campaign_id)
-    until = now + policy.ring_timeout + policy.max_call_duration
-    waiting = calls.list_open_calls(connection, [one.lead_id], lock=True)
-    calls.move_pending(connection, [
-        Move(row.id, until, "an earlier call, believed not to have been made, may still be going on",
-             row.wanted_at or row.scheduled_at)
-        for row in waiting if row.status is ScheduleStatus.PENDING and row.scheduled_at < until
-    ], now)
+    why = "an earlier call, believed not to have been made, may still be going on"
+    let_lead_wait(connection, one, why, now, rulebook)
     journal.add_events(connection, [Happening(
         kind="late_truth", actor=ACTOR, lead_id=one.lead_id, attempt_id=one.id, schedule_id=one.schedule_id,
         reason=f"given up as {one.state}, but the provider tells of a call",
     )], now)
     told.note("settled", attempt_id=one.id, how="given up, but the provider tells of a call; it is followed to its end")
+
+
+def let_lead_wait(connection: Connection, one: Attempt, why: str, now: datetime, rulebook: RuleBook) -> None:
+    """What is planned for the lead waits until a call to it that may be going on must be over."""
+    policy = rulebook.read_for(connection, {one.campaign_id}).policy(one.campaign_id)
+    until = now + policy.ring_timeout + policy.max_call_duration
+    waiting = calls.list_open_calls(connection, [one.lead_id], lock=True)
+    calls.move_pending(connection, [
+        Move(row.id, until, why, row.wanted_at or row.scheduled_at)
+        for row in waiting if row.status is ScheduleStatus.PENDING and row.scheduled_at < until
+    ], now)
 
 
 def _write_never_made(connection: Connection, learnt: Learnt, now: datetime, told: Applied) -> list[int]:

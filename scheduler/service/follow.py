@@ -18,17 +18,15 @@ from scheduler.providers.base import CallKey, CallReport, Phase, Provider
 from scheduler.service.breakers import Breakers
 from scheduler.service.facts import Learnt, write_facts
 from scheduler.service.fault_points import reach
-from scheduler.service.outcomes import ACTOR, Applied, End
+from scheduler.service.outcomes import ACTOR, LAST_LOOKS, LOOK_AGAIN, Applied, End, end_second_call
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls, journal
+from scheduler.store import calls, journal, second_calls
 from scheduler.store.database import Connection
+from scheduler.store.second_calls import SecondCall
 
 MANY = 500
 LOOKS_NEEDED = 3
-LAST_LOOKS = 5
-"""How often a call that is over is asked about for the rest: an analysis, a price."""
-LOOK_AGAIN = timedelta(seconds=30)
 PATIENCE = 3
 """Errors in one turn after which it is the provider that is in trouble, not one call."""
 GRACE = timedelta(seconds=30)
@@ -60,6 +58,7 @@ class Follower:
     def run_once(self) -> Report:
         """Ask about every call whose look is due, and write what was learnt."""
         report = Report()
+        self.ask_about_seconds()
         while True:
             now = self.runtime.clock.now()
             again_at = now + timedelta(seconds=self.runtime.settings.poll_every)
@@ -78,6 +77,40 @@ class Follower:
             self._write(learnt, report)
             if len(due) < MANY:
                 return report
+
+    def ask_about_seconds(self) -> int:
+        """Ask about second calls whose look is due, and write what they came to. Returns how many were asked about."""
+        now = self.runtime.clock.now()
+        if not self.runtime.database.read(lambda connection: second_calls.is_any_due(connection, now)):
+            return 0
+        again_at = now + timedelta(seconds=self.runtime.settings.poll_every)
+        due = self.runtime.database.transact(
+            lambda connection: second_calls.take_due(connection, now, again_at, MANY)
+        )
+        for name in sorted({one.provider for one in due}):
+            provider = self.runtime.providers.find(name)
+            of_it = [one for one in due if one.provider == name]
+            if provider is not None:
+                self._ask_seconds(provider, of_it, now)
+        return len(due)
+
+    def _ask_seconds(self, provider: Provider, seconds: Sequence[SecondCall], now: datetime) -> None:
+        keys = [CallKey(one.attempt_ref, one.call_id, one.phone, one.seen_at) for one in seconds]
+        try:
+            reports = provider.poll(keys, now)
+        except Exception as error:  # the next look is already set
+            self.reporter.tick_failed(now, f"asking {provider.name} about second calls", error)
+            return
+        for one in seconds:
+            report = reports.get(one.call_id)
+            is_gone = one.call_id in reports and report is None
+            if not is_gone and (report is None or report.phase is not Phase.ENDED):
+                continue
+            told = Applied()
+            self.runtime.database.transact(
+                lambda connection: end_second_call(connection, one, report, now, told)  # noqa: B023
+            )
+            told.tell(self.reporter, now)
 
     def _ask(self, due: Sequence[Attempt], rules: Rules, now: datetime) -> Learnt:
         learnt = Learnt()

@@ -53,9 +53,10 @@ from scheduler.service.breakers import Answered
 from scheduler.service.history import History
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
-from scheduler.store import accounts, calls, journal, leads
+from scheduler.store import accounts, calls, journal, leads, second_calls
 from scheduler.store.calls import Ending, Move
 from scheduler.store.database import Connection
+from scheduler.store.second_calls import SecondCall
 
 ACTOR = "daemon"
 BY_HAND = "by_hand"
@@ -702,6 +703,53 @@ def _charge_late(
         if (more := charge(payer, talk, report.cost) - before) > 0:
             why = "its price came later" if was_call else "a call after all"
             accounts.correct(connection, payer.id, one.id, more, why, actor, now)
+
+
+LAST_LOOKS = 5
+"""How often a call that is over is asked about for the rest: an analysis, a price."""
+LOOK_AGAIN = timedelta(seconds=30)
+
+
+def end_second_call(
+    connection: Connection, second: SecondCall, report: CallReport | None, now: datetime, applied: Applied
+) -> None:
+    """A call beside the one that was asked for is over: paid for like any other, and its person's wish is heeded.
+
+    `report` None: the provider does not know it any more. It spends no attempt and plans nothing.
+    """
+    known = clean(report) if report is not None else None
+    is_done = known is None or known.is_final or second.lookups + 1 >= LAST_LOOKS
+    payers = accounts.read_accounts(connection, {second.account_id} if second.account_id is not None else set())
+    payer = payers.get(second.account_id or 0)
+    taken = charge(payer, known.talk_seconds, known.cost) if payer and known else second.charged
+    second_calls.end(connection, second.id, {
+        "outcome": known.outcome.value if known and known.outcome else None,
+        "provider_status": known.provider_status if known else "gone",
+        "talk_seconds": known.talk_seconds if known else None, "cost": known.cost if known else None,
+        "cost_unit": known.cost_unit if known else None, "charged": max(taken, second.charged),
+        "ended_at": (known.ended_at if known else None) or now, "lookups": second.lookups + 1,
+        "next_poll_at": None if is_done else now + LOOK_AGAIN * 2**second.lookups,
+    })
+    if known is not None and known.outcome in SETTLING:
+        if known.outcome is Outcome.DO_NOT_CALL:
+            leads.bar_number(
+                connection, second.phone, reason="asked not to be called", source="second call for one request", now=now
+            )
+        leads.close_leads(connection, {second.lead_id: known.outcome.value}, now)
+        others = calls.list_open_calls(connection, [second.lead_id], lock=True)
+        calls.cancel_rows(
+            connection,
+            {one.id: f"a second call for one request was {known.outcome}" for one in others
+             if one.status is ScheduleStatus.PENDING},
+            now,
+        )
+    if payer is not None and taken > second.charged:
+        why = "a second call for one request"
+        accounts.correct(connection, payer.id, second.attempt_id, taken - second.charged, why, ACTOR, now)
+    if is_done:
+        cost = f", cost {known.cost} {known.cost_unit or ''}".rstrip() if known and known.cost is not None else ""
+        how = f"its second call was {known.outcome or 'not made'}{cost}" if known else "its second call is gone"
+        applied.note("settled", attempt_id=second.attempt_id, how=how)
 
 
 # --- calls recorded by people -------------------------------------------------------------------

@@ -20,6 +20,7 @@ from scheduler.rules.alerts import (
     Facts,
     HeldCalls,
     LiveCall,
+    OddNews,
     Paused,
     Payer,
     RefusedSetting,
@@ -54,7 +55,7 @@ def test_every_code_has_its_question_and_each_raises_its_own():
         refused=[RefusedSetting("scheduler_config", "timezone: 'Mars' cannot be used", kept=False)],
         breakers=[BreakerNews("twilio", NOON + MINUTE)],
         payers=[Payer(replace(ACCOUNT, low_balance=Decimal(20)))],
-        daemons=[replace(AT_WORK, last_seen_at=NOON - HOUR)],
+        daemons=[replace(AT_WORK, last_seen_at=NOON - HOUR)], second_calls=OddNews(2, [7]), mismatches=OddNews(1, [8]),
     )
 
     raised = raise_alerts(everything)
