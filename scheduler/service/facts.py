@@ -35,14 +35,15 @@ class Learnt:
     never_made: list[Attempt] = field(default_factory=list)
     doubts: dict[int, str] = field(default_factory=dict)
     hints: list[int] = field(default_factory=list)
-    hung_up: list[Attempt] = field(default_factory=list)
+    stopped: list[tuple[Attempt, str]] = field(default_factory=list)
+    """Calls that we asked the provider to end, or took back from its queue, and why."""
     risen: list[tuple[Attempt, str]] = field(default_factory=list)
     """Attempts that had been given up and turn out to be calls, with the provider's id: not over, as far as known."""
 
     def __bool__(self) -> bool:
         return bool(
             self.ends or self.answered or self.found or self.looked or self.looks or self.doubts or self.hints
-            or self.risen or self.hung_up
+            or self.risen or self.stopped
         )
 
     def apart(self) -> Iterator[Learnt]:
@@ -54,7 +55,7 @@ class Learnt:
         yield from (Learnt(doubts={one: why}) for one, why in self.doubts.items())
         yield from (Learnt(hints=[one]) for one in self.hints)
         yield from (Learnt(risen=[one]) for one in self.risen)
-        yield from (Learnt(hung_up=[one]) for one in self.hung_up)
+        yield from (Learnt(stopped=[one]) for one in self.stopped)
         gone = {one.id: one for one in self.never_made}
         for one_id in self.looked:
             yield Learnt(looked=[one_id], never_made=[gone[one_id]] if one_id in gone else [])
@@ -72,10 +73,10 @@ def write_facts(
         _take_up_again(connection, one, call_id, now, told, rulebook)
     journal.add_events(connection, [
         Happening(
-            kind="call_hung_up", actor=ACTOR, lead_id=one.lead_id, campaign_id=one.campaign_id, attempt_id=one.id,
-            reason="past its maximum duration",
+            kind="call_stopped", actor=ACTOR, lead_id=one.lead_id, campaign_id=one.campaign_id, attempt_id=one.id,
+            reason=why,
         )
-        for one in learnt.hung_up
+        for one, why in learnt.stopped
     ], now)
     gone = _write_never_made(connection, learnt, now, told)
     if learnt.ends:

@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 
 from scheduler.errors import DatabaseUnavailable, ProviderError
 from scheduler.events import Reporter
-from scheduler.model import Attempt, AttemptState, Outcome
-from scheduler.providers.base import CallKey, CallReport, Phase, Provider
+from scheduler.model import Attempt, AttemptState, CampaignStatus, Outcome
+from scheduler.providers.base import CallKey, CallReport, Phase, Provider, Queueing
 from scheduler.service.breakers import Breakers
 from scheduler.service.facts import Learnt, write_facts
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import ACTOR, LAST_LOOKS, LOOK_AGAIN, Applied, End, end_second_call
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls, journal, second_calls
+from scheduler.store import calls, campaigns, journal, second_calls
 from scheduler.store.database import Connection
 from scheduler.store.second_calls import SecondCall
 
@@ -158,6 +158,25 @@ class Follower:
             if report is not None and report.phase is not Phase.ENDED and not report.known_word:
                 said = f"{provider.name} says {report.provider_status!r}, which is not known; the call counts as live"
                 learnt.doubts.setdefault(one.id, said)
+        if isinstance(provider, Queueing):
+            self._take_back(provider, [
+                one for one in live
+                if (report := reports.get(one.provider_call_id or "")) is not None and report.phase is Phase.DIALING
+            ], now, learnt)
+
+    def _take_back(self, provider: Queueing, waiting: Sequence[Attempt], now: datetime, learnt: Learnt) -> None:
+        """Calls that wait in the provider's own queue although their campaign was cancelled, by whatever means."""
+        ids = {one.campaign_id for one in waiting if one.campaign_id is not None}
+        known = self.runtime.database.read(lambda connection: campaigns.read_campaigns(connection, ids)) if ids else {}
+        over = {one for one, campaign in known.items() if campaign.status is CampaignStatus.CANCELLED}
+        for one in waiting:
+            if one.campaign_id in over and one.provider_call_id is not None:
+                try:
+                    if provider.take_back(one.provider_call_id):
+                        learnt.stopped.append((one, "its campaign is cancelled: taken back from the provider's queue"))
+                        learnt.hints.append(one.id)
+                except ProviderError as error:  # tried again at the next look
+                    self.reporter.tick_failed(now, f"taking back attempt {one.id} from the provider's queue", error)
 
     def _ended_by_us(self, gone: Sequence[Attempt]) -> set[int]:
         """Which of these calls we asked the provider to end, or took back from its queue."""
@@ -209,7 +228,7 @@ class Follower:
         if not was_there and not report.known_word:  # by a word that nobody knows, it was over
             learnt.ends.append(End(one.id, replace(report, phase=Phase.ENDED, outcome=Outcome.FAILED)))
             return
-        learnt.hung_up.append(one)
+        learnt.stopped.append((one, "past its maximum duration"))
         self.reporter.settled(now, attempt_id=one.id, how="hung up: past its maximum duration")
 
     def _look_up_all(

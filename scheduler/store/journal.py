@@ -34,7 +34,7 @@ def list_ended_by_us(connection: Connection, attempts: Mapping[int, int]) -> set
     if not attempts:
         return set()
     rows = connection.execute(select(E.attempt_id).where(
-        E.lead_id.in_(sorted(set(attempts.values()))), E.kind.in_(("call_hung_up", "late_dial")),
+        E.lead_id.in_(sorted(set(attempts.values()))), E.kind.in_(("call_hung_up", "call_stopped", "late_dial")),
         E.attempt_id.in_(sorted(attempts)),
     ))
     return {row.attempt_id for row in rows}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scheduler.model import RETRYABLE_OUTCOMES, Hold, Outcome, Phone, PhoneStatus
 from scheduler.rules.hours import HoursRule, Windows
 from scheduler.rules.policy import Policy, read_call_settings, read_config
-from scheduler.rules.retry import MANY_REFUSALS, Ended, Finish, Reschedule, after_refusal, decide_next
+from scheduler.rules.retry import KNOWLEDGE, MANY_REFUSALS, Ended, Finish, Reschedule, after_refusal, decide_next
 from tests.each import each
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -239,3 +239,7 @@ def phones(active: tuple[int, ...]) -> tuple[Phone, ...]:
         Phone(1, position, f"+569000000{position}", PhoneStatus.ACTIVE if position in active else PhoneStatus.INVALID)
         for position in (1, 2, 3)
     )
+
+
+def test_every_outcome_has_its_place_in_the_order_of_knowledge():
+    assert sorted(KNOWLEDGE) == sorted(Outcome)
