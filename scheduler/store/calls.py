@@ -1019,6 +1019,18 @@ def find_attempt(connection: Connection, attempt_id: int) -> Attempt | None:
     return _attempt(row) if row else None
 
 
+def find_attempt_id(connection: Connection, key: str, providers: Collection[str]) -> int | None:
+    """The attempt by its id, by our reference, or by the id that one of these providers has given its call."""
+    if key.isascii() and key.isdigit() and len(key) < 19:
+        return int(key)
+    by_ref = connection.execute(select(A.id).where(A.attempt_ref == key)).scalar()
+    if by_ref is not None:
+        return int(by_ref)
+    return connection.execute(
+        select(A.id).where(A.provider.in_(sorted(providers)), A.provider_call_id == key).order_by(A.id.desc()).limit(1)
+    ).scalar()
+
+
 def mark_live(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Attempts known to the provider: `id`, `provider_call_id`, `placed_at`, `next_poll_at` each."""
     return change_rows(
