@@ -28,6 +28,8 @@ LATE_DIALS_OVER = timedelta(hours=24)
 """For how long people are told of a call that left after its time: nobody can undo it, somebody should know it."""
 NAMES_OVER = timedelta(minutes=10)
 """How long a daemon's word that a name hangs is believed; it repeats it more often while that lasts."""
+ODD_OVER = timedelta(hours=24)
+"""How long what a provider did wrong is told of."""
 REPLACED_AFTER = timedelta(days=1)
 """A daemon that was silent for so long while others work has been replaced, on whatever host."""
 PEOPLES_HOLDS = frozenset({Hold.MANUAL, Hold.SUSPENDED})
@@ -51,6 +53,8 @@ class AlertCode(StrEnum):
     LATE_DIAL = "late_dial"
     UNDECIDED = "undecided"
     NAME_HANGS = "name_hangs"
+    SECOND_CALL = "second_call"
+    EVENT_MISMATCH = "event_mismatch"
 
 
 class Severity(StrEnum):
@@ -248,6 +252,14 @@ class ClockStep:
     by: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class OddNews:
+    """What providers did within ODD_OVER that they should not have: how often, and the attempts that it was about."""
+
+    times: int
+    attempts: Sequence[int] = ()
+
+
 @dataclass(frozen=True)
 class Facts:
     """Everything that alerts are raised from, as of `now`."""
@@ -274,6 +286,8 @@ class Facts:
     late_dials: Sequence[LateDial] = ()
     undecided: Sequence[Undecided] = ()
     names: Sequence[NameNews] = ()
+    second_calls: OddNews = OddNews(0)
+    mismatches: OddNews = OddNews(0)
 
     @property
     def callable(self) -> Sequence[Due]:
@@ -557,6 +571,26 @@ def _is_replaced(one: DaemonSign, working: Sequence[DaemonSign], now: datetime) 
     return any(other.host == one.host and other.started_at >= one.last_seen_at for other in working)
 
 
+def _second_call(facts: Facts) -> Iterator[Alert]:
+    if (news := facts.second_calls).times:
+        yield Alert(
+            AlertCode.SECOND_CALL, Severity.PROBLEM, "providers",
+            f"{_count(news.times, 'second call')} for one request in the last {_span(ODD_OVER)}: a provider called "
+            f"somebody twice, last for attempt {max(news.attempts, default=0)}; ask it why",
+            news.times, 0,
+        )  # fmt: skip
+
+
+def _event_mismatch(facts: Facts) -> Iterator[Alert]:
+    if (news := facts.mismatches).times:
+        yield Alert(
+            AlertCode.EVENT_MISMATCH, Severity.WARNING, "providers",
+            f"{_count(news.times, 'event')} of providers in the last {_span(ODD_OVER)} named one attempt and the call "
+            f"of another, last attempt {max(news.attempts, default=0)}; none of them was believed",
+            news.times, 0,
+        )  # fmt: skip
+
+
 QUESTIONS: Mapping[AlertCode, Callable[[Facts], Iterator[Alert]]] = {
     AlertCode.PENDING_HIGH: _pending_high,
     AlertCode.LIVE_TOO_LONG: _live_too_long,
@@ -574,6 +608,8 @@ QUESTIONS: Mapping[AlertCode, Callable[[Facts], Iterator[Alert]]] = {
     AlertCode.LATE_DIAL: _late_dial,
     AlertCode.UNDECIDED: _undecided,
     AlertCode.NAME_HANGS: _name_hangs,
+    AlertCode.SECOND_CALL: _second_call,
+    AlertCode.EVENT_MISMATCH: _event_mismatch,
 }
 
 

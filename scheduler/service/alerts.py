@@ -16,6 +16,7 @@ from scheduler.rules.alerts import (
     LATE_DIALS_OVER,
     LATE_PROBE,
     NAMES_OVER,
+    ODD_OVER,
     PEOPLES_HOLDS,
     SUCCESS_OVER,
     Alert,
@@ -30,6 +31,7 @@ from scheduler.rules.alerts import (
     LiveCall,
     Missing,
     NameNews,
+    OddNews,
     Paused,
     Payer,
     RefusedSetting,
@@ -45,7 +47,7 @@ from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.service.vitals import read_vitals
 from scheduler.store import alerts as store
-from scheduler.store import campaigns, do_not_call, journal, recoveries
+from scheduler.store import campaigns, do_not_call, journal, recoveries, second_calls
 from scheduler.store.database import Connection
 
 LOOK_EVERY = timedelta(seconds=30)
@@ -99,6 +101,7 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
     misread_in_all, misread = do_not_call.list_misread(connection, None, 1)
     live, undecided, in_flight = store.list_open(connection)
     news = store.list_news(connection, NEWS, now - max(LATE_DIALS_OVER, LONGEST_REST + LATE_PROBE))
+    odd = {kind: OddNews(*news) for kind, news in second_calls.count_odd(connection, now - ODD_OVER).items()}
     return Facts(
         now=now,
         thresholds=thresholds,
@@ -124,6 +127,8 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
         late_dials=_read_late_dials(news),
         undecided=[Undecided(one.attempt_id, _name(one.campaign_id, in_use), one.begun_at) for one in undecided],
         names=read_names(news, now),
+        second_calls=odd.get("second_call", OddNews(0)),
+        mismatches=odd.get("event_mismatch", OddNews(0)),
     )
 
 

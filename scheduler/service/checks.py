@@ -22,7 +22,7 @@ from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settin
 from scheduler.service.alerts import OF_NAMES, read_names
 from scheduler.service.runtime import Runtime
 from scheduler.service.vitals import read_vitals
-from scheduler.store import accounts, calls, do_not_call, journal, recoveries, reports, schema, settings
+from scheduler.store import accounts, calls, do_not_call, journal, recoveries, reports, schema, second_calls, settings
 from scheduler.store.alerts import list_news
 from scheduler.store.database import Connection, skew
 from scheduler.store.server import list_odd_columns, read_server
@@ -35,6 +35,7 @@ SLACK = timedelta(seconds=5)
 MOST_ODD = 5
 MOST_DAEMONS = 100
 MOST_LATE = 20
+ODD_DAYS = timedelta(days=7)
 STILL_IN_USE = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED)
 
 
@@ -78,6 +79,7 @@ def run_checks(runtime: Runtime) -> Iterator[Finding]:
     yield from _or_ok("vendor_words", _check_words(runtime), "every word that providers said is known")
     yield from _or_ok("providers", _check_providers(runtime), "no provider is left alone, and their hosts are found")
     yield from _or_ok("late_dials", _check_late_dials(runtime), "no call of the last 24 hours left after its time")
+    yield from _or_ok("second_calls", _check_odd(runtime), "no provider called anybody twice for one request")
     yield from list(_check_held(runtime)) or [Finding(Level.OK, "held", "no call waits for people")]
 
 
@@ -426,6 +428,30 @@ def _check_late_dials(runtime: Runtime) -> Iterator[Finding]:
             f"{len(late)} calls of the last 24 hours left after their time{hours}, because their daemons were "
             "stopped in the last moment; they were hung up where they could be, and the events late_dial say more",
             tuple(late)[:MOST_LATE],
+        )  # fmt: skip
+
+
+def _check_odd(runtime: Runtime) -> Iterator[Finding]:
+    """What providers did wrong of late, with what it cost."""
+    since = runtime.clock.now() - ODD_DAYS
+    odd, spent = runtime.database.read(
+        lambda connection: (second_calls.count_odd(connection, since), second_calls.count_spent(connection, since))
+    )
+    if "second_call" in odd:
+        times, attempts = odd["second_call"]
+        costs = " and ".join(f"{one.cost.normalize():f} {one.unit or 'without a unit'}" for one in spent)
+        known = f"they cost {costs}" if costs else "what they cost is not known"
+        yield Finding(
+            Level.WARNING, "second_calls",
+            f"{times} second calls for one request in the last {ODD_DAYS.days} days; {known}; ask the provider why",
+            attempts,
+        )  # fmt: skip
+    if "event_mismatch" in odd:
+        times, attempts = odd["event_mismatch"]
+        yield Finding(
+            Level.WARNING, "second_calls",
+            f"{times} events in the last {ODD_DAYS.days} days named one attempt and the call of another; none of them "
+            "was believed", attempts,
         )  # fmt: skip
 
 

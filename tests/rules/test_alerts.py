@@ -22,6 +22,7 @@ from scheduler.rules.alerts import (
     LateDial,
     LiveCall,
     NameNews,
+    OddNews,
     Paused,
     Payer,
     RefusedSetting,
@@ -61,6 +62,7 @@ def test_every_code_has_its_question_and_each_raises_its_own():
         late_dials=[LateDial(8, "host:1:a", is_outside_hours=True)],
         undecided=[Undecided(9, "campaign a", NOON - HOUR)],
         names=[NameNews("api.example.com", "host:1:a", hangs=True)],
+        second_calls=OddNews(2, [7]), mismatches=OddNews(1, [8]),
     )
 
     raised = raise_alerts(everything)
