@@ -20,7 +20,7 @@ from enum import StrEnum
 from threading import Event
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from scheduler.errors import RingbackError
+from scheduler.errors import ProviderError, RingbackError
 from scheduler.model import Outcome
 
 
@@ -40,6 +40,7 @@ class RefusalKind(StrEnum):
     REFUSED = "refused"  # this request was turned down; others may pass
     THROTTLED = "throttled"  # too fast or too many at once: slow down
     HOLD = "hold"  # the account is the problem: bad key, no credit
+    OUTAGE = "outage"  # the vendor, or the network behind it, had no way to anybody's phone
     INVALID_NUMBER = "invalid_number"  # the number cannot be dialed, ever
     DO_NOT_CALL = "do_not_call"  # the provider's own list bars it
 
@@ -186,6 +187,8 @@ class Vitals:
     problem: str | None = None
     most_calls: int | None = None
     in_use: int | None = None
+    notices: tuple[str, ...] = ()
+    """What is wrong although calls can be made, a sentence each."""
 
 
 class Standing(StrEnum):
@@ -200,6 +203,10 @@ class Inspection:
 
     standing: Standing
     sentence: str
+
+
+class NothingProven(ProviderError):
+    """A call was looked for and not found, and it may have been made all the same: the message says why."""
 
 
 class Provider(Protocol):
@@ -229,7 +236,8 @@ class Provider(Protocol):
     def find(self, call: CallKey, now: datetime) -> CallReport | None:
         """The call made for `attempt_ref`, or None when the provider has none. Raises ProviderError.
 
-        Raises a permanent ProviderError where several calls could be the one: people must decide.
+        Raises a permanent ProviderError where several calls could be the one: people must decide. Raises
+        NothingProven where nothing was found, and that proves nothing this time.
         """
         ...
 

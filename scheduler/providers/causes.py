@@ -29,6 +29,8 @@ _Q850: Mapping[int, Outcome] = {
     21: Outcome.HANG_UP,
 }  # fmt: skip
 _BARRED = frozenset({52, 54})
+# No route, no free circuit, a network or a switch out of order: no phone rang.
+_OUT_OF_ORDER = frozenset({2, 3, 25, 27, 34, 38, 39, 40, 41, 42, 43, 44, 46, 47, 49})
 
 
 def outcome_of_sip(code: int | None) -> Outcome | None:
@@ -49,3 +51,10 @@ def outcome_of_cause(cause: int | None, sip: int | None = None) -> Outcome:
 def is_our_trunk(cause: int | None, sip: int | None = None) -> bool:
     """Is it the trunk that was turned away (bad credentials, barred), rather than this call?"""
     return sip in _OF_THE_TRUNK or (cause in _BARRED and sip is None)
+
+
+def is_outage(cause: int | None, sip: int | None = None) -> bool:
+    """Was there no way through the network, so that nobody's phone rang? A SIP code that is known decides."""
+    if outcome_of_sip(sip) is not None:
+        return sip is not None and 500 <= sip < 600
+    return cause in _OUT_OF_ORDER

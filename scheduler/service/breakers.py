@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ from scheduler.errors import Contended, DatabaseUnavailable
 from scheduler.events import Reporter
 from scheduler.model import Happening
 from scheduler.providers.base import Accepted, DialAnswer, RefusalKind, Refused, Unanswered, Vitals
-from scheduler.rules.pacing import Breaker
+from scheduler.rules.pacing import FAULTS_TO_OPEN, Breaker
 from scheduler.service.runtime import Runtime
 from scheduler.store import calls, journal
 from scheduler.store.database import Connection
@@ -56,6 +56,8 @@ class Breakers:
         self._seen: Mapping[str, Breaker] = {}
         self._sent: dict[str, deque[float]] = {}
         self._accepted_at: dict[str, float] = {}
+        self._outages: dict[str, int] = {}
+        """Calls in a row, by provider, that were accepted and found no way. That starts are accepted says nothing."""
         self._lock = threading.Lock()
 
     def note_seen(self, paces: Mapping[str, calls.Pace]) -> None:
@@ -78,9 +80,13 @@ class Breakers:
         """Has it taken a call of this process lately?"""
         return boottime() - self._accepted_at.get(provider, -lately) < lately
 
-    def judge(self, answers: Sequence[Answered], now: datetime) -> None:
-        """Write down what these answers change."""
+    def judge(self, answers: Sequence[Answered], now: datetime, reached: Collection[str] = ()) -> None:
+        """Write down what these answers change. `reached`: providers of which a call came to somebody's phone."""
+        for name in reached:
+            self._outages.pop(name, None)
         for one in answers:
+            if isinstance(one.answer, Refused) and _is_of_the_line(one):
+                self._outages[one.provider] = self._outages.get(one.provider, 0) + 1
             if isinstance(one.answer, Accepted):
                 self._accepted_at[one.provider] = boottime()
         telling = [one for one in answers if self._changes(one, now)]
@@ -109,6 +115,8 @@ class Breakers:
                 return before
             case Refused(kind=RefusalKind.NEVER_SENT):
                 return before.failed(now)
+            case Refused(kind=RefusalKind.OUTAGE):
+                return before.failed(now, at_once=self._outages.get(one.provider, 0) >= FAULTS_TO_OPEN)
             case Refused(kind=RefusalKind.THROTTLED, retry_after=rest):
                 return before.throttled(now, rate=self.rate_of(one.provider), wait=rest)
             case Refused(kind=RefusalKind.HOLD, retry_after=rest):
@@ -120,6 +128,8 @@ class Breakers:
                 return before.failed(now, at_once=at_once, rest=rest)
             case Unanswered():
                 return before.failed(now)
+            case Accepted() if self._outages.get(one.provider):
+                return before  # it was accepted like those that found no way: what becomes of it will tell
             case Accepted() | Refused():  # turned down by itself: its row counts that, and the others go on
                 return before.succeeded(now)
 
@@ -162,3 +172,9 @@ class Breakers:
 
     def _of(self, kind: str, provider: str, reason: str, **details: str) -> Happening:
         return Happening(kind=kind, actor=self.owner, reason=reason, details={"provider": provider, **details})
+
+
+def _is_of_the_line(one: Answered) -> bool:
+    """Was it refused behind the provider, after a start that was accepted, or was there no way at all?"""
+    late = isinstance(one.answer, Refused) and one.answer.kind is RefusalKind.HOLD and one.asked_at is None
+    return late or (isinstance(one.answer, Refused) and one.answer.kind is RefusalKind.OUTAGE)

@@ -77,6 +77,7 @@ from scheduler.service.fault_points import reach
 from scheduler.service.history import History
 from scheduler.service.outcomes import (
     CALL_ID_LENGTH,
+    OF_THE_PROVIDER,
     Applied,
     End,
     apply_ends,
@@ -1066,7 +1067,7 @@ class _Answers:
             answer.reason, wait, self.now, refusals=refusals, jitter=random.random(),
             # A slot that was missed says nothing about the row: it must not be held for that.
             counts=answer.kind is RefusalKind.REFUSED or (answer.ours and not one.job.has_slot),
-            grows=answer.kind is RefusalKind.HOLD,
+            grows=answer.kind in OF_THE_PROVIDER,
         )
         self.told.note("refused", who=one.job.who, reason=answer.reason)
         return Move(one.job.schedule_id, back.at, back.reason, hold=back.hold)

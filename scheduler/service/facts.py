@@ -73,6 +73,7 @@ def write_facts(
         applied = apply_ends(connection, learnt.ends, now=now, rulebook=rulebook)
         told.notes += applied.notes
         told.refusals += applied.refusals
+        told.reached |= applied.reached
     calls.look_again(connection, learnt.looks)
     release_reserves(connection, gone, ACTOR, now)  # accounts are locked last
 

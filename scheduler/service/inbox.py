@@ -121,7 +121,7 @@ class Inbox:
         told.tell(self.reporter, now)
         for event, attempt_id, oddity in turn.oddities:
             self.reporter.event_doubted(now, provider=event.provider, attempt_id=attempt_id, oddity=oddity)
-        self.breakers.judge(told.refusals, now)
+        self.breakers.judge(told.refusals, now, told.reached)
         report.applied += len(turn.settled) - len(turn.strangers)
         report.given_up += len(turn.strangers)
         report.waiting += len(turn.waits) - turn.deferred

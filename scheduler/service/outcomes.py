@@ -66,10 +66,13 @@ WAIT_AFTER: Mapping[RefusalKind, timedelta] = {
     RefusalKind.REFUSED: timedelta(seconds=60),
     RefusalKind.THROTTLED: timedelta(seconds=10),
     RefusalKind.HOLD: timedelta(seconds=60),
+    RefusalKind.OUTAGE: timedelta(seconds=60),
     RefusalKind.INVALID_NUMBER: timedelta(seconds=60),
     RefusalKind.DO_NOT_CALL: timedelta(seconds=60),
 }
 """How long a row waits whose call was not made, where the provider does not say."""
+OF_THE_PROVIDER = frozenset({RefusalKind.HOLD, RefusalKind.OUTAGE})
+"""Trouble that is no row's own: it never holds a lead, however often it meets it."""
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=1), timedelta(hours=1)
 
 
@@ -100,6 +103,8 @@ class Applied:
     notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     refusals: list[Answered] = field(default_factory=list)
     """What providers refused after they had accepted it: news for their breakers."""
+    reached: set[str] = field(default_factory=set)
+    """Providers of which a call came to somebody's phone."""
 
     def note(self, what: str, **details: Any) -> None:
         self.notes.append((what, details))
@@ -188,7 +193,7 @@ def _refuse_ends(
             back = after_refusal(
                 answer.reason, wait_after(answer), now,
                 refusals=earlier.get(one.schedule_id, 0), jitter=random.random(),
-                counts=answer.kind is RefusalKind.REFUSED, grows=answer.kind is RefusalKind.HOLD,
+                counts=answer.kind is RefusalKind.REFUSED, grows=answer.kind in OF_THE_PROVIDER,
             )
             moves.append(Move(one.schedule_id, back.at, back.reason, hold=back.hold))
     calls.give_back(connection, moves, now)
@@ -227,6 +232,8 @@ class _Batch:
             report = replace(report, appointment_at=None)  # a machine books nothing, whatever the agent wrote down
         end = end if report is end.report else replace(end, report=report)
         outcome = report.outcome or Outcome.FAILED
+        if outcome in REACHED:
+            self.applied.reached.add(attempt.provider)
         if outcome is Outcome.HANG_UP and report.appointment_at is not None:
             outcome = Outcome.COMPLETED  # whoever books an appointment was reached, however short the call
         self.ended.append(end_columns(end, outcome, self.now))
@@ -520,6 +527,8 @@ def end_columns(end: End, outcome: Outcome, now: datetime) -> dict[str, Any]:
     }
 
 
+REACHED = frozenset(Outcome) - {Outcome.FAILED, Outcome.INVALID_NUMBER, Outcome.CANCELLED}
+"""Outcomes that the network was needed for."""
 CLOSED_BY_OUTCOME = ("completed", "appointment", "max_attempts")
 """Why a lead is closed by what its last call was, as far as a better informed outcome may change that."""
 EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
