@@ -22,6 +22,7 @@ def alerts(ctx: click.Context, as_json: bool) -> None:
                       hold (manual, suspended) only where their campaign has no others left
     settings_invalid  a row of scheduler_config or the call_settings of a campaign cannot be used
     breaker_open      a provider fails and is left alone for a while
+    provider_impaired a provider is called over, but something of it is away: its events, its call records
     balance_low       less than low_balance of the account, or than alert_balance_below, is left; or due calls
                       wait because it pays for none
     daemon_silent     a daemon has said nothing for alert_silent_seconds and did not say that it stops

@@ -229,6 +229,10 @@ class Reporter:
         self._breaker.labels(provider).set(1 if is_open else 0)
         self._say(at, "warning", "breaker", f"provider {provider}: {reason}")
 
+    def impaired(self, at: datetime, *, provider: str, reason: str) -> None:
+        """What is wrong with a provider over which calls are made all the same; or that it is sound again."""
+        self._say(at, "warning", "provider", f"provider {provider}: {reason}")
+
     def _say(self, at: datetime, level: str, kind: str, text: str) -> None:
         self._happened.labels(kind).inc()
         try:

@@ -37,6 +37,7 @@ class AlertCode(StrEnum):
     STOPPED_WITH_DUE = "stopped_with_due"
     SETTINGS_INVALID = "settings_invalid"
     BREAKER_OPEN = "breaker_open"
+    PROVIDER_IMPAIRED = "provider_impaired"
     BALANCE_LOW = "balance_low"
     DAEMON_SILENT = "daemon_silent"
     NO_DAEMON = "no_daemon"
@@ -162,6 +163,15 @@ class BreakerNews:
 
 
 @dataclass(frozen=True, slots=True)
+class Impaired:
+    """What one daemon last said is wrong with a provider over which it calls all the same."""
+
+    provider: str
+    daemon: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Payer:
     """A paying account, and how many due calls its balance does not pay for."""
 
@@ -195,6 +205,7 @@ class Facts:
     ended: Sequence[Ended] = ()
     refused: Sequence[RefusedSetting] = ()
     breakers: Sequence[BreakerNews] = ()
+    impaired: Sequence[Impaired] = ()
     payers: Sequence[Payer] = ()
     daemons: Sequence[DaemonSign] = ()
 
@@ -329,6 +340,17 @@ def _breaker_open(facts: Facts) -> Iterator[Alert]:
         )  # fmt: skip
 
 
+def _provider_impaired(facts: Facts) -> Iterator[Alert]:
+    """As far as the daemon that said so still works."""
+    working = {one.owner for one in _working(facts)}
+    told = {(one.provider, one.reason) for one in facts.impaired if one.daemon in working}
+    for provider, reason in sorted(told):
+        yield Alert(
+            AlertCode.PROVIDER_IMPAIRED, Severity.WARNING, f"provider {provider}",
+            f"provider {provider} is called over, but not all is well: {reason}",
+        )  # fmt: skip
+
+
 def _balance_low(facts: Facts) -> Iterator[Alert]:
     for one in facts.payers:
         account = one.account
@@ -394,6 +416,7 @@ QUESTIONS: Mapping[AlertCode, Callable[[Facts], Iterator[Alert]]] = {
     AlertCode.STOPPED_WITH_DUE: _stopped_with_due,
     AlertCode.SETTINGS_INVALID: _settings_invalid,
     AlertCode.BREAKER_OPEN: _breaker_open,
+    AlertCode.PROVIDER_IMPAIRED: _provider_impaired,
     AlertCode.BALANCE_LOW: _balance_low,
     AlertCode.DAEMON_SILENT: _daemon_silent,
     AlertCode.NO_DAEMON: _no_daemon,

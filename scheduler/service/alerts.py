@@ -23,6 +23,7 @@ from scheduler.rules.alerts import (
     Ended,
     Facts,
     HeldCalls,
+    Impaired,
     LiveCall,
     Paused,
     Payer,
@@ -85,6 +86,7 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
     if thresholds.success_below > 0:
         ended = store.count_ended(connection, in_use.keys(), now - SUCCESS_OVER)
     live, in_flight = store.list_open(connection)
+    news = store.list_breaker_news(connection, now - LONGEST_REST - LATE_PROBE)
     return Facts(
         now=now,
         thresholds=thresholds,
@@ -96,7 +98,8 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
         live=_read_live(connection, in_use, live, rules, rulebook),
         ended=[Ended(_name(one.campaign_id, in_use), one.calls, one.completed) for one in ended],
         refused=[RefusedSetting(one.where, one.sentence, one.kept) for one in rules.problems],
-        breakers=_read_breakers(connection, now),
+        breakers=_read_breakers(news),
+        impaired=_read_impaired(news),
         payers=_read_payers(connection, due, in_use, rules),
         daemons=[
             DaemonSign(one.owner, one.host, one.started_at, one.last_seen_at, one.wanted is DaemonWish.RUN)
@@ -133,15 +136,30 @@ def _read_live(
     return found
 
 
-def _read_breakers(connection: Connection, now: datetime) -> list[BreakerNews]:
+def _read_breakers(rows: Sequence[store.BreakerRow]) -> list[BreakerNews]:
     """The last news of each daemon about each provider: one that works for one may be away for another."""
     newest: dict[tuple[str, str], BreakerNews] = {}
-    for row in store.list_breaker_news(connection, now - LONGEST_REST - LATE_PROBE):
+    for row in rows:
+        is_open = row.kind == "breaker_open"
+        if not is_open and row.kind != "breaker_closed":
+            continue
         provider = str(row.details.get("provider") or "")
-        until = _instant(row.details.get("until")) if row.is_open else None
-        if provider and (until is not None or not row.is_open):
+        until = _instant(row.details.get("until")) if is_open else None
+        if provider and (until is not None or not is_open):
             newest[str(row.details.get("daemon")), provider] = BreakerNews(provider, until, row.reason)
     return list(newest.values())
+
+
+def _read_impaired(rows: Sequence[store.BreakerRow]) -> list[Impaired]:
+    """What each daemon last said is wrong with each provider."""
+    newest: dict[tuple[str, str], Impaired | None] = {}
+    for row in rows:
+        provider, daemon = str(row.details.get("provider") or ""), str(row.details.get("daemon"))
+        if row.kind == "provider_impaired":
+            newest[daemon, provider] = Impaired(provider, daemon, row.reason or "")
+        elif row.kind == "provider_sound":
+            newest[daemon, provider] = None
+    return [one for one in newest.values() if one is not None]
 
 
 def _instant(text: object) -> datetime | None:

@@ -32,6 +32,8 @@ MEASURED_OVER = 5.0
 """Seconds over which the calls a second that a provider had of us are counted."""
 INEXACT = timedelta(seconds=0.5)
 """How exactly the instant of a request is known; no rest is shorter than twice that."""
+SAID_AGAIN = 1800.0
+"""Seconds after which it is said again what is wrong with a provider; alerts look back no further than an hour."""
 UNWELL_FOR = timedelta(seconds=60)
 """How long an account that cannot dial is left alone after each look at it."""
 
@@ -56,6 +58,7 @@ class Breakers:
         self._seen: Mapping[str, Breaker] = {}
         self._sent: dict[str, deque[float]] = {}
         self._accepted_at: dict[str, float] = {}
+        self._impaired: dict[str, tuple[tuple[str, ...], float]] = {}
         self._outages: dict[str, int] = {}
         """Calls in a row, by provider, that were accepted and found no way. That starts are accepted says nothing."""
         self._lock = threading.Lock()
@@ -102,6 +105,20 @@ class Breakers:
         answer = Refused(RefusalKind.HOLD, vitals.problem, UNWELL_FOR)
         with contextlib.suppress(DatabaseUnavailable, Contended):
             self._change({provider}, [Answered(provider, answer)], now)
+
+    def note_notices(self, provider: str, notices: Sequence[str], now: datetime) -> None:
+        """Say what is wrong with a provider that is called all the same: as it begins, now and then, and its end."""
+        before, said_at = self._impaired.get(provider, ((), 0.0))
+        told = tuple(notices)
+        if told == before and not (told and boottime() - said_at >= SAID_AGAIN):
+            return
+        kind, reason = ("provider_impaired", "; ".join(told)) if told else ("provider_sound", "all is well again")
+        with contextlib.suppress(DatabaseUnavailable, Contended):
+            self.runtime.database.transact(
+                lambda connection: journal.add_events(connection, [self._of(kind, provider, reason)], now)
+            )
+            self._impaired[provider] = (told, boottime())
+            self.reporter.impaired(now, provider=provider, reason=reason)
 
     def _changes(self, one: Answered, now: datetime) -> bool:
         before = self._seen.get(one.provider, Breaker())

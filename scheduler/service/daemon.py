@@ -319,9 +319,9 @@ class Daemon:
             provider = self.runtime.providers.find(name)
             if listens and isinstance(provider, Listener):
                 self._listening.add(name)
+                keep = partial(self.inbox.keep_own, name)
                 threading.Thread(
-                    target=provider.listen, args=(partial(self.inbox.keep, name), self._stop), name=f"listen-{name}",
-                    daemon=True,
+                    target=provider.listen, args=(keep, self._stop), name=f"listen-{name}", daemon=True
                 ).start()
         self.dispatcher.watch_vitals()
 

@@ -276,6 +276,7 @@ class Dispatcher:
             if vitals is None:
                 continue
             self.breakers.judge_vitals(name, vitals, now)
+            self.breakers.note_notices(name, vitals.notices, now)
             if vitals.most_calls is not None:
                 of_others = max(0, (vitals.in_use or 0) - ours.get(name, 0))
                 self._vendor_limits[name] = (max(0, vitals.most_calls - of_others), boottime())

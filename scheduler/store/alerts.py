@@ -44,6 +44,7 @@ from scheduler.store.tables import accounts, call_attempts, call_schedule, campa
 
 A, C, E, K, N, S = call_attempts.c, campaigns.c, events.c, accounts.c, daemons.c, call_schedule.c
 
+PROVIDER_NEWS = ("breaker_open", "breaker_closed", "provider_impaired", "provider_sound")
 NEWEST_EVENTS = 200_000
 """Among so many events, the newest, a breaker is looked for: its kind has no index of its own."""
 
@@ -81,9 +82,9 @@ class EndedRow:
 
 @dataclass(frozen=True, slots=True)
 class BreakerRow:
-    """The newest event of one daemon about one provider."""
+    """An event of one daemon about one provider: of its breaker, or of what else is wrong with it."""
 
-    is_open: bool
+    kind: str
     details: dict[str, Any]
     reason: str | None
 
@@ -188,15 +189,15 @@ def count_ended(connection: Connection, campaign_ids: Collection[int], since: da
 
 
 def list_breaker_news(connection: Connection, since: datetime) -> list[BreakerRow]:
-    """What the daemons said of their breakers since then, oldest first."""
+    """What the daemons said of providers since then, oldest first."""
     newest = select(func.coalesce(func.max(E.id), 0)).scalar_subquery()
     rows = connection.execute(
         select(E.kind, E.actor, E.details, E.reason)
-        .where(E.id > newest - NEWEST_EVENTS, E.at >= since, E.kind.in_(("breaker_open", "breaker_closed")))
+        .where(E.id > newest - NEWEST_EVENTS, E.at >= since, E.kind.in_(PROVIDER_NEWS))
         .order_by(E.id)
     )
     return [
-        BreakerRow(row.kind == "breaker_open", {**(row.details or {}), "daemon": row.actor}, row.reason) for row in rows
+        BreakerRow(row.kind, {**(row.details or {}), "daemon": row.actor}, row.reason) for row in rows
     ]
 
 

@@ -19,6 +19,7 @@ from scheduler.rules.alerts import (
     Ended,
     Facts,
     HeldCalls,
+    Impaired,
     LiveCall,
     Paused,
     Payer,
@@ -54,7 +55,8 @@ def test_every_code_has_its_question_and_each_raises_its_own():
         refused=[RefusedSetting("scheduler_config", "timezone: 'Mars' cannot be used", kept=False)],
         breakers=[BreakerNews("twilio", NOON + MINUTE)],
         payers=[Payer(replace(ACCOUNT, low_balance=Decimal(20)))],
-        daemons=[replace(AT_WORK, last_seen_at=NOON - HOUR)],
+        daemons=[replace(AT_WORK, last_seen_at=NOON - HOUR), replace(AT_WORK, owner="paused", takes_calls=False)],
+        impaired=[Impaired("asterisk", "paused", "no connection for events")],
     )
 
     raised = raise_alerts(everything)
