@@ -116,7 +116,7 @@ KEEPER_STEP_SECONDS = 0.1  # how late a call at its maximum is hung up
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 CALLER_NUMBER = re.compile(r"\+?[0-9*#]{2,20}")
 CALLER_ID = re.compile(r'"?[^"<>\x00-\x1f]{0,80}"?\s*<\+?[0-9*#]{2,20}>|\+?[0-9*#]{2,20}')
-ATTEMPT_REF = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+ATTEMPT_REF = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 ENDPOINT = re.compile(r"[A-Za-z0-9]+/[^\s{}&]*\{(?:number|digits)\}[^\s{}&]*")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,79}")
 EXTENSION = re.compile(r"[A-Za-z0-9_.*#+-]{1,79}")
@@ -332,7 +332,6 @@ class Asterisk:
         self._silences: dict[str, int] = {}
         self._heard_of_at: datetime | None = None  # by Asterisk's clock: when the trunk last said anything
         self._listens_since: float | None = None
-        self._is_connected = False
         self._lost_at: float | None = None
         self._unreadable: str | None = None
         self._client = HttpClient(
@@ -835,6 +834,9 @@ class Asterisk:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         backlog.hand_over(at_once=True)
         keeper.join()
+
+    def hears(self) -> bool:
+        return self._listens_since is not None and self._lost_at is None
 
     @contextmanager
     def _connect(self, name: str, *, hears_all: bool = True) -> Iterator[ClientConnection]:

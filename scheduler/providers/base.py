@@ -296,6 +296,10 @@ class Listener(Protocol):
         """Hand every event to `keep`, until `stopped` is set; reconnects by itself. Blocks, never raises."""
         ...
 
+    def hears(self) -> bool:
+        """Is the connection there now?"""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:

@@ -55,6 +55,8 @@ SKEW_WARNING = timedelta(seconds=2)
 SKEW_STOP = timedelta(seconds=10)
 INBOX_INTERVAL = 1.0
 VITALS_INTERVAL = 15.0
+FIRST_WORD_SECONDS = 3.0
+"""How long the first dial waits for a connection over which events come."""
 IDLE_AFTER = timedelta(minutes=5)
 REMIND_EVERY = 60.0
 """Seconds between words of a paused daemon that was told to work until nothing is left."""
@@ -311,6 +313,14 @@ class Daemon:
             self._watch_providers()
         except RingbackError as error:
             self.reporter.tick_failed(self._host_now(), "asking providers how they stand", error)
+        # What is said of the first calls is not to be lost because they were faster than our own connection.
+        until = boottime() + FIRST_WORD_SECONDS
+        while boottime() < until and not self._stop.is_set() and not all(one.hears() for one in self._listeners()):
+            self._stop.wait(0.02)
+
+    def _listeners(self) -> list[Listener]:
+        found = [self.runtime.providers.find(name) for name in sorted(self._listening)]
+        return [one for one in found if one is not None and isinstance(one, Listener)]
 
     def _watch_providers(self, *, listens: bool = True) -> None:
         """Ask how accounts stand, and take in the events of those that send them over a connection of ours."""

@@ -37,6 +37,7 @@ from scheduler.providers.base import (
     Unanswered,
     Wiring,
 )
+from scheduler.service.refs import new_refs
 from tests.each import each
 from tests.examples import examples
 from tests.providers.contract import LONG_AFTER, NOON, NUMBER, Line, ProviderContract, key, place_accepted, request
@@ -455,6 +456,12 @@ def test_an_answer_is_heard_in_three_ways(document: dict[str, Any]):
     assert (event.key, event.attempt_ref, event.call_id) == (f"{REF}:answered", REF, REF)
     assert report is not None
     assert (report.phase, report.answered_at, report.attempt_ref) == (Phase.ANSWERED, ANSWERED_AT, REF)
+
+
+def test_what_is_heard_of_a_reference_as_ringback_makes_them_is_an_event():
+    [ref] = new_refs(1, NOON)
+
+    assert hear(adapter_at("http://127.0.0.1:9"), end_of(ref, cause=17)).attempt_ref == ref
 
 
 def test_an_answer_is_told_once_and_an_end_has_a_key_of_its_own():
