@@ -127,6 +127,11 @@ class Reporter:
     def settled(self, at: datetime, *, attempt_id: int, how: str) -> None:
         self._say(at, "info", "settled", f"attempt {attempt_id}: {how}")
 
+    def uncosted(self, at: datetime, *, attempt_id: int, account: str) -> None:
+        """An answered call whose length and price nobody told."""
+        text = f"attempt {attempt_id} was answered, but its length is not known: account {account} is charged nothing"
+        self._say(at, "warning", "uncosted", text)
+
     def late_dial(self, at: datetime, *, attempt_id: int, by: float) -> None:
         self._say(
             at, "error", "late_dial",

@@ -578,7 +578,7 @@ class Asterisk:
             talk_seconds=int(talk.total_seconds()) if talk is not None else None,
         )
         if known.nowhere is not None and not is_answered:
-            return replace(report, outcome=None, refusal=Refused(RefusalKind.HOLD, known.nowhere))
+            return replace(report, outcome=None, refusal=_nowhere(known.nowhere, self._is_own(known)))
         return report
 
     def _read(self, ids: Sequence[str]) -> dict[str, Told]:
@@ -622,7 +622,7 @@ class Asterisk:
         if answered_before is not None:
             return replace(report, outcome=Outcome.COMPLETED, answered_at=answered_before)
         if known.nowhere is not None:
-            return replace(report, refusal=Refused(RefusalKind.HOLD, known.nowhere))
+            return replace(report, refusal=_nowhere(known.nowhere, self._is_own(known)))
         if known.hung_up or known.stopped_by is not None:
             return replace(report, outcome=_outcome_of_stop(known.stopped_by))
         if told.disposition is not None:
@@ -722,7 +722,7 @@ class Asterisk:
             )
         nowhere = read_text(told.get("nowhere"), 300)
         if nowhere is not None:
-            return replace(report, refusal=Refused(RefusalKind.HOLD, nowhere))
+            return replace(report, refusal=_nowhere(nowhere, told.get("is_own") is True))
         if is_ours:
             return replace(report, outcome=_outcome_of_stop(_whole(told.get("stopped_by"))))
         if told.get("silent") is True:
@@ -753,6 +753,10 @@ class Asterisk:
         return Outcome.COMPLETED
 
     # --- where answered calls go
+
+    def _is_own(self, known: Known) -> bool:
+        """Did the call go where its campaign says, and not where the account does?"""
+        return known.destination is not None and known.destination != self._account.destination
 
     def _doubt(self, ref: str) -> None:
         """A call was cut off as it was answered: no other goes there before somebody has looked."""
@@ -909,7 +913,7 @@ class Asterisk:
         if known.stopped_by is not None:
             payload["stopped_by"] = known.stopped_by
         if known.nowhere is not None:
-            payload["nowhere"] = known.nowhere
+            payload |= {"nowhere": known.nowhere, "is_own": self._is_own(known)}
         # Nobody asks for the end that a time-out of ours brings. What was not heard from its answer on is not judged.
         asked_by = known.asked_by or (US if known.answered_at is not None else None)
         if asked_by is not None:
@@ -1384,6 +1388,11 @@ def _no_way(status: str | None) -> Refused:
 
 def _nobody_at(destination: Destination) -> str:
     return f"there is no {destination} to talk to whoever answers"
+
+
+def _nowhere(why: str, is_own: bool) -> Refused:
+    """A campaign's own place that is missing says nothing of the provider: its rows alone wait."""
+    return Refused(RefusalKind.HOLD, why, ours=is_own)
 
 
 def _outcome_of_stop(soft: int | None) -> Outcome:

@@ -88,7 +88,7 @@ class Breakers:
         for name in reached:
             self._outages.pop(name, None)
         for one in answers:
-            if isinstance(one.answer, Refused) and _is_of_the_line(one):
+            if _is_of_the_line(one):
                 self._outages[one.provider] = self._outages.get(one.provider, 0) + 1
             if isinstance(one.answer, Accepted):
                 self._accepted_at[one.provider] = boottime()
@@ -193,5 +193,12 @@ class Breakers:
 
 def _is_of_the_line(one: Answered) -> bool:
     """Was it refused behind the provider, after a start that was accepted, or was there no way at all?"""
-    late = isinstance(one.answer, Refused) and one.answer.kind is RefusalKind.HOLD and one.asked_at is None
-    return late or (isinstance(one.answer, Refused) and one.answer.kind is RefusalKind.OUTAGE)
+    match one.answer:
+        case Refused(ours=True):
+            return False
+        case Refused(kind=RefusalKind.OUTAGE):
+            return True
+        case Refused(kind=RefusalKind.HOLD):
+            return one.asked_at is None
+        case _:
+            return False

@@ -99,6 +99,7 @@ PEOPLE: dict[int, str] = {
     34: declines("501 Not Implemented"),
     35: declines("505 Version Not Supported"),
     36: RINGS + wait(300) + talks(12_000),
+    37: RINGS + wait(2500) + talks(9000),
 }
 """By the last two digits. What is not here is answered 404."""
 

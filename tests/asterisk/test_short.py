@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from scheduler.model import Outcome
 from tests.asterisk.house import LASTS, House
 from tests.asterisk.pbx import Pbx, People
 from tests.factories import call_of, lead_of
-from tests.mariadb import Unavailable
 
 OUTAGE, HOLD = "outage", "hold"
 ENDINGS: dict[int, str] = {
@@ -25,21 +21,6 @@ ENDINGS: dict[int, str] = {
 }
 OURS = {2, 36}
 """Those that would talk on: our maximum ends them."""
-
-
-@pytest.fixture
-def people(tmp_path: Path) -> Iterator[People]:
-    try:
-        with People(tmp_path / "sip") as people:
-            yield people
-    except Unavailable as error:
-        pytest.skip(f"no Asterisk: {error}")
-
-
-@pytest.fixture
-def pbx(tmp_path: Path, people: People) -> Iterator[Pbx]:
-    with Pbx(tmp_path / "pbx", people.port) as pbx:
-        yield pbx
 
 
 def test_every_ending_is_read_right_and_trouble_of_the_trunk_spends_nothing(tmp_path: Path, people: People, pbx: Pbx):
@@ -62,7 +43,7 @@ def test_every_ending_is_read_right_and_trouble_of_the_trunk_spends_nothing(tmp_
         assert (ours.outcome, ours.talk_seconds) == (Outcome.COMPLETED, 2)
         assert {ending for lead_id, ending in leads.items() if house.calls(lead_id)[0].ended_by == "us"} == OURS
         for lead_id in (one for one, ending in leads.items() if ending in OURS):
-            assert house.attempt(lead_id).talk_seconds == LASTS
+            assert LASTS <= house.attempt(lead_id).talk_seconds <= LASTS + 1
 
         # Nobody is there to talk: nobody is dialed, and everybody is told.
         nowhere = house.lead(house.campaign("nowhere", agent_id="nosuch,s"), 2)

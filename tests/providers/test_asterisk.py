@@ -1221,9 +1221,27 @@ def test_a_place_that_could_not_be_asked_about_is_asked_about_at_the_first_call(
     polled = provider.poll([key(REF, REF)], NOON)[REF]
     assert polled is not None
     assert polled.refusal is not None
-    assert polled.refusal.kind is RefusalKind.HOLD
+    assert (polled.refusal.kind, polled.refusal.ours) == (RefusalKind.HOLD, False)
     assert isinstance(provider.place(request(str(uuid4()))), Refused)
     assert len(fake(server).starts) == 1
+
+
+@pytest.mark.parametrize("agent", ["nosuch,7", "app:other"])
+def test_a_campaigns_own_place_that_is_missing_stops_that_campaign_alone(server: VendorServer, agent: str):
+    provider = adapter(server)
+    with listening(provider, server) as heard:
+        provider.place(request(REF, agent_id=agent))
+        wait_until(lambda: ends_in(heard) == {REF})
+    told = provider.read_event(heard[-1])
+
+    assert told is not None
+    assert told.refusal is not None
+    assert (told.refusal.kind, told.refusal.ours) == (RefusalKind.HOLD, True)
+    assert isinstance(provider.place(request(str(uuid4()), agent_id=agent)), Refused)
+    assert isinstance(provider.place(request(str(uuid4()))), Accepted)
+    vitals = provider.read_vitals()
+    assert vitals is not None
+    assert vitals.problem is None
 
 
 @each(
