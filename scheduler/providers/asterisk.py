@@ -134,6 +134,7 @@ KNOWN_CAUSES = frozenset({
     0, 1, 2, 3, 5, 6, 7, 8, 14, 16, 17, 18, 19, 20, 21, 22, 23, 26, 27, 28, 29, 30, 31, 34, 38, 41, 42, 44, 50, 52,
     54, 57, 58, 65, 66, 69, 81, 88, *range(95, 104), 111, 127,
 })  # fmt: skip
+SIP_OF_CAUSE: Mapping[int, int] = {29: 501, 102: 504}  # what these were made of, where only the cause is kept [R]
 NO_ROUTE = frozenset({2, 3})
 NOT_FOUND, CANCELLED_BY_US = 404, 487
 NOT_HEARD_OF = frozenset({None, 408, 480, 487})  # SIP: what Asterisk itself says of an INVITE that nobody answered
@@ -632,7 +633,7 @@ class Asterisk:
             return replace(report, outcome=outcome, known_word=told.disposition in DISPOSITIONS)
         if told.by_us and told.cause not in AT_TIMEOUT:
             return replace(report, outcome=Outcome.FAILED if self._broke_off(told, now) else Outcome.CANCELLED)
-        return self._judge_cause(report, told.cause, None)
+        return self._judge_cause(report, told.cause, SIP_OF_CAUSE.get(told.cause or 0))
 
     def _broke_off(self, told: Told, now: datetime) -> bool:
         """Was it a restart of Asterisk that ended a ringing call, rather than people?"""

@@ -950,7 +950,8 @@ UNANSWERED_EVENTS: list[tuple[int, str, Outcome | RefusalKind]] = [
     (17, "PJSIP/trunk-1", Outcome.BUSY), (19, "PJSIP/trunk-1", Outcome.NO_ANSWER), (19, "", Outcome.NO_ANSWER),
     (28, "PJSIP/trunk-1", Outcome.INVALID_NUMBER), (58, "PJSIP/trunk-1", Outcome.FAILED),
     (34, "PJSIP/trunk-1", RefusalKind.OUTAGE), (38, "PJSIP/trunk-1", RefusalKind.OUTAGE),
-    (27, "PJSIP/trunk-1", RefusalKind.OUTAGE), (52, "PJSIP/trunk-1", RefusalKind.HOLD),
+    (27, "PJSIP/trunk-1", RefusalKind.OUTAGE), (29, "PJSIP/trunk-1", RefusalKind.OUTAGE),
+    (102, "PJSIP/trunk-1", RefusalKind.OUTAGE), (52, "PJSIP/trunk-1", RefusalKind.HOLD),
     (16, "", Outcome.CANCELLED), (0, "", Outcome.CANCELLED), (120, "PJSIP/trunk-1", Outcome.FAILED),
 ]  # fmt: skip
 
