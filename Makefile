@@ -33,7 +33,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run reset test test-more test-rules test-faults test-install lint bench faults busy \
-	mutants screenshots constraints build clean mariadb chromium faketime
+	mutants screenshots constraints build clean mariadb chromium faketime asterisk pbx
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,7 +55,7 @@ reset: ## Forget what `make run` did (deletes var/)
 	rm -rf var
 
 ifeq ($(SERVER),mariadb)
-test: $(VENV)/.dev mariadb chromium faketime ## Run every test, on SQLite, on a private MariaDB and in a browser (SERVER=mysql|mariadb-11.8)
+test: $(VENV)/.dev mariadb chromium faketime pbx ## Run every test, on SQLite, on a private MariaDB and in a browser (SERVER=mysql|mariadb-11.8)
 else
 test: export RINGBACK_TEST_SERVER := $(SERVER)
 test: export RINGBACK_TEST_EVERY_ENGINE := 1
@@ -70,7 +70,7 @@ else
 endif
 
 test-rules: # Everything but the faults, which keep real deadlines and so come first
-	nice -n 5 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults and not install"
+	nice -n 5 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults and not install and not asterisk"
 
 test-faults: # Real processes that are killed and frozen; mostly they wait, so there are more workers than cores
 	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/faults -n $$(( 2 * $(CORES) + 1 )) --dist worksteal -m faults
@@ -80,7 +80,7 @@ test-install: $(VENV)/.dev ## Install from the registry as a newcomer does, with
 
 test-more: $(VENV)/.dev mariadb chromium ## Run all but the faults with twenty times the examples, each on every engine
 	RINGBACK_TEST_EXAMPLES=20 RINGBACK_TEST_EVERY_ENGINE=1 \
-		$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults and not install" $(ARGS)
+		$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults and not install and not asterisk" $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
@@ -91,6 +91,10 @@ bench: $(VENV)/.dev mariadb ## Measure speed as ratios, on a private MariaDB (QU
 
 faults: $(VENV)/.dev mariadb ## Kill and freeze real daemons a thousand times and compare ledger and tables
 	$(BIN)/python -m tests.faults.long_run $(ARGS)
+
+asterisk: $(VENV)/.dev mariadb ## Call over a real Asterisk 22 with SIPp as the people, crash and restart it (fetched into var/, 20 MB)
+	$(BIN)/python -m tests.asterisk.pbx
+	$(BIN)/python -m pytest -n $(CORES) -m "asterisk or not asterisk" tests/asterisk $(ARGS)
 
 busy: $(VENV)/.dev mariadb chromium ## Run the tests five times beside four spinners and a compiler (ARGS="--times 1 COMMAND")
 	$(BIN)/python -m tests.busy $(ARGS)
@@ -159,6 +163,10 @@ mariadb:
 		$(STEP) "Installing mariadb-server by apt (the tests start a private server of their own)" -- \
 			env $(APT) install mariadb-server; \
 	else echo "MariaDB is not installed, so its tests are skipped; on Debian: apt-get install mariadb-server" >&2; fi
+
+pbx: $(VENV)/.dev
+	@$(BIN)/python -m tests.asterisk.pbx || \
+		echo "so the calls over a real Asterisk are skipped" >&2
 
 faketime:
 	@if dpkg -s libfaketime >/dev/null 2>&1 || ! command -v apt-get >/dev/null; then :; \

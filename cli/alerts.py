@@ -23,6 +23,7 @@ def alerts(ctx: click.Context, as_json: bool) -> None:
     settings_invalid  a row of scheduler_config or the call_settings of a campaign cannot be used
     entry_unreadable  an entry of the do-not-call list is no number; calls to what it could mean are held
     breaker_open      a provider fails and is left alone for a while
+    provider_impaired a provider is called over, but something of it is away: its events, its call records
     balance_low       less than low_balance of the account, or than alert_balance_below, is left; or due calls
                       wait because it pays for none
     daemon_silent     a daemon has said nothing for alert_silent_seconds and did not say that it stops

@@ -200,6 +200,11 @@ class Reporter:
     def settled(self, at: datetime, *, attempt_id: int, how: str) -> None:
         self._say(at, "info", "settled", f"attempt {attempt_id}: {how}")
 
+    def uncosted(self, at: datetime, *, attempt_id: int, account: str) -> None:
+        """An answered call whose length and price nobody told."""
+        text = f"attempt {attempt_id} was answered, but its length is not known: account {account} is charged nothing"
+        self._say(at, "warning", "uncosted", text)
+
     def late_dial(self, at: datetime, *, attempt_id: int, by: float, is_outside_hours: bool = False) -> None:
         outside = " and outside hours" if is_outside_hours else ""
         self._say(
@@ -333,6 +338,10 @@ class Reporter:
             self._say(at, "error", "name_hangs", text)
         else:
             self._say(at, "warning", "name_answers", f"looking up {host} gives an answer again")
+
+    def impaired(self, at: datetime, *, provider: str, reason: str) -> None:
+        """What is wrong with a provider over which calls are made all the same; or that it is sound again."""
+        self._say(at, "warning", "provider", f"provider {provider}: {reason}")
 
     def _say(self, at: datetime, level: str, kind: str, text: str) -> None:
         self._happened.labels(kind).inc()

@@ -64,6 +64,7 @@ class Result:
 
 
 CALLS, DISPATCH, FOLLOW = "scheduler/store/calls.py", "scheduler/service/dispatch.py", "scheduler/service/follow.py"
+ASTERISK = "scheduler/providers/asterisk.py"
 ATTEMPTS = "migrations/versions/0007_create_call_attempts.py"
 
 MUTANTS: Sequence[Mutant] = (
@@ -635,6 +636,84 @@ MUTANTS: Sequence[Mutant] = (
         "if abs(now.timestamp() - int(at)) > REPLAY_WINDOW.total_seconds():",
         "if False:",
         "providers/test_http_dialer.py::test_a_signature_is_not_believed_outside_its_window",
+    ),
+    mutant(
+        "a crash of Asterisk proves nothing", ASTERISK,
+        "or up_for < now - call.placed_at + BOOT_MARGIN:",
+        ":",
+        "providers/test_asterisk.py::test_no_record_proves_nothing_where_asterisk_was_started_since",
+    ),
+    mutant(
+        "records that Asterisk does not write prove nothing", ASTERISK,
+        "if witnesses and not recorded:",
+        "if False:",
+        "providers/test_asterisk.py::test_no_record_proves_nothing_where_no_call_that_ended_has_one",
+    ),
+    mutant(
+        "a 503 of a proxy before Asterisk proves nothing", ASTERISK,
+        '(answer.headers.get("Server") or "").startswith("Asterisk")',
+        'answer.headers is not None',
+        "providers/test_asterisk.py::test_a_503_of_asterisk_itself_proves_that_nothing_was_dialed",
+    ),
+    mutant(
+        "Asterisk's calls are heard by the references that they have", ASTERISK,
+        "[47][0-9a-f]{3}",
+        "4[0-9a-f]{3}",
+        "providers/test_asterisk.py::test_what_is_heard_of_a_reference_as_ringback_makes_them_is_an_event",
+    ),
+    mutant(
+        "a dead trunk of Asterisk spends no attempt", ASTERISK,
+        'if told.get("silent") is True:',
+        "if False:",
+        "providers/test_asterisk.py::test_a_dead_trunk_spends_no_attempt",
+    ),
+    mutant(
+        "a trunk of Asterisk that tells of no ringing rings nobody for ever", ASTERISK,
+        "return count <= MOST_SILENCES",
+        "return True",
+        "providers/test_asterisk.py::test_a_number_that_is_silent_again_and_again_did_not_answer",
+    ),
+    mutant(
+        "nothing is dialed over Asterisk where nobody would talk", ASTERISK,
+        "        missing = self._places.missing(destination)\n        if missing is not None:",
+        "        missing = self._places.missing(destination)\n        if missing == '':",
+        "providers/test_asterisk.py::test_nothing_is_dialed_into_a_place_that_the_dialplan_has_not",
+    ),
+    mutant(
+        "Asterisk's maximum counts from the answer", ASTERISK,
+        "                if known.most is not None:",
+        "                if False:",
+        "providers/test_asterisk.py::test_a_call_is_hung_up_at_its_maximum_counted_from_the_answer",
+    ),
+    mutant(
+        "unreadable records of Asterisk keep no call", ASTERISK,
+        "records, patience = {}, UNREADABLE_FOR",
+        "return",
+        "providers/test_asterisk.py::test_records_that_cannot_be_read_conclude_nothing_at_once_and_are_told_of",
+    ),
+    mutant(
+        "Asterisk's own file of records is not written", "scheduler/store/cdr.py",
+        "?mode=ro",
+        "?mode=rwc",
+        "store/test_cdr.py::test_a_file_that_is_not_there_is_not_made",
+    ),
+    mutant(
+        "a call of which nothing is proven is none that was never made", FOLLOW,
+        "if report is None and not proves:",
+        "if report is None and not provider.finds_by_ref:",
+        "service/test_follow.py::test_a_call_of_which_nothing_is_proven_this_time_is_none_that_was_never_made",
+    ),
+    mutant(
+        "a start that is accepted says nothing of a line without a way", "scheduler/service/breakers.py",
+        "case Accepted() if self._outages.get(one.provider):",
+        "case Accepted() if one.provider is None:",
+        "service/test_breakers.py::test_starts_that_are_accepted_say_nothing_of_a_line_that_has_no_way",
+    ),
+    mutant(
+        "events of calls that are not ours are not taken in", "scheduler/service/inbox.py",
+        "[one for one in events if one.attempt_ref in ours]",
+        "events",
+        "service/test_inbox.py::test_events_of_calls_that_are_not_ours_are_not_taken_in",
     ),
     mutant(
         "an event is applied once", "scheduler/store/inbox.py",

@@ -127,8 +127,30 @@ def fetch(name: str) -> str:
     for program in ("apt-get", "dpkg-deb"):
         if not shutil.which(program):
             raise Unavailable(f"{program} is not here: the packages are Debian's")
-    mirror = find_mirror()
     work = FOLDER / f"{name}.part"
+    apt = private_apt(work)
+    say(f"Downloading {PACKAGES[name]} and the libraries that it needs (60 MB) ...")
+    run([*apt, "install", "--download-only", PACKAGES[name]], "the packages could not be downloaded")
+    say(f"Unpacking into {tree} (330 MB) ...")
+    packages = sorted((work / "archives").glob("*.deb"))
+    for package in packages:
+        run(["dpkg-deb", "-x", str(package), str(work / "tree")], f"{package.name} could not be unpacked")
+    server = next(one.name for one in packages if one.name.startswith(f"{PACKAGES[name]}_"))
+    version = server.split("_")[1].replace("%3a", ":")
+    wanted = name.partition("-")[2]
+    if wanted and not version.partition(":")[2].startswith(f"{wanted}."):
+        shutil.rmtree(work)
+        raise Unavailable(f"the suite has {PACKAGES[name]} {version} by now, not {wanted}")
+    shutil.rmtree(tree, ignore_errors=True)
+    (work / "tree").rename(tree)
+    shutil.rmtree(work)
+    (tree / "version").write_text(f"{version}\n")
+    return version
+
+
+def private_apt(work: Path) -> list[str]:
+    """An apt with a state of its own under `work` that has read Debian's unstable suite. Raises Unavailable."""
+    mirror = find_mirror()
     shutil.rmtree(work, ignore_errors=True)
     for folder in ("lists/partial", "archives/partial", "tree"):
         (work / folder).mkdir(parents=True)
@@ -147,23 +169,7 @@ def fetch(name: str) -> str:
     apt = ["apt-get", "-q", "-y", *(word for one in options for word in ("-o", one))]
     say(f"Reading what Debian's unstable suite has ({mirror}) ...")
     run([*apt, "update"], "the mirror's list could not be read: is there a network?")
-    say(f"Downloading {PACKAGES[name]} and the libraries that it needs (60 MB) ...")
-    run([*apt, "install", "--download-only", PACKAGES[name]], "the packages could not be downloaded")
-    say(f"Unpacking into {tree} (330 MB) ...")
-    packages = sorted((work / "archives").glob("*.deb"))
-    for package in packages:
-        run(["dpkg-deb", "-x", str(package), str(work / "tree")], f"{package.name} could not be unpacked")
-    server = next(one.name for one in packages if one.name.startswith(f"{PACKAGES[name]}_"))
-    version = server.split("_")[1].replace("%3a", ":")
-    wanted = name.partition("-")[2]
-    if wanted and not version.partition(":")[2].startswith(f"{wanted}."):
-        shutil.rmtree(work)
-        raise Unavailable(f"the suite has {PACKAGES[name]} {version} by now, not {wanted}")
-    shutil.rmtree(tree, ignore_errors=True)
-    (work / "tree").rename(tree)
-    shutil.rmtree(work)
-    (tree / "version").write_text(f"{version}\n")
-    return version
+    return apt
 
 
 def find_mirror() -> str:

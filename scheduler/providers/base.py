@@ -20,7 +20,7 @@ from enum import StrEnum
 from threading import Event
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from scheduler.errors import RingbackError
+from scheduler.errors import ProviderError, RingbackError
 from scheduler.model import Outcome
 
 
@@ -190,6 +190,8 @@ class Vitals:
     problem: str | None = None
     most_calls: int | None = None
     in_use: int | None = None
+    notices: tuple[str, ...] = ()
+    """What is wrong although calls can be made, a sentence each."""
 
 
 class Standing(StrEnum):
@@ -204,6 +206,10 @@ class Inspection:
 
     standing: Standing
     sentence: str
+
+
+class NothingProven(ProviderError):
+    """A call was looked for and not found, and it may have been made all the same: the message says why."""
 
 
 class Provider(Protocol):
@@ -233,7 +239,8 @@ class Provider(Protocol):
     def find(self, call: CallKey, now: datetime) -> CallReport | None:
         """The call made for `attempt_ref`, or None when the provider has none. Raises ProviderError.
 
-        Raises a permanent ProviderError where several calls could be the one: people must decide.
+        Raises a permanent ProviderError where several calls could be the one: people must decide. Raises
+        NothingProven where nothing was found, and that proves nothing this time.
         """
         ...
 
@@ -299,6 +306,10 @@ class Listener(Protocol):
 
     def listen(self, keep: EventSink, stopped: Event) -> None:
         """Hand every event to `keep`, until `stopped` is set; reconnects by itself. Blocks, never raises."""
+        ...
+
+    def hears(self) -> bool:
+        """Is the connection there now?"""
         ...
 
 

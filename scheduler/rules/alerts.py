@@ -44,6 +44,7 @@ class AlertCode(StrEnum):
     SETTINGS_INVALID = "settings_invalid"
     ENTRY_UNREADABLE = "entry_unreadable"
     BREAKER_OPEN = "breaker_open"
+    PROVIDER_IMPAIRED = "provider_impaired"
     BALANCE_LOW = "balance_low"
     DAEMON_SILENT = "daemon_silent"
     NO_DAEMON = "no_daemon"
@@ -204,6 +205,15 @@ class BreakerNews:
 
 
 @dataclass(frozen=True, slots=True)
+class Impaired:
+    """What one daemon last said is wrong with a provider over which it calls all the same."""
+
+    provider: str
+    daemon: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Payer:
     """A paying account, and how many due calls its balance does not pay for."""
 
@@ -278,6 +288,7 @@ class Facts:
     """Ids of entries of the do-not-call list that are no number, the newest first; a few of `misread_in_all`."""
     misread_in_all: int = 0
     breakers: Sequence[BreakerNews] = ()
+    impaired: Sequence[Impaired] = ()
     payers: Sequence[Payer] = ()
     daemons: Sequence[DaemonSign] = ()
     missing: Missing | None = None
@@ -428,6 +439,17 @@ def _breaker_open(facts: Facts) -> Iterator[Alert]:
             AlertCode.BREAKER_OPEN, Severity.PROBLEM, f"provider {provider}",
             f"provider {provider} fails and is left alone until {one.until:%Y-%m-%d %H:%M:%S} UTC{why}",
             max(0, int((one.until - facts.now).total_seconds())),
+        )  # fmt: skip
+
+
+def _provider_impaired(facts: Facts) -> Iterator[Alert]:
+    """As far as the daemon that said so still works."""
+    working = {one.owner for one in _working(facts)}
+    told = {(one.provider, one.reason) for one in facts.impaired if one.daemon in working}
+    for provider, reason in sorted(told):
+        yield Alert(
+            AlertCode.PROVIDER_IMPAIRED, Severity.WARNING, f"provider {provider}",
+            f"provider {provider} is called over, but not all is well: {reason}",
         )  # fmt: skip
 
 
@@ -599,6 +621,7 @@ QUESTIONS: Mapping[AlertCode, Callable[[Facts], Iterator[Alert]]] = {
     AlertCode.SETTINGS_INVALID: _settings_invalid,
     AlertCode.ENTRY_UNREADABLE: _entry_unreadable,
     AlertCode.BREAKER_OPEN: _breaker_open,
+    AlertCode.PROVIDER_IMPAIRED: _provider_impaired,
     AlertCode.BALANCE_LOW: _balance_low,
     AlertCode.DAEMON_SILENT: _daemon_silent,
     AlertCode.NO_DAEMON: _no_daemon,

@@ -27,6 +27,7 @@ from scheduler.rules.alerts import (
     Ended,
     Facts,
     HeldCalls,
+    Impaired,
     LateDial,
     LiveCall,
     Missing,
@@ -55,7 +56,8 @@ MOST_DAEMONS = 100
 LONGEST_REST = timedelta(hours=1)
 """How long a provider may ask to be left alone and still be seen here."""
 OF_BREAKERS, OF_NAMES = ("breaker_open", "breaker_closed"), ("name_hangs", "name_answers")
-NEWS = (*OF_BREAKERS, *OF_NAMES, "late_dial")
+OF_IMPAIRED = ("provider_impaired", "provider_sound")
+NEWS = (*OF_BREAKERS, *OF_NAMES, *OF_IMPAIRED, "late_dial")
 
 
 def list_alerts(*, runtime: Runtime | None = None, rulebook: RuleBook | None = None) -> list[Alert]:
@@ -116,6 +118,7 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
         misread=[one.id for one in misread],
         misread_in_all=misread_in_all,
         breakers=_read_breakers(news, now),
+        impaired=_read_impaired(news),
         payers=_read_payers(connection, due, in_use, rules),
         daemons=[
             DaemonSign(one.owner, one.host, one.started_at, one.last_seen_at, one.wanted is DaemonWish.RUN)
@@ -212,6 +215,18 @@ def _read_breakers(news: Iterable[store.NewsRow], now: datetime) -> list[Breaker
         if provider and (until is not None or not is_open):
             newest[row.daemon, provider] = BreakerNews(provider, until, row.reason)
     return list(newest.values())
+
+
+def _read_impaired(news: Iterable[store.NewsRow]) -> list[Impaired]:
+    """What each daemon last said is wrong with each provider."""
+    newest: dict[tuple[str, str], Impaired | None] = {}
+    for row in news:
+        provider, daemon = str(row.details.get("provider") or ""), row.daemon
+        if row.kind == "provider_impaired":
+            newest[daemon, provider] = Impaired(provider, daemon, row.reason or "")
+        elif row.kind == "provider_sound":
+            newest[daemon, provider] = None
+    return [one for one in newest.values() if one is not None]
 
 
 def _instant(text: object) -> datetime | None:

@@ -32,6 +32,8 @@ MEASURED_OVER = 5.0
 """Seconds over which the calls a second that a provider had of us are counted."""
 INEXACT = timedelta(seconds=0.5)
 """How exactly the instant of a request is known; no rest is shorter than twice that."""
+SAID_AGAIN = 1800.0
+"""Seconds after which it is said again what is wrong with a provider; alerts look back no further than an hour."""
 UNWELL_FOR = timedelta(seconds=60)
 """How long an account that cannot dial is left alone after each look at it."""
 
@@ -56,6 +58,7 @@ class Breakers:
         self._seen: Mapping[str, Breaker] = {}
         self._sent: dict[str, deque[float]] = {}
         self._accepted_at: dict[str, float] = {}
+        self._impaired: dict[str, tuple[tuple[str, ...], float]] = {}
         self._outages: dict[str, int] = {}
         """Calls in a row, by provider, that were accepted and found no way. That starts are accepted says nothing."""
         self._lock = threading.Lock()
@@ -85,7 +88,7 @@ class Breakers:
         for name in reached:
             self._outages.pop(name, None)
         for one in answers:
-            if isinstance(one.answer, Refused) and one.answer.kind is RefusalKind.OUTAGE:
+            if _is_of_the_line(one):
                 self._outages[one.provider] = self._outages.get(one.provider, 0) + 1
             if isinstance(one.answer, Accepted):
                 self._accepted_at[one.provider] = boottime()
@@ -102,6 +105,20 @@ class Breakers:
         answer = Refused(RefusalKind.HOLD, vitals.problem, UNWELL_FOR)
         with contextlib.suppress(DatabaseUnavailable, Contended):
             self._change({provider}, [Answered(provider, answer)], now)
+
+    def note_notices(self, provider: str, notices: Sequence[str], now: datetime) -> None:
+        """Say what is wrong with a provider that is called all the same: as it begins, now and then, and its end."""
+        before, said_at = self._impaired.get(provider, ((), 0.0))
+        told = tuple(notices)
+        if told == before and not (told and boottime() - said_at >= SAID_AGAIN):
+            return
+        kind, reason = ("provider_impaired", "; ".join(told)) if told else ("provider_sound", "all is well again")
+        with contextlib.suppress(DatabaseUnavailable, Contended):
+            self.runtime.database.transact(
+                lambda connection: journal.add_events(connection, [self._of(kind, provider, reason)], now)
+            )
+            self._impaired[provider] = (told, boottime())
+            self.reporter.impaired(now, provider=provider, reason=reason)
 
     def _changes(self, one: Answered, now: datetime) -> bool:
         before = self._seen.get(one.provider, Breaker())
@@ -128,6 +145,8 @@ class Breakers:
                 return before.failed(now, at_once=at_once, rest=rest)
             case Unanswered():
                 return before.failed(now)
+            case Accepted() if self._outages.get(one.provider):
+                return before  # it was accepted like those that found no way: what becomes of it will tell
             case Accepted() | Refused():  # turned down by itself: its row counts that, and the others go on
                 return before.succeeded(now)
 
@@ -170,3 +189,16 @@ class Breakers:
 
     def _of(self, kind: str, provider: str, reason: str, **details: str) -> Happening:
         return Happening(kind=kind, actor=self.owner, reason=reason, details={"provider": provider, **details})
+
+
+def _is_of_the_line(one: Answered) -> bool:
+    """Was it refused behind the provider, after a start that was accepted, or was there no way at all?"""
+    match one.answer:
+        case Refused(ours=True):
+            return False
+        case Refused(kind=RefusalKind.OUTAGE):
+            return True
+        case Refused(kind=RefusalKind.HOLD):
+            return one.asked_at is None
+        case _:
+            return False

@@ -62,6 +62,8 @@ FIRST_LOOK_LASTS = 3.0
 """Seconds that the first dial waits for what providers say of their accounts."""
 SAY_NAMES_AGAIN = 300.0
 """Seconds after which a name that still hangs is written down once more."""
+FIRST_WORD_SECONDS = 3.0
+"""How long the first dial waits for a connection over which events come."""
 IDLE_AFTER = timedelta(minutes=5)
 REMIND_EVERY = 60.0
 """Seconds between words of a paused daemon that was told to work until nothing is left."""
@@ -344,6 +346,14 @@ class Daemon:
                 )
         except RingbackError as error:
             self.reporter.tick_failed(self._host_now(), "asking providers how they stand", error)
+        # What is said of the first calls is not to be lost because they were faster than our own connection.
+        until = boottime() + FIRST_WORD_SECONDS
+        while boottime() < until and not self._stop.is_set() and not all(one.hears() for one in self._listeners()):
+            self._stop.wait(0.02)
+
+    def _listeners(self) -> list[Listener]:
+        found = [self.runtime.providers.find(name) for name in sorted(self._listening)]
+        return [one for one in found if one is not None and isinstance(one, Listener)]
 
     def _watch_providers(self, *, listens: bool = True, patience: float | None = None) -> list[str]:
         """Ask how accounts stand, and take in the events of those that send them over a connection of ours."""
@@ -352,9 +362,9 @@ class Daemon:
             provider = self.runtime.providers.find(name)
             if listens and isinstance(provider, Listener):
                 self._listening.add(name)
+                keep = partial(self.inbox.keep_own, name)
                 threading.Thread(
-                    target=provider.listen, args=(partial(self.inbox.keep, name), self._stop), name=f"listen-{name}",
-                    daemon=True,
+                    target=provider.listen, args=(keep, self._stop), name=f"listen-{name}", daemon=True
                 ).start()
         return self.dispatcher.watch_vitals(patience)
 

@@ -303,7 +303,9 @@ class Dispatcher:
             vitals = provider.read_vitals()
             if vitals is None:
                 return
-            self.breakers.judge_vitals(name, vitals, self.runtime.clock.now())
+            now = self.runtime.clock.now()
+            self.breakers.judge_vitals(name, vitals, now)
+            self.breakers.note_notices(name, vitals.notices, now)
             if vitals.most_calls is not None:
                 of_others = max(0, (vitals.in_use or 0) - ours)
                 self._vendor_limits[name] = (max(0, vitals.most_calls - of_others), boottime())

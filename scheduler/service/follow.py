@@ -17,7 +17,7 @@ from scheduler.config import SLACK
 from scheduler.errors import DatabaseUnavailable, ProviderError
 from scheduler.events import Reporter
 from scheduler.model import Attempt, AttemptState, CampaignStatus, Outcome
-from scheduler.providers.base import CallKey, CallReport, Phase, Provider, Queueing
+from scheduler.providers.base import CallKey, CallReport, NothingProven, Phase, Provider, Queueing
 from scheduler.service.breakers import Breakers
 from scheduler.service.claimers import Claimers
 from scheduler.service.facts import Learnt, write_facts
@@ -299,18 +299,26 @@ class Follower:
     def _look_up(
         self, provider: Provider, one: Attempt, rules: Rules, now: datetime, learnt: Learnt, claimers: Claimers
     ) -> None:
-        report = provider.find(replace(_key(one), agent_id=rules.policy(one.campaign_id).settings.agent_id), now)
+        proves, why = provider.finds_by_ref, ""
+        key = replace(_key(one), agent_id=rules.policy(one.campaign_id).settings.agent_id)
+        try:
+            report = provider.find(key, now)
+        except NothingProven as error:
+            report, proves, why = None, False, f": {error}"
+            learnt.doubts[one.id] = str(error)
         if report is not None:
             self._require_own(one, report)
         if report is None and self._may_still_be_sent(one, claimers):
             learnt.doubts[one.id] = FROZEN
             return
-        if report is None and not provider.finds_by_ref:  # it cannot be asked exactly, so this proves nothing
+        if report is None and not proves:  # it cannot be asked exactly, so this proves nothing
             if _horizon(one, rules) < now:
                 lost = CallReport(
                     call_id="", phase=Phase.ENDED, outcome=Outcome.FAILED, provider_status=calls.UNKNOWN_END
                 )
-                learnt.ends.append(End(one.id, lost, error="never answered for; its longest possible time is over"))
+                learnt.ends.append(
+                    End(one.id, lost, error=f"never answered for; its longest possible time is over{why}")
+                )
             return
         if report is not None and report.phase is Phase.ENDED:
             learnt.ends.append(End(one.id, report, placed_at=one.placed_at or one.claimed_at, was_found=True))
@@ -408,8 +416,12 @@ def _key(one: Attempt) -> CallKey:
 
 
 def _horizon(one: Attempt, rules: Rules) -> datetime:
-    """When the call must be over, whatever happened: ring time-out, maximum duration and some grace."""
+    """When the call must be over, whatever happened: its maximum from the answer, where that is known, else from the
+    end of its ring time-out, and some grace.
+    """
     policy = rules.policy(one.campaign_id)
     begun = one.placed_at or one.claimed_at
     assert begun is not None, "every attempt of ours has the instant of its claim"
-    return begun + policy.ring_timeout + policy.max_call_duration + GRACE
+    latest = begun + policy.ring_timeout
+    answered = min(one.answered_at, latest) if one.answered_at is not None else latest
+    return answered + policy.max_call_duration + GRACE

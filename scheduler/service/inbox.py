@@ -66,6 +66,15 @@ class Inbox:
         """Store events, in one transaction. Returns how many were new. Raises DatabaseUnavailable."""
         return self.keep_all([(provider, one) for one in events])
 
+    def keep_own(self, provider: str, events: Sequence[ProviderEvent]) -> int:
+        """As `keep`, without those of calls that are not ours: over one connection comes what concerns others too.
+
+        An attempt is committed before its call is asked for, so one that is not known here is somebody else's.
+        """
+        refs = {one.attempt_ref for one in events if one.attempt_ref}
+        ours = self.runtime.database.read(lambda connection: calls.find_own_refs(connection, refs))
+        return self.keep(provider, [one for one in events if one.attempt_ref in ours])
+
     def keep_all(self, events: Sequence[tuple[str, ProviderEvent]]) -> int:
         if not events:
             return 0

@@ -263,6 +263,8 @@ class _Batch:
         if payer is not None and attempt.reserved is not None:
             cost = charge(payer, report.talk_seconds, report.cost)
             self.settlements.append(accounts.Settlement(payer.id, attempt.id, attempt.reserved, cost, outcome.value))
+            if report.answered_at is not None and report.talk_seconds is None and report.cost is None:
+                self._say_uncosted(attempt, payer)
         if lead is None:
             return
         self.statuses[lead.id] = CALL_STATUS_AFTER[outcome]
@@ -302,6 +304,14 @@ class _Batch:
             "ended", who=spoken(lead), number=attempt.phone, provider=attempt.provider, outcome=outcome.value,
             follows=follows,
         )
+
+    def _say_uncosted(self, attempt: Ending, payer: Account) -> None:
+        """Somebody answered, and neither a length nor a price was told: nothing is charged, and that is said."""
+        reason = f"answered, but nobody told how long it was: account {payer.code} is charged nothing"
+        self.happenings.append(Happening(
+            kind="uncosted", actor=self.actor, lead_id=attempt.lead_id, attempt_id=attempt.id, reason=reason,
+        ))
+        self.applied.note("uncosted", attempt_id=attempt.id, account=payer.code)
 
     def write(self) -> None:
         connection, now = self.connection, self.now

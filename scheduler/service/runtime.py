@@ -19,7 +19,7 @@ from scheduler.config import Keys, Settings, read_settings
 from scheduler.errors import InvalidValue
 from scheduler.providers.base import Provider
 from scheduler.service.totals import Counts, Keeping
-from scheduler.store.cdr import CallRecords
+from scheduler.store.cdr import CallRecords, ChannelEvents
 from scheduler.store.database import Database, DatabaseClock
 
 
@@ -114,13 +114,14 @@ def open_runtime(settings: Settings | None = None) -> Runtime:
 
 
 def _with_records(provider: Provider) -> Provider:
-    """Asterisk forgets a call when it is over, unless we may read its call detail records."""
+    """Asterisk forgets a call when it is over, unless we may read its channel events or its call detail records."""
     if provider.name == "asterisk":
         keys = Keys()
-        url = keys.secret("ASTERISK_CDR_URL")
-        if url is not None:
-            name = keys.text("ASTERISK_CDR_TABLE") or "cdr"
-            provider.cdr = CallRecords(url.get_secret_value(), name)  # type: ignore[attr-defined]
+        for kind, reader in (("CEL", ChannelEvents), ("CDR", CallRecords)):
+            url = keys.secret(f"ASTERISK_{kind}_URL")
+            if url is not None:
+                name = keys.text(f"ASTERISK_{kind}_TABLE") or kind.lower()
+                setattr(provider, kind.lower(), reader(url.get_secret_value(), name))
     return provider
 
 

@@ -1249,6 +1249,13 @@ def find_followed(
     return list(found.values())
 
 
+def find_own_refs(connection: Connection, refs: Collection[str]) -> set[str]:
+    """Those of these references that attempts of ours have."""
+    if not refs:
+        return set()
+    return set(connection.execute(select(A.attempt_ref).where(A.attempt_ref.in_(sorted(refs)))).scalars())
+
+
 def find_holder(connection: Connection, provider: str, call_id: str) -> int | None:
     """The attempt that this call of a provider belongs to, if any."""
     return connection.execute(

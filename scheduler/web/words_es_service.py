@@ -122,6 +122,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "el proveedor {name} falla y se le deja en paz hasta {until} UTC: {why}",
     "provider {name} fails and is left alone until {until} UTC":
         "el proveedor {name} falla y se le deja en paz hasta {until} UTC",
+    "provider {name} is called over, but not all is well: {why}":
+        "se llama por el proveedor {name}, pero no todo está bien: {why}",
     "account {code} has {balance} {unit} left, less than {least}; {hint} adds to it":
         "a la cuenta {code} le quedan {balance} {unit}, menos de {least}; {hint} la recarga",
     "no balance: {calls} not made, because account {code} has {balance} {unit} left; {hint} adds to it":

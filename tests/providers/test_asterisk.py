@@ -28,6 +28,7 @@ from scheduler.providers.base import (
     Hook,
     HookRefused,
     Listener,
+    NothingProven,
     Phase,
     ProviderEvent,
     RefusalKind,
@@ -36,6 +37,7 @@ from scheduler.providers.base import (
     Unanswered,
     Wiring,
 )
+from scheduler.service.refs import new_refs
 from tests.each import each
 from tests.examples import examples
 from tests.providers.contract import LONG_AFTER, NOON, NUMBER, Line, ProviderContract, key, place_accepted, request
@@ -52,7 +54,7 @@ ANSWERED_AT = NOON + timedelta(seconds=5)
 
 
 class TestAsteriskWithCallRecordsKeepsTheContract(ProviderContract):
-    refusals: ClassVar = {"refuse": RefusalKind.REFUSED, "hold": RefusalKind.HOLD}
+    refusals: ClassVar = {"refuse": RefusalKind.OUTAGE, "hold": RefusalKind.HOLD}
 
     @pytest.fixture
     def line(self, tmp_path: Path) -> Iterator[Line]:
@@ -60,7 +62,7 @@ class TestAsteriskWithCallRecordsKeepsTheContract(ProviderContract):
         with serving(tmp_path / "ledger", clock) as server:
             patient = adapter(server, ASTERISK_CDR_COMPLETE="yes")
             impatient = adapter(server, timeout=IMPATIENCE, ASTERISK_CDR_COMPLETE="yes")
-            patient.cdr = impatient.cdr = fake(server).cdr
+            patient.cel = impatient.cel = fake(server).cel
             yield Line(
                 patient, clock, lambda faults: misbehave(server, faults), lambda ref: calls_made(server, ref), impatient
             )
@@ -105,7 +107,7 @@ def test_a_start_is_the_documented_request_into_the_dialplan(server: VendorServe
         "timeout": 26,
         "variables": {
             "first_name": "Ana", "debt": "1200.5", "vip": "true", "LEAD_ID": "42", "RINGBACK_REF": REF,
-            "TIMEOUT(absolute)": "266",
+            "RINGBACK_MAX_SECONDS": "240", "TIMEOUT(absolute)": "266",
         },
     }  # fmt: skip
 
@@ -156,7 +158,7 @@ def test_a_variable_never_becomes_a_function_of_the_dialplan_and_ours_win(server
     assert sent.pop("TIMEOUT(absolute)") == "330"
     assert sent == {
         "SHELL_reboot_": "x", "CALLERID_num_": "y", "fecha_de_cita": "mañana", "broken": "ab?", "list": '[1, "é"]',
-        "TIMEOUT_absolute_": "0", "LEAD_ID": "7", "RINGBACK_REF": REF,
+        "TIMEOUT_absolute_": "0", "LEAD_ID": "7", "RINGBACK_REF": REF, "RINGBACK_MAX_SECONDS": "300",
     }  # fmt: skip
 
 
@@ -203,8 +205,8 @@ def test_variables_that_contain_themselves_are_refused(server: VendorServer):
 
 
 DOCUMENTED = {
-    "no channel, as the source has it": (500, {"error": "Allocation failed"}, RefusalKind.REFUSED),
-    "no channel, as the facts have it": (500, {"message": "Allocation failed"}, RefusalKind.REFUSED),
+    "no channel, as the source has it": (500, {"error": "Allocation failed"}, RefusalKind.OUTAGE),
+    "no channel, as the facts have it": (500, {"message": "Allocation failed"}, RefusalKind.OUTAGE),
     "no login": (401, {"message": "Authentication required"}, RefusalKind.HOLD),
     "kept out": (403, {"message": "Write access denied"}, RefusalKind.HOLD),
     "no such thing": (404, {"message": "Requested label can not be found"}, RefusalKind.HOLD),
@@ -229,7 +231,8 @@ PROVES_NOTHING = {
     "500 without a word": Reply(500),
     "500 as a page": Reply(500, b"<html>Allocation failed</html>"),
     "502 of a proxy": Reply(502, b"<html></html>"),
-    "503 while it starts": Reply(503, {"message": "Asterisk not booted"}),
+    "503 of a proxy": Reply(503, {"message": "Asterisk not booted"}, {"Server": "nginx", "Date": "x"}),
+    "503 of a proxy with a page": Reply(503, b"<html>no upstream</html>"),
     "400 of a proxy": Reply(400, b"<html>Bad Request</html>"),
     "401 of a proxy": Reply(401, b"<html>login</html>"),
     "404 of a proxy": Reply(404, b"<html>no such page</html>"),
@@ -291,8 +294,7 @@ def test_the_fake_dials_again_once_the_channel_is_gone_as_asterisk_does(server: 
 CAUSES: list[tuple[int | None, int | None, Outcome]] = [
     (0, None, Outcome.FAILED),
     *((1, sip, Outcome.INVALID_NUMBER) for sip in (None, 404, 485, 604)),
-    *((cause, sip, Outcome.FAILED) for cause, sip in ((2, None), (3, None), (5, None), (3, 420))),
-    *((cause, 404, Outcome.FAILED) for cause in (2, 3)),  # the 404 is made of the cause, by Asterisk itself
+    *((cause, sip, Outcome.FAILED) for cause, sip in ((5, None), (3, 420))),
     *((cause, None, Outcome.FAILED) for cause in (6, 7, 8, 14, 23, 30)),
     (23, 302, Outcome.FAILED),
     (16, None, Outcome.NO_ANSWER), (31, None, Outcome.NO_ANSWER), (16, 487, Outcome.NO_ANSWER),
@@ -305,14 +307,11 @@ CAUSES: list[tuple[int | None, int | None, Outcome]] = [
     (21, None, Outcome.HANG_UP), (21, 603, Outcome.HANG_UP), (127, 607, Outcome.HANG_UP), (127, 608, Outcome.HANG_UP),
     (22, None, Outcome.INVALID_NUMBER), (22, 410, Outcome.INVALID_NUMBER),
     (26, None, Outcome.NO_ANSWER),
-    (27, None, Outcome.FAILED), (27, 502, Outcome.FAILED),
     (28, None, Outcome.INVALID_NUMBER), (28, 484, Outcome.INVALID_NUMBER),
     *((cause, None, Outcome.FAILED) for cause in (29, 50, 57, 58, 65, 66, 69, 88)),
-    (58, 488, Outcome.FAILED), (29, 501, Outcome.FAILED), (58, 606, Outcome.FAILED),
-    *((cause, sip, Outcome.FAILED) for cause in (34, 42, 44) for sip in (None, 503)),
-    *((cause, None, Outcome.FAILED) for cause in (38, 41)), (38, 500, Outcome.FAILED), (41, 409, Outcome.FAILED),
+    (58, 488, Outcome.FAILED), (58, 606, Outcome.FAILED), (41, 409, Outcome.FAILED),
     *((cause, None, Outcome.FAILED) for cause in (81, *range(95, 104), 111, 127)),
-    (127, 487, Outcome.FAILED), (127, 400, Outcome.FAILED), (102, 504, Outcome.FAILED),
+    (127, 487, Outcome.FAILED), (127, 400, Outcome.FAILED),
 ]  # fmt: skip
 
 
@@ -323,6 +322,23 @@ def test_the_cause_of_an_unanswered_call_decides(cause: int, sip: int | None, ou
     assert (report.phase, report.outcome, report.known_word) == (Phase.ENDED, outcome, True)
     assert (report.provider_status or "").startswith(str(cause))
     assert report.refusal is None
+
+
+@each(
+    ("cause", "sip"),
+    [
+        *((cause, None) for cause in (2, 3, 27, 34, 38, 41, 42, 44)), (34, 503), (42, 503), (44, 503), (38, 500),
+        (27, 502), (102, 504), (29, 501), (127, 505), (41, 500),
+        *((cause, 404) for cause in (2, 3)),  # the 404 is made of the cause, by Asterisk itself
+    ],
+)  # fmt: skip
+def test_a_network_without_a_way_spends_no_attempt(cause: int, sip: int | None):
+    report = read_end(cause=cause, tech_cause=sip, state="Down")
+
+    assert (report.phase, report.outcome) == (Phase.ENDED, None)
+    assert report.refusal is not None
+    assert report.refusal.kind is RefusalKind.OUTAGE
+    assert "no way" in report.refusal.reason
 
 
 @each(
@@ -361,7 +377,8 @@ def test_a_cause_that_nobody_knows_is_a_failure_that_shows(cause: object):
 )
 def test_an_answered_call_is_judged_by_its_length_whatever_ended_it(cause: int, talked: int, outcome: Outcome):
     report = read_end(
-        cause=cause, tech_cause=403, answered_at=ANSWERED_AT, at=ANSWERED_AT + timedelta(seconds=talked), state="Up"
+        cause=cause, tech_cause=403, answered_at=ANSWERED_AT, at=ANSWERED_AT + timedelta(seconds=talked), state="Up",
+        requests=[{}],
     )
 
     assert (report.outcome, report.talk_seconds, report.answered_at) == (outcome, talked, ANSWERED_AT)
@@ -413,6 +430,7 @@ def test_an_answer_that_only_another_process_saw_is_known_by_the_channels_state(
 def test_the_length_of_a_short_call_is_a_setting():
     provider = adapter_at("http://127.0.0.1:9", short_call=timedelta(seconds=30))
     hear(provider, answer_of(REF))
+    say(provider, *asked_for())
     event = hear(provider, end_of(REF, cause=16, at=ANSWERED_AT + timedelta(seconds=29), state="Up"))
 
     report = provider.read_event(event)
@@ -438,6 +456,12 @@ def test_an_answer_is_heard_in_three_ways(document: dict[str, Any]):
     assert (event.key, event.attempt_ref, event.call_id) == (f"{REF}:answered", REF, REF)
     assert report is not None
     assert (report.phase, report.answered_at, report.attempt_ref) == (Phase.ANSWERED, ANSWERED_AT, REF)
+
+
+def test_what_is_heard_of_a_reference_as_ringback_makes_them_is_an_event():
+    [ref] = new_refs(1, NOON)
+
+    assert hear(adapter_at("http://127.0.0.1:9"), end_of(ref, cause=17)).attempt_ref == ref
 
 
 def test_an_answer_is_told_once_and_an_end_has_a_key_of_its_own():
@@ -540,6 +564,7 @@ def test_every_fate_is_heard_over_the_websocket(tmp_path: Path, fate: str, expec
 def test_an_application_hears_the_same_of_its_calls(tmp_path: Path):
     clock = ManualClock(NOON)
     with serving(tmp_path / "ledger", clock, mix="completed=1") as server:
+        fake(server).apps = {"voice-agent"}
         provider = adapter(server, ASTERISK_APP="voice-agent")
         with listening(provider, server) as heard:
             provider.place(request(REF))
@@ -794,8 +819,8 @@ def record(disposition: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("disposition", "outcome", "is_known"),
     [
-        ("BUSY", Outcome.BUSY, True), ("NO ANSWER", Outcome.NO_ANSWER, True), ("FAILED", Outcome.FAILED, True),
-        ("CONGESTION", Outcome.FAILED, True), ("no answer", Outcome.NO_ANSWER, True), ("EATEN", Outcome.FAILED, False),
+        ("BUSY", Outcome.BUSY, True), ("NO ANSWER", Outcome.NO_ANSWER, True),
+        ("no answer", Outcome.NO_ANSWER, True), ("EATEN", Outcome.FAILED, False),
         ("", Outcome.FAILED, False), (None, Outcome.FAILED, False), (8, Outcome.FAILED, False),
     ],
 )  # fmt: skip
@@ -811,12 +836,13 @@ def test_the_disposition_of_a_record_decides(server: VendorServer, disposition: 
     ("talked", "outcome"), [(3, Outcome.HANG_UP), (8, Outcome.COMPLETED), ("20", Outcome.COMPLETED)]
 )
 def test_an_answered_record_is_judged_by_its_length(server: VendorServer, talked: Any, outcome: Outcome):
-    report = report_of(server, record("ANSWERED", answer=ANSWERED_AT, billsec=talked))
+    end = ANSWERED_AT + timedelta(seconds=int(talked))
+    report = report_of(server, record("ANSWERED", answer=ANSWERED_AT, end=end, billsec=talked))
 
     assert (report.outcome, report.talk_seconds, report.answered_at) == (outcome, int(talked), ANSWERED_AT)
 
 
-def test_of_several_records_the_answered_one_and_the_longest_talk_win(server: VendorServer):
+def test_of_several_records_the_first_answer_and_the_last_end_count(server: VendorServer):
     rows = [
         record("NO ANSWER"),
         record("ANSWERED", answer=ANSWERED_AT, billsec=4),
@@ -825,7 +851,7 @@ def test_of_several_records_the_answered_one_and_the_longest_talk_win(server: Ve
     ]
     report = report_of(server, *rows)
 
-    assert (report.outcome, report.talk_seconds) == (Outcome.COMPLETED, 21)
+    assert (report.outcome, report.talk_seconds) == (Outcome.COMPLETED, 55)
     assert (report.answered_at, report.ended_at) == (ANSWERED_AT, NOON + timedelta(seconds=60))
 
 
@@ -880,7 +906,7 @@ def test_a_record_that_comes_late_is_waited_for(tmp_path: Path):
     assert report.outcome is Outcome.BUSY
 
 
-def test_records_that_cannot_be_read_conclude_nothing(server: VendorServer):
+def test_records_that_cannot_be_read_conclude_nothing_at_once_and_are_told_of(server: VendorServer):
     def fail(ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
         raise OSError(f"the database is away: {PASSWORD}")
 
@@ -888,13 +914,372 @@ def test_records_that_cannot_be_read_conclude_nothing(server: VendorServer):
     provider.cdr = fail
     other = str(uuid4())
     provider.place(request(other))
-    for at in (0, 60):
-        with pytest.raises(ProviderError) as failed:
-            provider.poll([key(REF, REF)], NOON + timedelta(seconds=at))
-        assert PASSWORD not in str(failed.value)
+    for at in (0, 59):
         assert provider.poll([key(REF, REF), key(other, other)], NOON + timedelta(seconds=at)).keys() == {other}
-    with pytest.raises(ProviderError):
+    with pytest.raises(NothingProven):
         provider.find(key(REF), NOON)
+    vitals = provider.read_vitals()
+    assert vitals is not None
+    assert "could not be read" in " ".join(vitals.notices)
+    assert PASSWORD not in " ".join(vitals.notices)
+    # Its channel is gone, so a call is over all the same.
+    report = provider.poll([replace(key(REF, REF), answered_at=ANSWERED_AT)], NOON + timedelta(seconds=60))[REF]
+    assert report is not None
+    assert (report.phase, report.outcome) == (Phase.ENDED, Outcome.COMPLETED)
+
+
+# --- channel events
+
+
+def events(*told: tuple[str, float, str], channame: str = "PJSIP/trunk-1", ref: str = REF) -> list[dict[str, Any]]:
+    return [
+        {"uniqueid": ref, "eventtype": kind, "eventtime": NOON + timedelta(seconds=at), "channame": channame,
+         "extra": extra}
+        for kind, at, extra in told
+    ]  # fmt: skip
+
+
+def hangup(at: float, cause: int, source: str = "PJSIP/trunk-1") -> list[tuple[str, float, str]]:
+    extra = json.dumps({"hangupcause": cause, "hangupsource": source, "dialstatus": ""})
+    return [("HANGUP", at, extra), ("CHAN_END", at, "")]
+
+
+START, ANSWER = ("CHAN_START", 0.0, ""), ("ANSWER", 5.0, "")
+UNANSWERED_EVENTS: list[tuple[int, str, Outcome | RefusalKind]] = [
+    (1, "PJSIP/trunk-1", Outcome.INVALID_NUMBER), (21, "PJSIP/trunk-1", Outcome.HANG_UP),
+    (17, "PJSIP/trunk-1", Outcome.BUSY), (19, "PJSIP/trunk-1", Outcome.NO_ANSWER), (19, "", Outcome.NO_ANSWER),
+    (28, "PJSIP/trunk-1", Outcome.INVALID_NUMBER), (58, "PJSIP/trunk-1", Outcome.FAILED),
+    (34, "PJSIP/trunk-1", RefusalKind.OUTAGE), (38, "PJSIP/trunk-1", RefusalKind.OUTAGE),
+    (27, "PJSIP/trunk-1", RefusalKind.OUTAGE), (29, "PJSIP/trunk-1", RefusalKind.OUTAGE),
+    (102, "PJSIP/trunk-1", RefusalKind.OUTAGE), (52, "PJSIP/trunk-1", RefusalKind.HOLD),
+    (16, "", Outcome.CANCELLED), (0, "", Outcome.CANCELLED), (120, "PJSIP/trunk-1", Outcome.FAILED),
+]  # fmt: skip
+
+
+@each(("cause", "source", "expected"), UNANSWERED_EVENTS)
+def test_channel_events_tell_the_cause_and_who_it_was(server: VendorServer, cause: int, source: str, expected: Any):
+    report = told_by_events(server, events(START, *hangup(30, cause, source)))
+
+    assert report.ended_at == NOON + timedelta(seconds=30)
+    assert (report.outcome or (report.refusal and report.refusal.kind)) is expected
+
+
+@each(
+    ("source", "talked", "outcome"),
+    [
+        ("PJSIP/trunk-1", 4, Outcome.HANG_UP), ("PJSIP/trunk-1", 20, Outcome.COMPLETED), ("", 4, Outcome.COMPLETED),
+        ("PJSIP/agent-7", 4, Outcome.COMPLETED), ("", 0.004, Outcome.FAILED),
+    ],
+)  # fmt: skip
+def test_channel_events_tell_the_talk_and_who_ended_it(
+    server: VendorServer, source: str, talked: float, outcome: Outcome
+):
+    report = told_by_events(server, events(START, ANSWER, *hangup(5 + talked, 0, source)))
+
+    assert (report.outcome, report.answered_at, report.talk_seconds) == (outcome, ANSWERED_AT, int(talked))
+
+
+def test_a_ringing_call_that_ended_as_asterisk_was_started_anew_was_cancelled_by_nobody(server: VendorServer):
+    fake(server).started_at = stamp(NOON + timedelta(seconds=31))
+    fake(server).clock.advance(timedelta(seconds=70))  # type: ignore[attr-defined]
+
+    assert told_by_events(server, events(START, *hangup(30, 0, ""))).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("written", [1772452805.25, "1772452805.250000", "2026-03-02 12:00:05.250000"])
+def test_times_of_channel_events_are_read_as_each_table_has_them(server: VendorServer, written: Any):
+    rows = events(START, ANSWER, *hangup(60, 16))
+    rows[1]["eventtime"] = written
+
+    assert told_by_events(server, rows).answered_at == ANSWERED_AT + timedelta(seconds=0.25)
+
+
+def test_channel_events_without_the_name_of_the_channel_are_read(server: VendorServer):
+    rows = [{name: value for name, value in row.items() if name != "channame"}
+            for row in events(START, ANSWER, *hangup(8, 16))]  # fmt: skip
+
+    assert told_by_events(server, rows).outcome is Outcome.HANG_UP
+
+
+def test_a_call_without_an_end_in_its_events_was_made_and_is_over_once_its_channel_is_gone(server: VendorServer):
+    """Asterisk was killed: the row of the channel's beginning is there, no other will come."""
+    provider = adapter(server, ASTERISK_CDR_COMPLETE="yes")
+    provider.cel = lambda ids: events(START, ANSWER)
+    with pytest.raises(NothingProven):
+        provider.find(key(REF), NOON + timedelta(seconds=30))
+
+    found = provider.find(key(REF), NOON + timedelta(seconds=45))
+    assert found is not None
+    assert (found.phase, found.outcome, found.answered_at) == (Phase.ENDED, Outcome.COMPLETED, ANSWERED_AT)
+
+
+# --- what proves that no call was made
+
+
+def test_no_record_proves_nothing_where_asterisk_was_started_since(server: VendorServer):
+    vendor, provider = fake(server), adapter(server, ASTERISK_CDR_COMPLETE="yes")
+    provider.cel, provider.cdr = vendor.cel, vendor.cdr
+    vendor.clock.advance(timedelta(minutes=3))  # type: ignore[attr-defined]
+    now = vendor.clock.now()
+
+    assert provider.find(key(REF), now) is None
+    for started_at in (stamp(now - timedelta(minutes=2)), stamp(NOON + timedelta(seconds=5)), "", "soon", None):
+        vendor.started_at = started_at  # type: ignore[assignment]
+        with pytest.raises(NothingProven):
+            provider.find(key(REF), now)
+    vendor.started_at = stamp(NOON - timedelta(minutes=1))
+    assert provider.find(key(REF), now) is None
+
+
+@pytest.mark.parametrize("reply", [Reply(500), Reply(200, {}), Reply(200, {"status": []}), Reply(behaviour="close")])
+def test_no_record_proves_nothing_where_asterisk_does_not_tell_since_when_it_runs(server: VendorServer, reply: Reply):
+    provider = adapter(server, ASTERISK_CDR_COMPLETE="yes")
+    provider.cel = fake(server).cel
+    fake(server).replies["GET /ari/asterisk/info"] = reply
+
+    with pytest.raises(NothingProven):
+        provider.find(key(REF), NOON)
+
+
+def test_no_record_proves_nothing_where_no_call_that_ended_has_one(server: VendorServer):
+    provider = adapter(server, ASTERISK_CDR_COMPLETE="yes")
+    provider.cel = lambda ids: []
+    other = str(uuid4())
+    hear(provider, end_of(other, cause=17))
+
+    with pytest.raises(NothingProven, match="not being written"):
+        provider.find(key(REF), NOON)
+    provider.cel = lambda ids: events(START, ref=other)
+    assert provider.find(key(REF), NOON) is None
+
+
+@each(
+    ("headers", "kind"),
+    [
+        ({"Server": "Asterisk/22.10.1", "Date": "x"}, Refused), ({"Server": "nginx", "Date": "x"}, Unanswered),
+        ({}, Unanswered),
+    ],
+)
+def test_a_503_of_asterisk_itself_proves_that_nothing_was_dialed(
+    server: VendorServer, headers: dict[str, str], kind: type
+):
+    for body in ({"message": "Asterisk not booted"}, b""):
+        answer = dial_scripted(server, Reply(503, body, headers))
+        assert isinstance(answer, kind)
+        assert not isinstance(answer, Refused) or answer.kind is RefusalKind.NEVER_SENT
+
+
+# --- a trunk that says nothing
+
+
+def begin(provider: Asterisk, ref: str, number: str = NUMBER) -> None:
+    peer = {"id": ref, "state": "Down"}
+    say(provider, {"type": "Dial", "dialstatus": "", "dialstring": f"{number}@trunk", "peer": peer})
+
+
+def silent_end(provider: Asterisk, ref: str, **told: Any) -> CallReport:
+    said = {"cause": 19, "tech_cause": 480, "state": "Down", **told}
+    report = provider.read_event(hear(provider, end_of(ref, **said)))
+    assert report is not None
+    return report
+
+
+@each("told", [{}, {"cause": 18, "tech_cause": 408}, {"tech_cause": None}, {"cause": 18, "tech_cause": None}])
+def test_a_dead_trunk_spends_no_attempt(told: dict[str, Any]):
+    provider = adapter_at("http://127.0.0.1:9")
+    for _ in range(6):
+        ref, number = str(uuid4()), f"+56912{uuid4().int % 10**6:06}"
+        begin(provider, ref, number)
+        report = silent_end(provider, ref, **told)
+        assert report.refusal is not None
+        assert report.refusal.kind is RefusalKind.OUTAGE
+
+
+SIGNS: dict[str, dict[str, Any]] = {
+    "it rings": {"type": "ChannelStateChange", "channel": {"state": "Ringing"}},
+    "there is sound": {"type": "Dial", "dialstatus": "PROGRESS", "peer": {"state": "Down"}},
+    "it is busy": {"type": "ChannelHangupRequest", "cause": 17, "tech_cause": 486, "channel": {"state": "Down"}},
+    "it is answered": {"type": "ChannelStateChange", "channel": {"state": "Up"}},
+}
+
+
+@pytest.mark.parametrize("sign", SIGNS.values(), ids=SIGNS.keys())
+def test_one_silent_number_of_a_trunk_that_lives_did_not_answer(sign: dict[str, Any]):
+    for of_another in (False, True):
+        provider, other = adapter_at("http://127.0.0.1:9"), str(uuid4())
+        begin(provider, REF)
+        part = "peer" if "peer" in sign else "channel"
+        told = {**sign, "timestamp": stamp(NOON + timedelta(seconds=3)),
+                part: {**sign[part], "id": other if of_another else REF}}  # fmt: skip
+        provider.read_message(json.dumps(told))
+        if of_another:
+            assert silent_end(provider, REF).outcome is Outcome.NO_ANSWER
+        elif sign[part]["state"] != "Up":
+            assert silent_end(provider, REF).refusal is None
+
+
+def test_a_number_that_is_silent_again_and_again_did_not_answer():
+    """Some trunks tell of no ringing: nobody is to be rung without end for that."""
+    provider = adapter_at("http://127.0.0.1:9")
+    found = []
+    for _ in range(5):
+        ref = str(uuid4())
+        begin(provider, ref)
+        found.append(silent_end(provider, ref).outcome)
+
+    assert found == [None, None, None, Outcome.NO_ANSWER, Outcome.NO_ANSWER]
+
+
+def test_silence_that_was_not_heard_from_the_beginning_proves_nothing():
+    assert silent_end(adapter_at("http://127.0.0.1:9"), REF).outcome is Outcome.NO_ANSWER
+
+
+# --- the maximum and the answer
+
+
+def test_a_call_is_hung_up_at_its_maximum_counted_from_the_answer(tmp_path: Path):
+    clock = ManualClock(NOON)
+    with serving(tmp_path / "ledger", clock, mix="completed=1", talk=timedelta(hours=1)) as server:
+        provider = adapter(server)
+        with listening(provider, server) as heard:
+            provider.place(request(REF, max_duration=timedelta(seconds=0.2)))
+            clock.advance(timedelta(seconds=30))
+            wait_until(lambda: ends_in(heard) == {REF})
+        report = provider.read_event(heard[-1])
+        provider.close()
+
+    assert report is not None
+    assert report.outcome is Outcome.COMPLETED
+    assert fake(server).asked["DELETE ari channels"] == 1
+
+
+def test_a_call_that_was_answered_while_nobody_listened_has_its_own_answer_time_and_maximum(tmp_path: Path):
+    clock = ManualClock(NOON)
+    with serving(tmp_path / "ledger", clock, mix="completed=1", talk=timedelta(hours=1)) as server:
+        dial(server, max_duration=timedelta(minutes=5))
+        clock.advance(timedelta(seconds=100))
+        answered_at = fake(server).sight(fake(server).call_of(REF)).answered_at  # type: ignore[arg-type]
+        taken_over = adapter(server)
+        first = taken_over.poll([key(REF, REF)], clock.now())[REF]
+        clock.advance(timedelta(minutes=5))
+        late = adapter(server)
+        late.poll([key(REF, REF)], clock.now())
+        over = fake(server).sight(fake(server).call_of(REF)).ended_at  # type: ignore[arg-type]
+
+    assert first is not None
+    assert (first.phase, first.answered_at) == (Phase.ANSWERED, answered_at)
+    assert over == clock.now()
+
+
+def test_an_end_whose_answer_nobody_heard_is_told_by_the_records(server: VendorServer):
+    provider = adapter(server)
+    provider.cel = lambda ids: events(START, ANSWER, *hangup(50, 16))
+    event = hear(provider, end_of(REF, cause=16, state="Up", at=NOON + timedelta(seconds=50)))
+
+    assert provider.read_event(event) is None
+    report = provider.poll([key(REF, REF)], NOON + timedelta(seconds=51))[REF]
+    assert report is not None
+    assert (report.answered_at, report.talk_seconds) == (ANSWERED_AT, 45)
+
+
+def test_an_answered_call_without_records_is_as_long_as_it_was_seen(server: VendorServer):
+    dial(server)
+    fake(server).changes[REF] = {"state": "Up"}
+    provider = adapter(server)
+    asked = replace(key(REF, REF), answered_at=ANSWERED_AT)
+    provider.poll([asked], NOON + timedelta(seconds=40))
+    fake(server).replies["GET /ari/channels"] = Reply(200, [])
+    assert provider.poll([asked], NOON + timedelta(seconds=43)) == {}
+
+    report = provider.poll([asked], NOON + timedelta(seconds=60))[REF]
+    assert report is not None
+    assert (report.outcome, report.talk_seconds) == (Outcome.COMPLETED, 35)
+
+
+# --- nobody there to talk
+
+
+def test_nothing_is_dialed_into_a_place_that_the_dialplan_has_not(server: VendorServer):
+    provider = adapter(server, ASTERISK_CONTEXT="nosuch")
+    vitals = provider.read_vitals()
+
+    assert vitals is not None
+    assert vitals.problem is not None
+    assert "nosuch,s,1" in vitals.problem
+    refused = provider.place(request(REF))
+    assert isinstance(refused, Refused)
+    assert (refused.kind, fake(server).starts) == (RefusalKind.HOLD, [])
+
+
+@pytest.mark.parametrize("keys", [{"ASTERISK_CONTEXT": "nosuch"}, {"ASTERISK_APP": "robot"}])
+def test_a_place_that_could_not_be_asked_about_is_asked_about_at_the_first_call(
+    server: VendorServer, keys: dict[str, str]
+):
+    provider = adapter(server, **keys)
+    assert provider.place(request(REF)) == Accepted(REF)
+
+    assert fake(server).asked["DELETE ari channels"] == 1  # hung up before anybody could answer
+    polled = provider.poll([key(REF, REF)], NOON)[REF]
+    assert polled is not None
+    assert polled.refusal is not None
+    assert (polled.refusal.kind, polled.refusal.ours) == (RefusalKind.HOLD, False)
+    assert isinstance(provider.place(request(str(uuid4()))), Refused)
+    assert len(fake(server).starts) == 1
+
+
+@pytest.mark.parametrize("agent", ["nosuch,7", "app:other"])
+def test_a_campaigns_own_place_that_is_missing_stops_that_campaign_alone(server: VendorServer, agent: str):
+    provider = adapter(server)
+    with listening(provider, server) as heard:
+        provider.place(request(REF, agent_id=agent))
+        wait_until(lambda: ends_in(heard) == {REF})
+    told = provider.read_event(heard[-1])
+
+    assert told is not None
+    assert told.refusal is not None
+    assert (told.refusal.kind, told.refusal.ours) == (RefusalKind.HOLD, True)
+    assert isinstance(provider.place(request(str(uuid4()), agent_id=agent)), Refused)
+    assert isinstance(provider.place(request(str(uuid4()))), Accepted)
+    vitals = provider.read_vitals()
+    assert vitals is not None
+    assert vitals.problem is None
+
+
+@each(
+    ("state", "keys", "word"),
+    [
+        ("offline", {}, "offline"), (None, {}, "not there"), ("online", {"ASTERISK_APP": "robot"}, "robot"),
+        ("unknown", {}, None), ("online", {}, None),
+    ],
+)
+def test_vitals_look_at_the_trunk_and_at_the_application(
+    server: VendorServer, state: str | None, keys: dict[str, str], word: str | None
+):
+    fake(server).endpoints = {} if state is None else {"PJSIP/trunk": state}
+    vitals = adapter(server, **keys).read_vitals()
+
+    assert vitals is not None
+    assert (vitals.problem is None) is (word is None)
+    assert word is None or word in (vitals.problem or "")
+
+
+def test_a_user_that_may_only_read_is_told_before_the_first_call(server: VendorServer):
+    fake(server).read_only = True
+    findings = adapter(server).inspect([], [])
+
+    assert any(one.standing is Standing.PROBLEM and "read_only = no" in one.sentence for one in findings)
+
+
+@each("name", ["cel", "cdr"])
+def test_records_that_cannot_be_read_are_told_before_the_first_call(server: VendorServer, name: str):
+    def fail(ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        raise OSError("Access denied")
+
+    provider = adapter(server)
+    setattr(provider, name, fail)
+    findings = provider.inspect([], [])
+
+    assert any(one.standing is Standing.PROBLEM and f"ASTERISK_{name.upper()}_URL" in one.sentence for one in findings)
 
 
 # --- finding
@@ -991,15 +1376,64 @@ def test_a_ringing_call_that_somebody_stopped_at_asterisk_is_cancelled(state: st
         assert report.outcome is outcome
 
 
-def test_an_answered_call_that_somebody_stopped_at_asterisk_is_judged_by_its_length():
-    provider = adapter_at("http://127.0.0.1:9")
-    hear(provider, answer_of(REF, ANSWERED_AT))
-    asked = {"type": "ChannelHangupRequest", "channel": {"id": REF, "state": "Up"}, "soft": True}
-    assert provider.read_message(json.dumps(asked)) is None
-    report = provider.read_event(hear(provider, end_of(REF, cause=16, state="Up", at=ANSWERED_AT)))
+THEIRS: list[dict[str, Any]] = [{}, {"soft": True, "cause": 16}]
+ENDED_BY: dict[str, tuple[list[dict[str, Any]], int, Outcome]] = {
+    "the callee, in the dialplan": (THEIRS, 0, Outcome.HANG_UP),
+    "the callee, in an application": ([{}], 0, Outcome.HANG_UP),
+    "the callee, in a bridge": ([{}], 16, Outcome.HANG_UP),
+    "our dialplan": ([{"soft": True, "cause": 16}], 16, Outcome.COMPLETED),
+    "us, or somebody at the PBX": ([{"soft": True, "cause": 32}, {"soft": True, "cause": 16}], 16, Outcome.COMPLETED),
+    "our maximum, in an application": ([], 0, Outcome.COMPLETED),
+    "our maximum, in a bridge": ([], 16, Outcome.COMPLETED),
+    "a restart of Asterisk": ([{"soft": True, "cause": 4}, {"soft": True, "cause": 16}], 0, Outcome.COMPLETED),
+    "a line without sound": ([{"soft": True, "cause": 1}], 44, Outcome.COMPLETED),
+}
+
+
+@pytest.mark.parametrize(("requests", "cause", "outcome"), ENDED_BY.values(), ids=ENDED_BY.keys())
+def test_who_ended_a_short_talk_is_told_by_the_first_request(
+    requests: list[dict[str, Any]], cause: int, outcome: Outcome
+):
+    report = read_end(
+        cause=cause, answered_at=ANSWERED_AT, at=ANSWERED_AT + timedelta(seconds=4), state="Up", requests=requests
+    )
+
+    assert (report.outcome, report.talk_seconds) == (outcome, 4)
+
+
+@pytest.mark.parametrize(
+    "requests", [[{"soft": True, "cause": 16}], []], ids=["no such place", "no such application"]
+)
+def test_a_call_that_is_cut_off_as_it_is_answered_was_none_and_no_other_follows_it(
+    server: VendorServer, requests: list[dict[str, Any]]
+):
+    provider = adapter(server)
+    provider.place(request(REF))
+    hear(provider, answer_of(REF))
+    if requests:
+        say(provider, *asked_for(*requests))
+    event = hear(provider, end_of(REF, cause=0, state="Up", at=ANSWERED_AT + timedelta(milliseconds=4)))
+    report = provider.read_event(event)
 
     assert report is not None
-    assert report.outcome is Outcome.HANG_UP
+    assert (report.outcome, report.talk_seconds) == (Outcome.FAILED, 0)
+    refused = provider.place(request(str(uuid4())))
+    assert isinstance(refused, Refused)
+    assert (refused.kind, len(fake(server).starts)) == (RefusalKind.HOLD, 1)
+    assert "cut off" in refused.reason
+    vitals = provider.read_vitals()  # the place is there after all: something else cut it off
+    assert vitals is not None
+    assert vitals.problem is None
+    assert isinstance(provider.place(request(str(uuid4()))), Accepted)
+
+
+def test_a_ringing_call_that_a_restart_of_asterisk_broke_off_was_cancelled_by_nobody():
+    provider = adapter_at("http://127.0.0.1:9")
+    say(provider, *asked_for({"soft": True, "cause": 4}, state="Ringing"))
+    report = provider.read_event(hear(provider, end_of(REF, cause=0, state="Ringing")))
+
+    assert report is not None
+    assert report.outcome is Outcome.FAILED
 
 
 def test_a_call_that_another_process_ends_while_it_rings_is_cancelled(tmp_path: Path):
@@ -1084,7 +1518,7 @@ def test_vitals_of_an_asterisk_that_does_not_answer_are_an_error(server: VendorS
 def test_an_inspection_of_what_is_right_has_no_problem(server: VendorServer):
     fake(server).apps = {"robot"}
     provider = adapter(server, ASTERISK_CALLER_ID="+56221234567", ASTERISK_CDR_COMPLETE="yes")
-    provider.cdr = fake(server).cdr
+    provider.cdr, provider.cel = fake(server).cdr, fake(server).cel
     findings = provider.inspect(["app:robot", "sales,7"], ["+56229999999"])
 
     assert {one.standing for one in findings} == {Standing.OK}
@@ -1100,18 +1534,23 @@ INSPECTIONS: dict[str, tuple[dict[str, str], dict[str, Reply], list[str], list[s
     "an Asterisk that fails": ({}, {"GET /ari/asterisk/info": Reply(500)}, [], [], Standing.PROBLEM, "ASTERISK_URL"),
     "an Asterisk that is gone": ({"ASTERISK_URL": "http://127.0.0.1:9"}, {}, [], [], Standing.PROBLEM, "ASTERISK_URL"),
     "no such trunk": ({"ASTERISK_ENDPOINT": "PJSIP/{number}@nowhere"}, {}, [], [], Standing.PROBLEM, "PJSIP/nowhere"),
-    "a trunk that is offline": ({"ASTERISK_ENDPOINT": "PJSIP/{number}@down"}, {}, [], [], Standing.WARNING, "offline"),
+    "a trunk that is offline": ({"ASTERISK_ENDPOINT": "PJSIP/{number}@down"}, {}, [], [], Standing.PROBLEM, "offline"),
     "a trunk that has no name": ({"ASTERISK_ENDPOINT": "Local/{number}@out"}, {}, [], [], Standing.WARNING, "by hand"),
     "a trunk that cannot be asked": ({}, {"GET /ari/endpoints/PJSIP/trunk": Reply(500)}, [], [], Standing.PROBLEM,
                                      "PJSIP/trunk"),
-    "an application that is away": ({"ASTERISK_APP": "robot"}, {}, [], [], Standing.WARNING, "robot"),
-    "a campaign's application that is away": ({}, {}, ["app:other"], [], Standing.WARNING, "other"),
+    "an application that is away": ({"ASTERISK_APP": "robot"}, {}, [], [], Standing.PROBLEM, "robot"),
+    "a campaign's application that is away": ({}, {}, ["app:other"], [], Standing.PROBLEM, "other"),
     "an application that cannot be asked": ({}, {"GET /ari/applications/other": Reply(500)}, ["app:other"], [],
                                             Standing.PROBLEM, "other"),
     "a campaign's agent that is none": ({}, {}, ["agent_123"], [], Standing.PROBLEM, "agent_123"),
     "a campaign's caller id that is none": ({}, {}, [], ["+12", "Acme"], Standing.PROBLEM, "not numbers: 1"),
     "no caller id": ({}, {}, [], [], Standing.WARNING, "ASTERISK_CALLER_ID"),
     "no call records": ({}, {}, [], [], Standing.WARNING, "ASTERISK_CDR_URL"),
+    "no such place": ({"ASTERISK_CONTEXT": "nosuch"}, {}, [], [], Standing.PROBLEM, "nosuch,s,1"),
+    "a campaign's place that is not there": ({}, {}, ["nosuch,7"], [], Standing.PROBLEM, "nosuch,7,1"),
+    "a place that cannot be asked about": ({}, {"POST /ari/channels/create": Reply(500)}, [], [], Standing.WARNING,
+                                           "did not tell"),
+    "no WebSocket": ({"ASTERISK_EVENTS_URL": "ws://127.0.0.1:9"}, {}, [], [], Standing.PROBLEM, "ASTERISK_EVENTS_URL"),
 }  # fmt: skip
 
 
@@ -1366,6 +1805,14 @@ def with_records(server: VendorServer, *rows: dict[str, Any]) -> Asterisk:
     return provider
 
 
+def told_by_events(server: VendorServer, rows: Sequence[dict[str, Any]]) -> CallReport:
+    provider = adapter(server)
+    provider.cel = lambda ids: rows
+    report = provider.poll([key(REF, REF)], NOON + timedelta(seconds=70))[REF]
+    assert report is not None
+    return report
+
+
 def report_of(server: VendorServer, *rows: dict[str, Any], now: datetime = NOON + timedelta(seconds=70)) -> CallReport:
     report = with_records(server, *rows).poll([key(REF, REF)], now)[REF]
     assert report is not None
@@ -1391,10 +1838,26 @@ def hear(provider: Asterisk, document: dict[str, Any]) -> ProviderEvent:
     return event
 
 
-def read_end(*, answered_at: datetime | None = None, **told: Any) -> CallReport:
+def asked_for(*requests: dict[str, Any], state: str = "Up") -> list[dict[str, Any]]:
+    """What Asterisk says before an end; the callee's own goodbye, if nothing is given."""
+    return [
+        {"type": "ChannelHangupRequest", "channel": {"id": REF, "state": state}, **one} for one in requests or [{}]
+    ]
+
+
+def say(provider: Asterisk, *documents: dict[str, Any]) -> None:
+    for one in documents:
+        assert provider.read_message(json.dumps(one)) is None
+
+
+def read_end(
+    *, answered_at: datetime | None = None, requests: Sequence[dict[str, Any]] = (), **told: Any
+) -> CallReport:
     provider = adapter_at("http://127.0.0.1:9")
     if answered_at is not None:
         hear(provider, answer_of(REF, answered_at))
+    if requests:
+        say(provider, *asked_for(*requests))
     report = provider.read_event(hear(provider, end_of(REF, **told)))
     assert report is not None
     return report

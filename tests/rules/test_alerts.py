@@ -19,6 +19,7 @@ from scheduler.rules.alerts import (
     Ended,
     Facts,
     HeldCalls,
+    Impaired,
     LateDial,
     LiveCall,
     NameNews,
@@ -58,11 +59,12 @@ def test_every_code_has_its_question_and_each_raises_its_own():
         refused=[RefusedSetting("scheduler_config", "timezone: 'Mars' cannot be used", kept=False)],
         breakers=[BreakerNews("twilio", NOON + MINUTE)],
         payers=[Payer(replace(ACCOUNT, low_balance=Decimal(20)))],
-        daemons=[replace(AT_WORK, last_seen_at=NOON - HOUR)],
+        daemons=[replace(AT_WORK, last_seen_at=NOON - HOUR), replace(AT_WORK, owner="paused", takes_calls=False)],
         late_dials=[LateDial(8, "host:1:a", is_outside_hours=True)],
         undecided=[Undecided(9, "campaign a", NOON - HOUR)],
         names=[NameNews("api.example.com", "host:1:a", hangs=True)],
         second_calls=OddNews(2, [7]), mismatches=OddNews(1, [8]),
+        impaired=[Impaired("asterisk", "paused", "no connection for events")],
     )
 
     raised = raise_alerts(everything)

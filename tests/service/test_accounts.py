@@ -245,6 +245,24 @@ def test_at_its_end_a_call_costs_what_the_account_says(runtime, database, clock,
     assert broken_promises(database) == {}
 
 
+@sqlite_suffices
+@pytest.mark.parametrize(
+    "report, says", [({"answered_at": NOON}, True), ({"answered_at": NOON, "talk_seconds": 9}, False), ({}, False)]
+)
+def test_an_answered_call_whose_length_nobody_told_is_charged_nothing_and_shown(runtime, database, clock, report, says):
+    create(runtime, balance=100)
+    number = chilean()
+    lead_id = lead_of_account(database, "acme", number)
+    station = Station(runtime)
+    station.provider.ends(number, Outcome.COMPLETED, **report)
+    station.dispatch()
+    clock.advance(attempt_of(database, lead_id).next_poll_at - NOON)
+    station.follow()
+
+    found = [one.reason for one in events_of(database, "uncosted")]
+    assert [("acme" in one and "nothing" in one) for one in found] == ([True] if says else [])
+
+
 def test_a_call_that_was_refused_costs_nothing(runtime, database):
     create(runtime, balance=100)
     number = chilean()

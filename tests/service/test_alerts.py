@@ -6,7 +6,7 @@ from sqlalchemy import event
 
 from scheduler.events import Reporter
 from scheduler.model import Happening
-from scheduler.providers.base import RefusalKind
+from scheduler.providers.base import RefusalKind, Vitals
 from scheduler.rules.alerts import AlertCode
 from scheduler.service.alerts import LOOK_EVERY, OF_BREAKERS, AlertWatch, list_alerts
 from scheduler.store import alerts as store
@@ -21,6 +21,7 @@ from tests.factories import (
     add_due_lead,
     add_lead,
     chilean,
+    find_all,
     lead_of,
     plan_call,
     refused,
@@ -199,6 +200,27 @@ def test_news_that_a_provider_answers_again_ends_the_alert_of_that_daemon_alone(
     assert codes(runtime) == ["breaker_open"]
     add_news(database, "breaker_closed", "two", provider="twilio")
     assert codes(runtime) == []
+
+
+def test_what_is_wrong_with_a_provider_that_is_called_all_the_same_is_raised_until_it_is_over(runtime, database, clock):
+    station = Station(runtime)
+    add_daemon(database, station.dispatcher.owner)
+    station.provider.vitals = Vitals(notices=("no connection for events",))
+    for _ in range(2):
+        station.dispatcher.watch_vitals()
+
+    (alert,) = list_alerts(runtime=runtime)
+    assert (alert.code, alert.severity, alert.about) == ("provider_impaired", "warning", "provider scripted")
+    assert "no connection for events" in alert.sentence
+    assert len(find_all(database, tables.events, kind="provider_impaired")) == 1
+
+    station.provider.vitals = Vitals()
+    station.dispatcher.watch_vitals()
+    assert codes(runtime) == []
+    station.provider.vitals = Vitals(notices=("no connection for events",))
+    station.dispatcher.watch_vitals()
+    sql(database, "UPDATE daemons SET status = 'stopped'")
+    assert codes(runtime) == [], "nobody is there any more who could say that it is over"
 
 
 def test_accounts_are_raised_when_they_are_low_and_when_calls_wait_for_them(runtime, database):

@@ -7,10 +7,12 @@ from datetime import timedelta
 import pytest
 
 from scheduler.errors import ProviderError
-from scheduler.providers.base import RefusalKind, Unanswered, Vitals
+from scheduler.events import SilentReporter
+from scheduler.providers.base import Accepted, RefusalKind, Refused, Unanswered, Vitals
 from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST
+from scheduler.service.breakers import Answered, Breakers
 from scheduler.service.explain import explain_lead
-from scheduler.store import tables
+from scheduler.store import calls, tables
 from tests.factories import (
     MINUTE,
     ScriptedProvider,
@@ -226,3 +228,34 @@ def test_the_agent_and_the_caller_id_of_a_campaign_go_with_its_calls(runtime, da
     request = station.provider.dials[0]
     assert (request.agent_id, request.from_number) == ("agent_7", "+56221234567")
     assert (request.lead_id, request.campaign_id) == (lead_id, own)
+
+
+@pytest.mark.parametrize("kind", [RefusalKind.OUTAGE, RefusalKind.HOLD])
+def test_starts_that_are_accepted_say_nothing_of_a_line_that_has_no_way(runtime, clock, kind):
+    """The rest grows although each probe is accepted first; one call that came to a phone ends that."""
+    breakers = Breakers(runtime, owner="one", reporter=SilentReporter())
+    rests = []
+    for _ in range(FAULTS_TO_OPEN - 1 if kind is RefusalKind.OUTAGE else 0):
+        breakers.judge([Answered("pbx", Refused(kind, "no way"))], clock.now())
+    for _ in range(4):
+        breakers.judge([Answered("pbx", Accepted("x"), clock.now())], clock.now())
+        breakers.judge([Answered("pbx", Refused(kind, "no way"))], clock.now())
+        pace = runtime.database.read(calls.read_paces)["pbx"]
+        rests.append((pace.breaker.open_until - clock.now()).total_seconds())
+        clock.set(pace.breaker.open_until + SECOND)
+
+    assert rests == [5, 10, 20, 40]
+    breakers.judge([], clock.now(), {"pbx"})
+    for _ in range(8):
+        breakers.judge([Answered("pbx", Accepted("x"), clock.now())], clock.now())
+    assert runtime.database.read(calls.read_paces)["pbx"].breaker.pace is None
+
+
+def test_calls_that_find_no_way_here_and_there_stop_nothing(runtime, clock):
+    breakers = Breakers(runtime, owner="one", reporter=SilentReporter())
+    for _ in range(3 * FAULTS_TO_OPEN):
+        breakers.judge([Answered("pbx", Refused(RefusalKind.OUTAGE, "no way"))], clock.now())
+        breakers.judge([], clock.now(), {"pbx"})
+        breakers.judge([Answered("pbx", Accepted("x"), clock.now())], clock.now())
+
+    assert not runtime.database.read(calls.read_paces)["pbx"].breaker.is_open(clock.now())

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from scheduler.errors import ProviderError
-from scheduler.providers.base import CallReport, Phase, Unanswered
+from scheduler.providers.base import CallReport, NothingProven, Phase, Unanswered
 from scheduler.store import tables
 from tests.conftest import NOON
 from tests.factories import (
@@ -29,6 +29,7 @@ from tests.factories import (
 
 SECOND = timedelta(seconds=1)
 SETTLE = timedelta(seconds=120)
+RING = timedelta(seconds=30)
 LONGEST = timedelta(seconds=30 + 600 + 30)  # ring time-out, maximum duration, grace
 
 
@@ -336,6 +337,43 @@ def test_at_a_provider_that_cannot_find_a_call_it_counts_as_failed_when_it_must_
     assert call_of(database, lead_id).attempt_number == 2
     assert lead_of(database, lead_id).call_attempts_count == 1
     assert broken_promises(database) == {}
+
+
+def test_a_call_of_which_nothing_is_proven_this_time_is_none_that_was_never_made(runtime, database, clock):
+    station = Station(runtime)
+    lead_id = unanswered(station, chilean())
+    station.provider.trouble = NothingProven("it was started since")
+
+    for _ in range(6):
+        clock.advance(MINUTE)
+        station.follow()
+    one = attempt_of(database, lead_id)
+    assert (one.state, one.error) == ("unknown", "it was started since")
+    clock.advance(LONGEST)
+    station.follow()
+
+    one = attempt_of(database, lead_id)
+    assert (one.state, one.outcome) == ("ended", "failed")
+    assert "it was started since" in one.error
+    assert lead_of(database, lead_id).call_attempts_count == 1
+
+
+def test_a_call_is_hung_up_at_its_maximum_from_the_answer_where_that_is_known(runtime, database, clock):
+    station = Station(runtime)
+    number = chilean()
+    lead_id = add_due_lead(database, number)
+    station.dispatch()
+    station.provider.knows(number, CallReport("", Phase.ANSWERED, answered_at=NOON + SECOND))
+    clock.advance(10 * SECOND)
+    station.follow()
+
+    clock.advance(LONGEST - RING - 15 * SECOND)
+    station.follow()
+    early = list(station.provider.hung_up)
+    clock.advance(10 * SECOND)
+    station.follow()
+
+    assert (early, station.provider.hung_up) == ([], [attempt_of(database, lead_id).provider_call_id])
 
 
 def test_a_provider_whose_not_found_proves_nothing_may_still_find_a_call(runtime, database, clock):

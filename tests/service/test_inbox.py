@@ -61,6 +61,17 @@ def test_an_event_is_applied_once_however_often_it_comes(station, database):
     assert len(find_all(database, tables.provider_events)) == 1
 
 
+def test_events_of_calls_that_are_not_ours_are_not_taken_in(station, database):
+    lead_id = live_lead(station, database)
+    ref = attempt_of(database, lead_id).attempt_ref
+    ours = ProviderEvent("mine", "end", {}, attempt_ref=ref, call_id=ref)
+    theirs = [ProviderEvent(f"their-{one}", "end", {}, attempt_ref=one) for one in ("a", "b", None)]
+
+    assert station.inbox.keep_own("scripted", [*theirs, ours]) == 1
+    assert station.inbox.keep_own("scripted", theirs) == 0
+    assert [one.event_key for one in find_all(database, tables.provider_events)] == ["mine"]
+
+
 def test_an_event_and_a_poll_report_the_same_end_once(station, database, clock):
     number = chilean()
     lead_id = live_lead(station, database, number)

@@ -1,8 +1,9 @@
 """A fake Asterisk: ARI over HTTP, its events over a WebSocket on a port of its own, and its call records.
 
-Channels live as their fates say, under the id that the start request gave. Nothing is stored of a channel
-that is gone: `GET` says 404, events that nobody heard are lost, and only `cdr` (also `GET /_cdr?ids=a,b`)
-still knows it. The same id is a conflict while its channel lives, and a second call afterwards.
+It does what Asterisk 22.10 was seen to do (tests/asterisk compares Ringback with the real one). Channels live as
+their fates say, under the id that the start request gave. Nothing is stored of a channel that is gone: `GET` says
+404, events that nobody heard are lost, and only `cel` and `cdr` (also `GET /_cdr?ids=a,b`) still know it. The
+same id is a conflict while its channel lives, and a second call afterwards.
 
 A test may script what it needs exactly: `replies` by "METHOD /path", `changes` of a channel and `endings`
 of its last event by id, `records` in place of the call records, and `say` for any event.
@@ -21,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -44,14 +46,15 @@ CAUSES: Mapping[str, tuple[int, str, int | None]] = {
     WORDS["no_answer"]: (19, "User alerting, no answer", 480),
     WORDS["busy"]: (17, "User busy", 486),
     WORDS["hang_up"]: (21, "Call Rejected", 603),
-    WORDS["failed"]: (34, "Circuit/channel congestion", 503),
+    WORDS["failed"]: (58, "Bearer capability not available", 488),
     WORDS["invalid_number"]: (1, "Unallocated (unassigned) number", 404),
     WORDS["mystery"]: (120, "Unknown", None),
 }
 CLEARED = (16, "Normal Clearing", None)
-DISPOSITIONS: Mapping[str, str] = {
-    WORDS["no_answer"]: "NO ANSWER", WORDS["busy"]: "BUSY", STOPPED_RINGING: "NO ANSWER",
-}  # fmt: skip
+RING_TIMEOUT = 19
+EXPLICIT, ASYNC = 32, 16  # flags of soft requests: by ARI or the command line, and by the end of the dialplan
+SERVER = "Asterisk/22.10.1"
+STARTED_AT = "2026-03-01T00:00:00.000+0000"
 
 
 @dataclass(eq=False)
@@ -82,6 +85,13 @@ class Asterisk(Vendor):
         self.handshakes: list[Handshake] = []
         self.lines: list[Line] = []
         self.turns_listeners_away = False
+        self.read_only = False
+        """`read_only = yes` of ari.conf."""
+        self.started_at = STARTED_AT
+        self.places = {"ringback,s,1", "sales,7,1", "out,s,1"}
+        """What the dialplan has."""
+        self._looking: set[str] = set()
+        self._greeted: set[str] = set()
         self._changed = threading.RLock()
         self._due: list[tuple[datetime, int, Call, str]] = []
         self._numbers_of_events = itertools.count()
@@ -137,10 +147,34 @@ class Asterisk(Vendor):
             "uniqueid": ref, "linkedid": ref, "start": call.placed_at, "answer": seen.answered_at, "end": seen.ended_at,
             "duration": round((seen.ended_at - call.placed_at).total_seconds()),
             "billsec": round((seen.ended_at - seen.answered_at).total_seconds()) if seen.answered_at else 0,
-            "disposition": "ANSWERED" if seen.answered_at else DISPOSITIONS.get(seen.word, "FAILED"),
+            "disposition": "ANSWERED" if seen.answered_at else "BUSY" if seen.word == WORDS["busy"] else "NO ANSWER",
             "channel": "PJSIP/trunk-00000001", "dst": self.number_of(call), "accountcode": "", "userfield": "",
             "sequence": 1,
         }]  # fmt: skip
+
+    def cel(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The channel events, as a reader of the table `cel` gives them: written as they happen."""
+        return [row for ref in ids for row in self._events_of(ref)]
+
+    def _events_of(self, ref: str) -> list[dict[str, Any]]:
+        call = self.call_of(ref)
+        if call is None:
+            return []
+        seen, name = self.sight(call), "PJSIP/trunk-00000001"
+        rows = [("CHAN_START", call.placed_at, "")]
+        if seen.answered_at is not None:
+            rows.append(("ANSWER", seen.answered_at, ""))
+        behaviour = self.exchange.behaviour
+        lag = timedelta(seconds=behaviour.lookup_lag.at(behaviour.faults.share(ref, "lag")))
+        if seen.ended_at is not None and self.clock.now() >= seen.ended_at + lag:
+            cause = (0, "", None) if seen.answered_at else CAUSES.get(seen.word, CLEARED)
+            is_ours = seen.word in (STOPPED_RINGING, STOPPED_TALKING) or cause[0] == RING_TIMEOUT
+            extra = {"hangupcause": cause[0], "hangupsource": "" if is_ours else name, "dialstatus": ""}
+            rows += [("HANGUP", seen.ended_at, _json(extra)), ("CHAN_END", seen.ended_at, "")]
+        return [
+            {"uniqueid": ref, "eventtype": kind, "eventtime": at, "channame": name, "extra": extra}
+            for kind, at, extra in rows
+        ]
 
     def has_told_everything(self) -> bool:
         """Whether no event is left that was due or will be."""
@@ -162,13 +196,13 @@ class Asterisk(Vendor):
             return NO_LOGIN
         self.asked[" ".join((request.method, *request.path[:2]))] += 1
         scripted = self.replies.get(f"{request.method} /{'/'.join(request.path)}")
-        if request.method == "POST" and request.path[:2] == ("ari", "channels"):
+        if request.method == "POST" and request.path[:2] == ("ari", "channels") and request.path[2:] != ("create",):
             self.starts.append(request)
         return scripted or self._answer_ari(request)
 
     def _answer_ari(self, request: Request) -> Reply:
         match (request.method, request.path):
-            case ("POST", ("ari", "channels", ref)):
+            case ("POST", ("ari", "channels", ref)) if ref != "create" and not self.read_only:
                 return self._originate(request, ref)
             case ("GET", ("ari", "channels", *_)) if self.lookup_fails():
                 return Reply(503, {"message": "Asterisk not booted"})
@@ -177,6 +211,15 @@ class Asterisk(Vendor):
             case ("GET", ("ari", "channels", ref)):
                 call = self.call_of(ref)
                 return Reply(200, self.channel(call)) if call and self.is_alive(call) else NO_SUCH_CHANNEL
+            case ("DELETE" | "POST", _) if self.read_only:
+                return Reply(403, {"message": "Write access denied"})
+            case ("POST", ("ari", "channels", "create")):
+                return self._create(request)
+            case ("GET", ("ari", "channels", ref, "variable")):
+                return self._variable(ref, request.query.get("variable", ""))
+            case ("DELETE", ("ari", "channels", ref)) if ref in self._looking:
+                self._looking.discard(ref)
+                return Reply(204)
             case ("DELETE", ("ari", "channels", ref)):
                 return self._delete(request, ref)
             case ("GET", ("ari", "asterisk", "info")):
@@ -217,6 +260,27 @@ class Asterisk(Vendor):
             {Fault.REFUSE: NO_CHANNEL, Fault.HOLD: NO_LOGIN}, told=told,
         )  # fmt: skip
 
+    def _create(self, request: Request) -> Reply:
+        """A channel that nobody dials: it lives only where its application is connected."""
+        told = {**request.query, **request.document()}
+        if told.get("app") in self._greeted:
+            self._looking.add(str(told.get("channelId")))
+        return Reply(200, {"id": told.get("channelId"), "state": "Down"})
+
+    def _variable(self, ref: str, name: str) -> Reply:
+        call = self.call_of(ref)
+        if ref not in self._looking and not (call and self.is_alive(call)):
+            return Reply(404, {"message": "Provided channel was not found"})
+        if name.startswith("DIALPLAN_EXISTS("):
+            return Reply(200, {"value": "1" if name[16:-1] in self.places else "0"})
+        answered_at = self.sight(call).answered_at if call else None
+        if name == "CDR(answer,u)" and answered_at is not None:
+            return Reply(200, {"value": f"{answered_at.timestamp():.6f}"})
+        known = (self.details_of(call).get("told", {}).get("variables") or {}) if call else {}
+        if name in known:
+            return Reply(200, {"value": known[name]})
+        return Reply(404, {"message": "Provided variable was not found"})
+
     def _delete(self, request: Request, ref: str) -> Reply:
         call = self.call_of(ref)
         if call is None or not self.is_alive(call):
@@ -234,9 +298,10 @@ class Asterisk(Vendor):
             "build": {"os": "Linux"},
             "system": {"version": "22.5.0", "entity_id": "00:00:00:00:00:01"},
             "config": {"name": "", "default_language": "en", "max_channels": 40},
-            "status": {"startup_time": "2026-03-01T00:00:00.000+0000"},
+            "status": {"startup_time": self.started_at},
         }
-        return Reply(200, {only: info[only]} if only else info)
+        date = format_datetime(self.clock.now(), usegmt=True)
+        return Reply(200, {only: info[only]} if only else info, {"Server": SERVER, "Date": date})
 
     def channel(self, call: Call, seen: Sighting | None = None) -> dict[str, Any]:
         """The Channel object of ARI, with the number where Asterisk has it."""
@@ -289,6 +354,7 @@ class Asterisk(Vendor):
             return _turn_away(HTTPStatus.UNAUTHORIZED)
         if urlsplit(handshake.path).path != "/ari/events" or not query.get("app"):
             return _turn_away(HTTPStatus.BAD_REQUEST)
+        self._greeted.add(query["app"][0])  # as Asterisk does: before the handshake is answered
         return None
 
     def _serve_line(self, connection: ServerConnection) -> None:
@@ -340,13 +406,22 @@ class Asterisk(Vendor):
                 entered = [{"type": "StasisStart", "args": [], "channel": channel, "application": app}] if app else []
                 return [{**dial, "dialstatus": "ANSWER"}, change, *entered]
             case _:
-                cause, text, sip = CLEARED if seen.answered_at else CAUSES.get(seen.word, CLEARED)
-                asked = {"type": "ChannelHangupRequest", "cause": cause, "channel": channel}
+                stopped = seen.word in (STOPPED_RINGING, STOPPED_TALKING)
+                cause, text, sip = (
+                    CLEARED if stopped else (0, "Unknown", None) if seen.answered_at
+                    else CAUSES.get(seen.word, CLEARED)
+                )  # fmt: skip
+                asked = {"type": "ChannelHangupRequest", "channel": channel}
+                requests = [{**asked, "soft": True, "cause": ASYNC}] if seen.answered_at and not app else []
+                if stopped:
+                    requests.insert(0, {**asked, "soft": True, "cause": EXPLICIT})
+                elif seen.answered_at:
+                    requests.insert(0, asked)
+                elif cause != RING_TIMEOUT:  # which nobody asks for
+                    requests.append({**asked, "cause": cause} | ({"tech_cause": sip} if sip else {}))
                 end = {"type": "ChannelDestroyed", "cause": cause, "cause_txt": text, "channel": channel}
                 end |= {"tech_cause": sip} if sip else {}
-                stopped = seen.word in (STOPPED_RINGING, STOPPED_TALKING)
-                asked |= {"soft": True} if stopped else {}
-                return [asked, end | self.endings.get(call.attempt_ref, {})]
+                return [*requests, end | self.endings.get(call.attempt_ref, {})]
 
     def _end_with_the_vendor(self) -> None:
         self.stopping.wait()

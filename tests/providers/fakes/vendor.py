@@ -358,7 +358,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._hold_until_client_leaves()
             return
         content = reply.content()
-        self.send_response(reply.status)
+        if "Date" in reply.headers:
+            self.send_response_only(reply.status)
+        else:
+            self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Type", reply.content_type)
