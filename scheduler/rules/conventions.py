@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 from scheduler.rules.cells import NumberCell
@@ -38,16 +37,12 @@ class Assumption(NamedTuple):
     is_plain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Conventions:
+class Conventions(NamedTuple):
     """By column: the order of a date (None: nobody knows), and the decimal mark of an amount."""
 
-    orders: Mapping[int, DateOrder | None] = MappingProxyType({})
-    marks: Mapping[int, Mark] = MappingProxyType({})
-    from_1904: bool = False
-
-
-NOTHING_KNOWN = Conventions()
+    orders: Mapping[int, DateOrder | None]
+    marks: Mapping[int, Mark]
+    from_1904: bool
 
 
 @dataclass

@@ -46,7 +46,7 @@ _PHONE_COLUMN = re.compile(rf"(?:{_NAMES['phone'].replace(' ', '|')})([1-9])?")
 # "N° Teléfono", "Nro. celular", "Tel. celular", "Teléfono de contacto", "Telefono principal", "Contact number 2"
 _DRESSED_PHONE = re.compile(
     rf"(?:n|no|nro|num|numero|tel|contact)?(?:de)?(?:{_NAMES['phone'].replace(' ', '|')}|telefonico)"
-    r"(?:de)?(?:contacto|principal|cliente|titular|deudor|number)?([1-9])?|contactnumber|numero"
+    r"(?:de)?(?:contacto|principal|cliente|titular|deudor|number)?([1-9])?|contactnumber|numero(?:de)?contacto|numero"
 )
 _PHONE_WORD = "(?:telefono|telephone|telefonico|phone|fono|tel|telf|telef|tlf|tlfno|tfno|tfn|numero|number)"
 _BESIDE = {
@@ -213,6 +213,39 @@ def rank_header(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> tuple
         name in said or name in _MEANINGS or name == _FIXED or _is_phone(name) for name in names
     )
     return known, sum(map(bool, names))
+
+
+class HeaderRow(NamedTuple):
+    """Where the header stands, and its names by column counted from 0."""
+
+    number: int
+    cells: Mapping[int, str]
+
+
+def find_header(rows: Sequence[HeaderRow], wishes: HeaderWishes = NO_WISHES) -> HeaderRow | None:
+    """The row that names the columns, among the first rows of a file: the first that names a phone, or a better one
+    directly below it. What such a row leaves open is named by the row above it, as cells that are merged over both are.
+    """
+    best: tuple[tuple[int, int], HeaderRow] | None = None
+    for at, (number, cells) in enumerate(rows):
+        if wishes.header_row is not None:
+            if number == wishes.header_row:
+                return HeaderRow(number, cells)
+            continue
+        above = rows[at - 1] if at and rows[at - 1].number == number - 1 else None
+        if best is not None and (above is None or above.number != best[1].number):
+            break
+        if rank_header(list(cells.values()), wishes) is None:
+            if best is not None:
+                break
+            continue
+        whole = dict(cells)
+        if above is not None and len(above.cells) > 1 and not any(map(_is_value, above.cells.values())):
+            whole = {**above.cells, **(best[1].cells if best else {}), **cells}
+        rank = rank_header(list(whole.values()), wishes)
+        if rank is not None and (best is None or rank > best[0]):
+            best = rank, HeaderRow(number, whole)
+    return best[1] if best else None
 
 
 def check_width(columns: int) -> None:

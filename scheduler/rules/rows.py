@@ -149,6 +149,7 @@ class RowJudge:
         orders: Mapping[int, DateOrder | None] = MappingProxyType({}),
         from_1904: bool = False,
         takes_several: bool = True,
+        today: date | None = None,
     ) -> None:
         self.columns = columns
         self._numbers = NumberReader(default_country)
@@ -159,8 +160,9 @@ class RowJudge:
         self._call_until, self._added_variables = call_until, added_variables
         first = len(REJECT_COLUMNS) if columns.is_rejects_file else 0
         self._orders, self._from_1904, self._takes_several = orders, from_1904, takes_several
-        self.joined, self.timed = Noted(), Noted()
-        """Cells with several numbers; last dates with a time of day."""
+        self._today = today
+        self.joined, self.timed, self.passed = Noted(), Noted(), Noted()
+        """Cells with several numbers; last dates with a time of day; last dates of good rows that have passed."""
         self._others = [at for at in range(first, len(columns.headers)) if at not in columns.phones]
 
     def judge(self, line: int, given: Sequence[str]) -> NewLead | Reject:
@@ -204,7 +206,7 @@ class RowJudge:
             call_at = self._read_instant(texts[columns.call_at], columns.call_at, zone)
         if columns.call_until is not None and texts[columns.call_until]:
             call_until = self._read_date(line, texts[columns.call_until], columns.call_until, zone)
-        return NewLead(
+        found = NewLead(
             line, numbers,
             first_name=self._read(texts, columns.first_name, _read_text),
             last_name=self._read(texts, columns.last_name, _read_text),
@@ -218,6 +220,9 @@ class RowJudge:
             cells=cells,
             left_out=left_out,
         )
+        if call_until is not None and self._today is not None and call_until < self._today:
+            self.passed.add(line, f"{call_until}")
+        return found
 
     def _refuse_errors(self, texts: Sequence[str]) -> None:
         for at in self._others:

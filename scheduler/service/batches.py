@@ -55,7 +55,7 @@ class BatchFile:
     maximum_days: int | None = None
     default_country: str | None = None
     sheet: str | None = None
-    encoding: str = "utf-8-sig"
+    encoding: str | None = None
     delimiter: str | None = None
     column_map: tuple[str, ...] = ()
 

@@ -97,7 +97,8 @@ def read(headers: list[str], *options: str) -> Columns:
 
 @each("header", [
     "N° Teléfono", "Nº móvil", "Nro. Celular", "No. Telefónico", "Tel. celular", "Número de celular", "Fono contacto",
-    "Teléfono de contacto", "Telefono principal", "Teléfono Cliente", "Contact Number", "numero", "Celular deudor",
+    "Teléfono de contacto", "Telefono principal", "Teléfono Cliente", "Contact Number", "Número de contacto", "numero",
+    "Celular deudor",
 ])
 def test_the_phone_is_recognised_in_what_people_write_around_it(header):
     assert read_header(["Nombre", header]).phones == (1,)
