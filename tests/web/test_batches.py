@@ -519,6 +519,22 @@ def test_a_preview_says_what_would_be_made_and_makes_nothing(client, database, u
     assert find_all(database, tables.campaigns) + find_all(database, tables.imports) == []
 
 
+@only_sqlite
+def test_a_batch_tells_what_was_assumed_of_its_file_and_takes_it_otherwise(client, database, uploads_folder):
+    people = f"telefono;fecha_limite\n{chilean()};03/04/2030\n"
+    file = {"files": {"file": ("l.csv", people.encode())}, "data": {"account_id": ACCOUNT}}
+    shown = client.post("/api/v1/batches/excel/preview", **file).json()["preview"]
+    assert {one["what"] for one in shown["assumptions"]} == {"delimiter", "header_row", "date_order"}
+    made = send(client, people, account_id=ACCOUNT, date_order="month_first", delimiter="semicolon").json()
+    assert {one["what"] for one in made["assumptions"]} == {"header_row"}
+    more = people.replace(people.splitlines()[1], f"{chilean()};03/04/2030")
+    added = client.post(
+        f"/api/v1/batches/{made['batch_id']}/upload", files={"file": ("m.csv", more.encode())},
+        data={"header_row": "1", "delimiter": ";"},
+    ).json()  # fmt: skip
+    assert (added["jobs_added"], {one["what"] for one in added["assumptions"]}) == (1, {"date_order"})
+
+
 # --- who may --------------------------------------------------------------------------------------
 
 
