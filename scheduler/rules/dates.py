@@ -46,7 +46,7 @@ _MONTHS = {
     for name in names.split()
 }  # fmt: skip
 _WEEKDAY = re.compile(
-    r"^(?:lunes|martes|miercoles|jueves|viernes|sabado|domingo|lun|mar|mie|jue|vie|sab|dom|"
+    r"^(?:el |on |the )?(?:lunes|martes|miercoles|jueves|viernes|sabado|domingo|lun|mar|mie|jue|vie|sab|dom|"
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|mon|tue|tues|wed|thu|thur|thurs|fri|sat|sun)\.?,? (?=[0-9a-z])"
 )
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
@@ -63,6 +63,7 @@ _WORD_THEN_DAY = re.compile(
     rf"(?P<month>{_MONTH})\b\.?[-/. ]*(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?\b(?:(?:, ?|[-/. ])(?P<year>[0-9]{{4}}))?"
 )
 _YEAR_THEN_WORD = re.compile(rf"(?P<year>[12][0-9]{{3}})[-/. ](?P<month>{_MONTH})\b\.?[-/. ](?P<day>[0-9]{{1,2}})")
+_DAY_AND_MONTH = re.compile(r"(?P<day>[0-9]{1,2})/(?P<month>[0-9]{1,2})(?![0-9/])")
 _CLOCK = re.compile(
     r"(?:t|,| a las| a la| at|,? )? ?(?P<hour>[0-9]{1,2})(?:[:.h](?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})"
     r"(?:[.,](?P<part>[0-9]{1,9}))?)?)?(?: ?(?P<half>[ap]) ?\.? ?m\b\.?)?(?: ?(?:h|hs|hrs|horas)\b\.?)?"
@@ -119,20 +120,28 @@ def _read_day(plain: str, order: DateOrder | None) -> Written:
     return _read_clock(found, rest) if rest.strip() else Written(found)
 
 
-def next_date(text: str, today: date) -> date | None:
-    """The next day, from today on, that a date without its year can mean, such as "3 de diciembre"; else None."""
+def next_written(text: str, since: date) -> Written | None:
+    """The next day, from `since` on, that a date without its year can mean, such as "3 de diciembre", with its time if
+    one is written; else None.
+    """
     plain = _WEEKDAY.sub("", _plain(text), count=1)
-    for form in (_DAY_THEN_WORD, _WORD_THEN_DAY):
-        found = form.fullmatch(plain) if len(plain) <= _LONGEST else None
-        if found is None or found["year"] is not None:
+    for form in (_DAY_THEN_WORD, _WORD_THEN_DAY, _DAY_AND_MONTH):
+        found = form.match(plain) if len(plain) <= _LONGEST else None
+        if found is None or found.groupdict().get("year") is not None:
             continue
-        for year in range(today.year, today.year + 9):  # eight years may lie between two 29ths of February
+        month = found["month"]
+        number = _MONTHS[month] if month in _MONTHS else int(month)
+        for year in range(since.year, since.year + 9):  # eight years may lie between two 29ths of February
             try:
-                day = date(year, _MONTHS[found["month"]], int(found["day"]))
+                day = date(year, number, int(found["day"]))
             except ValueError:
                 continue
-            if day >= today:
-                return day
+            if day >= since:
+                rest = plain[found.end() :]
+                try:
+                    return _read_clock(day, rest) if rest.strip() else Written(day)
+                except Unclear:
+                    return None
     return None
 
 
