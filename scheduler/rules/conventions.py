@@ -86,7 +86,7 @@ class Survey:
 
     def see(self, line: int, cells: Sequence[str]) -> None:
         for at, column in self._dates.items():
-            if at < len(cells) and (text := cells[at].strip()):
+            if at < len(cells) and (text := cells[at].strip()) and text[4:5] != "-":  # most are as ISO writes them
                 if is_serial(text):
                     self._serials.see(line, text, None)
                 elif (told := tell_order(text)) is not False:

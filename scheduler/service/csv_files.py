@@ -139,8 +139,8 @@ class CsvFile:
                 continue
             except _TooLong:
                 raise self._refuse(
-                    f"line {line} begins a row of more than {LONGEST_RECORD:,} characters; is a quote opened there and "
-                    "never closed, or is it no list of leads?"
+                    f"line {line} begins a row of more than {LONGEST_RECORD:,} characters, and a file has at most "
+                    f"{MOST_COLUMNS:,} columns; is a quote opened there and never closed?"
                 ) from None
             self._length = lines.taken
             if line == 1 and cells and _is_delimiter_line(cells):

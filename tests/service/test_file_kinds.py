@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import time
 import tracemalloc
 import zipfile
@@ -12,6 +13,8 @@ from typing import Any
 
 import openpyxl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scheduler.errors import InvalidValue
 from scheduler.rules.conventions import Survey
@@ -22,6 +25,7 @@ from scheduler.service.csv_files import CsvFile
 from scheduler.service.sources import Look, Source
 from scheduler.service.spreadsheets import Spreadsheet
 from tests.each import each
+from tests.examples import examples
 
 # --- CSV: the delimiter and the header ------------------------------------------------------------
 
@@ -154,6 +158,30 @@ def test_a_workbook_of_very_many_columns_is_refused(tmp_path):
     with pytest.raises(InvalidValue, match="5,001 columns"):
         read(save(book, tmp_path))
     assert time.process_time() - began < 5
+
+
+PIECES = st.sampled_from([
+    "telefono", "nombre", ";", ",", "\t", "|", "\n", "\r\n", "\r", '"', "sep=;", "+56912345678", "celular", " ", "\ufeff",
+    "ñ", "1.500", "03/04/2027", "fecha_limite", "monto", "\x00", "line,field,value,reason", "🙂", "'", "=1+1",
+])  # fmt: skip
+
+
+@settings(max_examples=examples(150))
+@given(st.lists(PIECES, max_size=25).map("".join), st.sampled_from(["utf-8", "utf-16", "cp1252", "utf-16-le"]))
+def test_any_text_is_read_or_refused_in_a_sentence(content: str, encoding: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "leads.csv"
+        path.write_bytes(content.encode(encoding, "replace"))
+        try:
+            columns, records, survey = surveyed(csv_file(path), sums=True)
+        except InvalidValue as error:
+            assert "\n" not in str(error)
+            return
+    conventions, _ = survey.conclude()
+    judge = RowJudge(columns, default_country="CL", orders=conventions.orders)
+    people = People(columns, conventions.marks)
+    people.add(one if isinstance(one, Reject) else judge.judge(*one) for one in records)
+    people.leads()
 
 
 # --- workbooks ------------------------------------------------------------------------------------
