@@ -25,7 +25,7 @@ import phonenumbers
 from scheduler.errors import InvalidValue
 from scheduler.rules.cells import ERROR_CELLS, NumberCell, restore
 from scheduler.rules.dates import WRITE_DATE, WRITE_TIME, DateOrder, Unclear, Written, read_written
-from scheduler.rules.headers import REJECT_COLUMNS, Columns
+from scheduler.rules.headers import REJECT_COLUMNS, Columns, plain
 from scheduler.rules.hours import wall_to_utc, zone_info
 from scheduler.rules.phone_cells import Destinations, NumberReader
 from scheduler.rules.phones import DEAR_KINDS, learn, line_kind
@@ -267,6 +267,8 @@ class RowJudge:
                 try:
                     number = self._read_number(text, headers[at])
                 except InvalidValue as error:
+                    if plain(texts[at]) == plain(headers[at]):
+                        raise InvalidValue(ROW, texts[at], "it repeats the header, and is no lead") from None
                     if not numbers:
                         raise
                     left_out.append(leave_out(line, headers[at], text, error.right, cells))

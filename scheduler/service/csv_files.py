@@ -77,6 +77,7 @@ class CsvFile:
         self._kept: list[int] = []
         self._nameless: set[int] = set()
         self._assumed: list[Assumption] = []
+        self._skips_space = False
         self.size = 0
         self.from_1904 = False
 
@@ -224,8 +225,11 @@ class CsvFile:
         line = _first_line(sample)
         if _is_delimiter_line(line.split("=")[:1]) and line[4:5] and not line[5:].strip():
             return _checked_delimiter(line[4]) or DELIMITERS[0]
-        tried = [(_judge_delimiter(sample, one, wishes), one) for one in DELIMITERS]
-        fit, best = max(tried, key=lambda one: one[0])  # of equals the first
+        tried = [
+            (_judge_delimiter(sample, one, wishes, skips_space=skips), one, skips)
+            for skips in (False, True) for one in DELIMITERS
+        ]
+        fit, best, self._skips_space = max(tried, key=lambda one: one[0])  # of equals the first
         if fit.columns > 1:
             because = f"{fit.share:.0%} of the first rows have the {fit.columns} columns of the header, or fewer"
             self._assumed.append(Assumption("delimiter", _SPOKEN.get(best, best), because, "delimiter", fit.share == 1))
@@ -313,7 +317,9 @@ class CsvFile:
                 text.detach()
 
     def _reader(self, lines: Iterable[str]) -> CsvReader:
-        return csv.reader(lines, delimiter=self._delimiter or DELIMITERS[0], strict=True)
+        return csv.reader(
+            lines, delimiter=self._delimiter or DELIMITERS[0], strict=True, skipinitialspace=self._skips_space
+        )
 
     def _refuse(self, why: str) -> InvalidValue:
         return refuse_file(self._path, why)
@@ -377,9 +383,11 @@ class _Fit(NamedTuple):
     columns: int
 
 
-def _judge_delimiter(sample: str, delimiter: str, wishes: HeaderWishes) -> _Fit:
+def _judge_delimiter(sample: str, delimiter: str, wishes: HeaderWishes, *, skips_space: bool) -> _Fit:
     rows: list[tuple[int, list[str]]] = []
-    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO(sample, newline=""), delimiter=delimiter, strict=True, skipinitialspace=skips_space
+    )
     faults = 0
     while len(rows) < SAMPLE_ROWS:
         line = reader.line_num + 1
@@ -401,7 +409,10 @@ def _judge_delimiter(sample: str, delimiter: str, wishes: HeaderWishes) -> _Fit:
         return _Fit(False, 0.0, len(next(csv.reader([_first_line(sample)[:_SHOWN]], delimiter=delimiter), [])))
     width = max(header.cells) + 1 if header.cells else 0
     below = [cells for line, cells in rows if line > header.number]
-    fitting = sum(len(_trimmed(cells)) <= width and (len(cells) > 1 or width == 1) for cells in below)
+    fitting = sum(
+        len(_trimmed(cells)) <= width and (len(cells) > 1 or width == 1) and not any(map(_QUOTED.match, cells))
+        for cells in below
+    )
     return _Fit(True, fitting / (len(below) + faults) if below or faults else 1.0, width)
 
 
@@ -432,6 +443,8 @@ def _trimmed(cells: Sequence[str]) -> list[str]:
     return list(cells[:end])
 
 
+_QUOTED = re.compile(r' +"')
+"""A space before the quote makes it a part of the text, for who does not skip the space."""
 _SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _WRITTEN = {word: mark for mark, word in _SPOKEN.items()} | {"\\t": "\t"}
 _PAIRS = 8

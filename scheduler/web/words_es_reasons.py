@@ -45,6 +45,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "write a whole number, such as 0 or 10": "escriba un número entero, como 0 o 10",
     "there is no such date": "esa fecha no existe",
     "write the date as YYYY-MM-DD, such as {example}": "escriba la fecha como AAAA-MM-DD, p. ej. {example}",
+    "it repeats the header, and is no lead": "repite el encabezado, y no es un contacto",
     "it is a line of totals, and no lead": "es una línea de totales, y no un contacto",
     "it is a number with decimals; make the column text":
         "es un número con decimales; dé a la columna formato de texto",

@@ -251,6 +251,11 @@ def test_a_line_of_totals_is_said_to_be_one() -> None:
     assert isinstance(refused, Reject) and refused.reason == "it is a line of totals, and no lead"
 
 
+def test_a_line_that_repeats_the_header_is_said_to_be_one() -> None:
+    refused = _judge(["nombre", "Teléfono"]).judge(9, ["nombre", "TELEFONO"])
+    assert isinstance(refused, Reject) and refused.reason == "it repeats the header, and is no lead"
+
+
 def test_empty_cells_beyond_the_header_are_nothing() -> None:
     assert isinstance(_judge(["telefono"]).judge(2, ["912345678", "", " "]), NewLead)
 
