@@ -204,15 +204,13 @@ def rank_header(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> tuple
     """
     if len(cells) > MOST_COLUMNS or any(map(_is_value, cells)):
         return None
-    names = [plain(cell) for cell in cells if cell]
+    names = {plain(cell) for cell in cells if cell} - {""}
     said = {plain(one.header) for one in wishes.mapped}
     phones = {plain(one.header) for one in wishes.mapped if one.meaning.startswith("phone")}
     if not any(name in phones or _is_phone(name) for name in names):
         return None
-    known = sum(
-        name in said or name in _MEANINGS or name == _FIXED or _is_phone(name) for name in names
-    )
-    return known, sum(map(bool, names))
+    known = sum(name in said or name in _MEANINGS or name == _FIXED or _is_phone(name) for name in names)
+    return known, len(names)
 
 
 class HeaderRow(NamedTuple):

@@ -23,6 +23,7 @@ from scheduler.rules.headers import (
     check_width,
     find_header,
     is_name,
+    plain,
     read_header,
 )
 from scheduler.rules.rows import Reject
@@ -76,6 +77,7 @@ class Spreadsheet:
         self._says_header = True
         self._is_first_row = True
         self._kept: list[int] = []
+        self._doubled: dict[int, str] = {}
         self._nameless: set[int] = set()
         self._hidden: list[int] = []
         self.size = 0
@@ -87,8 +89,14 @@ class Spreadsheet:
         try:
             sheet, header = self._find_header(workbook, wishes)
             check_width(len(header.cells))
-            self._kept = [at for at in sorted(header.cells) if is_name(header.cells[at])]
-            columns = read_header([header.cells[at] for at in self._kept], wishes)
+            unseen = workbook.layout(sheet).hidden_columns
+            seen = {plain(name) for at, name in header.cells.items() if at not in unseen}
+            named = [at for at in sorted(header.cells) if is_name(header.cells[at])]
+            self._kept = [at for at in named if at not in unseen or plain(header.cells[at]) not in seen]
+            self._doubled = {
+                at: f"{header.cells[at]} ({column_name(at)})" for at in named if at not in self._kept
+            }
+            columns = self._read_names([header.cells[at] for at in self._kept], wishes, workbook)
             self._header, self._sheet, self._sheets = header, sheet, workbook.sheets
             self._says_header = wishes.header_row is None
             self.size, self.from_1904 = workbook.size(sheet), workbook.from_1904
@@ -139,8 +147,10 @@ class Spreadsheet:
             found.append(f"columns without a name in the header were passed over: {names}")
         hidden = [at for at in self._kept if at in self._layout.hidden_columns]
         if hidden and self._header is not None:
-            names = _list([f"{self._header.cells[at]} ({column_name(at)})" for at in hidden])
-            found.append(f"hidden columns were read too: {names}")
+            shown = _list([f"{self._header.cells[at]} ({column_name(at)})" for at in hidden])
+            found.append(f"hidden columns were read too: {shown}")
+        if self._doubled:
+            found.append(f"hidden columns were passed over, as a visible one has their name: {_list([*self._doubled.values()])}")
         merged = [at for at in self._kept if any(row > self._first_row for row in self._layout.merged.get(at, ()))]
         if merged:
             names = _list([column_name(at) for at in merged])
@@ -189,6 +199,16 @@ class Spreadsheet:
             raise InvalidValue("header row", wishes.header_row, f"this row of sheet {first[0].name} is empty")
         return first
 
+    def _read_names(self, names: Sequence[str], wishes: HeaderWishes, workbook: Workbook) -> Columns:
+        try:
+            return read_header(names, wishes)
+        except InvalidValue as error:
+            hidden = [one.name for one in workbook.sheets if one.is_hidden]
+            if self._wanted is not None or not hidden or len(hidden) == len(workbook.sheets):
+                raise
+            right = f"{error.right}; hidden sheets were not looked at, which --sheet would choose: {_list(hidden)}"
+            raise InvalidValue(error.field, error.value, right) from None
+
     def _choose_sheets(self, workbook: Workbook) -> Sequence[Sheet]:
         if self._wanted is None:
             return [one for one in workbook.sheets if not one.is_hidden] or workbook.sheets
@@ -205,7 +225,7 @@ class Spreadsheet:
         """Each row below the header with something in a named column, and how far into the sheet it goes."""
         assert self._sheet is not None
         kept = self._kept
-        named = set(kept)
+        named = {*kept, *self._doubled}
         merged = {at: rows for at, rows in self._layout.merged.items() if at in named}
         over: dict[int, tuple[int, str]] = {}
         self._hidden = []

@@ -16,7 +16,7 @@ import struct
 import zipfile
 import zlib
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -79,7 +79,7 @@ class Layout(NamedTuple):
     its first row, the last row of each cell that is merged over several rows.
     """
 
-    hidden_columns: frozenset[int]
+    hidden_columns: Set[int]
     merged: Mapping[int, Mapping[int, int]]
 
 
@@ -112,12 +112,12 @@ class Workbook:
     def read_rows(self, sheet: Sheet) -> Iterator[Row]:
         """Its rows that are not empty, in order, from a stream."""
         parser = _SheetParser(self._strings, self._formats, from_1904=self.from_1904)
+        self._layouts[sheet.part] = Layout(parser.hidden_columns, parser.merged)  # it fills as rows are read
         for done in self._parse(sheet.part, MOST_UNPACKED, parser):
             yield from (Row(number, cells, done, is_hidden) for number, cells, is_hidden in parser.take_rows())
-        self._layouts[sheet.part] = Layout(frozenset(parser.hidden_columns), parser.merged)
 
     def layout(self, sheet: Sheet) -> Layout:
-        """Of a sheet whose rows were read to the end; it stands behind them."""
+        """Of a sheet whose rows are read: columns stand before them, what is merged behind the last."""
         return self._layouts.get(sheet.part, NO_LAYOUT)
 
     @cached_property

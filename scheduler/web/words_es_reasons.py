@@ -99,6 +99,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "other columns contradict each other": "otras columnas se contradicen",
     "{n} rows have a last date that has passed, the first is line {line}: {date}; they will not be called":
         "{n} filas tienen una fecha límite que ya pasó, la primera es la línea {line}: {date}; no se las llamará",
+    "hidden columns were passed over, as a visible one has their name: {names}":
+        "se omitieron columnas ocultas, porque una visible tiene su nombre: {names}",
     "hidden columns were read too: {names}": "también se leyeron columnas ocultas: {names}",
     "columns without a name in the header were passed over: {names}":
         "se omitieron columnas sin nombre en el encabezado: {names}",

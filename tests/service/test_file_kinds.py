@@ -22,6 +22,7 @@ from scheduler.rules.headers import NO_WISHES, Columns, HeaderWishes
 from scheduler.rules.people import People
 from scheduler.rules.rows import NewLead, Reject, RowJudge
 from scheduler.service.csv_files import CsvFile
+from scheduler.service.imports import _open_source
 from scheduler.service.sources import Look, Source
 from scheduler.service.spreadsheets import Spreadsheet
 from tests.each import each
@@ -197,6 +198,7 @@ def test_any_text_is_read_or_refused_in_a_sentence(content: str, encoding: str) 
      ("Nombre", "RUT", "Fijo", "Móvil"), (3, 2)),
     ([["Teléfono", "Nombre", "Monto"], ["(con código)", "(completo)", "(CLP)"], [1, "Ana", 3]],
      ("Teléfono", "Nombre", "Monto"), (0,)),
+    ([["Nombre", "Teléfono", "Teléfono"], [None, "Fijo", "Móvil"], ["Ana", 1, 2]], ("Nombre", "Fijo", "Móvil"), (2, 1)),
     ([["Nombre", "Teléfono"], ["Ana", None], ["celular", None]], ("Nombre", "Teléfono"), (1,)),
     ([["Cartera", "2026"], ["Teléfono", "Nombre"], [1, "Ana"]], ("Teléfono", "Nombre"), (0,)),
 ])
@@ -239,6 +241,50 @@ def test_hidden_columns_are_read_and_said(tmp_path):
     book.active.column_dimensions["C"].hidden = True
     columns, _, source = read(save(book, tmp_path))
     assert columns.variable_names == ("rut",) and source.notes == ("hidden columns were read too: rut (C)",)
+
+
+def test_a_hidden_column_with_the_name_of_a_visible_one_is_passed_over_and_said(tmp_path):
+    book = book_of(["telefono", "nombre", "Telefono"], [912345678, "Ana", 912345679])
+    book.active.column_dimensions["C"].hidden = True
+    columns, records, source = read(save(book, tmp_path))
+    assert (columns.phones, records) == ((0,), [(2, ["912345678", "Ana"])])
+    assert source.notes == ("hidden columns were passed over, as a visible one has their name: Telefono (C)",)
+
+
+def test_a_workbook_whose_phones_are_on_a_hidden_sheet_says_so(tmp_path):
+    book = book_of(["nombre", "correo"], ["Ana", "x"])
+    hidden = book.create_sheet("Oculta")
+    hidden.append(["telefono"])
+    hidden.sheet_state = "hidden"
+    with pytest.raises(InvalidValue, match="hidden sheets were not looked at, which --sheet would choose: Oculta"):
+        read(save(book, tmp_path))
+
+
+@each(("name", "start", "why"), [
+    ("leads.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 900, "an old spreadsheet"),
+    ("leads.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 900, "an old spreadsheet"),
+    ("leads.xls", b"<html><table><tr><td>telefono</td></tr></table></html>", "a web page"),
+    ("leads.xlsx", None, r"an OpenDocument spreadsheet \(.ods\)"),
+    ("leads.ods", None, r"an OpenDocument spreadsheet \(.ods\)"),
+])
+def test_other_kinds_of_file_are_named_whatever_they_are_called(tmp_path_factory, name, start, why):
+    path = tmp_path_factory.mktemp("kinds") / name
+    if start is None:
+        with zipfile.ZipFile(path, "w") as packed:
+            packed.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+            packed.writestr("content.xml", "<x/>")
+    else:
+        path.write_bytes(start)
+    with pytest.raises(InvalidValue, match=why):
+        _open_source(path, encoding=None, delimiter=None, sheet=None, hidden_rows=None).inspect(NO_WISHES)
+
+
+@each("name", ["leads.xlsm", "leads.csv", "leads"])
+def test_a_workbook_is_read_as_one_whatever_it_is_called(tmp_path_factory, name):
+    path = tmp_path_factory.mktemp("kinds") / name
+    path.write_bytes(save(book_of(["telefono"], [912345678]), path.parent).read_bytes())
+    source = _open_source(path, encoding=None, delimiter=None, sheet=None, hidden_rows=None)
+    assert source.inspect(NO_WISHES).phones == (0,)
 
 
 def test_a_cell_that_is_merged_over_rows_belongs_to_each_of_them(tmp_path):
