@@ -150,7 +150,8 @@ class Spreadsheet:
             shown = _list([f"{self._header.cells[at]} ({column_name(at)})" for at in hidden])
             found.append(f"hidden columns were read too: {shown}")
         if self._doubled:
-            found.append(f"hidden columns were passed over, as a visible one has their name: {_list([*self._doubled.values()])}")
+            doubled = _list([*self._doubled.values()])
+            found.append(f"hidden columns were passed over, as a visible one has their name: {doubled}")
         merged = [at for at in self._kept if any(row > self._first_row for row in self._layout.merged.get(at, ()))]
         if merged:
             names = _list([column_name(at) for at in merged])
