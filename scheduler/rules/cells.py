@@ -26,6 +26,12 @@ class NumberCell(str):
     __slots__ = ()
 
 
+class RepeatedCell(str):
+    """A cell that is merged with the one above it: what stands there belongs to this row too, and counts once."""
+
+    __slots__ = ()
+
+
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 

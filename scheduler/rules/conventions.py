@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from scheduler.rules.cells import NumberCell
-from scheduler.rules.dates import DateOrder, is_serial, tell_order
+from scheduler.rules.dates import DateOrder, has_short_year, is_serial, tell_order
 from scheduler.rules.headers import Columns
 from scheduler.rules.people import Mark, amount_columns, tell_mark
 
@@ -81,7 +81,7 @@ class Survey:
         }
         amounts = amount_columns(columns) if sums else ()
         self._amounts: dict[int, _Column[Mark]] = {at: _Column(headers[at]) for _, at in amounts}
-        self._serials = _Column[DateOrder]("")
+        self._serials, self._short_years = _Column[DateOrder](""), _Column[DateOrder]("")
         self.is_needed = bool(self._dates or self._amounts)
 
     def see(self, line: int, cells: Sequence[str]) -> None:
@@ -89,7 +89,10 @@ class Survey:
             if at < len(cells) and (text := cells[at].strip()) and text[4:5] != "-":  # most are as ISO writes them
                 if is_serial(text):
                     self._serials.see(line, text, None)
-                elif (told := tell_order(text)) is not False:
+                    continue
+                if has_short_year(text):
+                    self._short_years.see(line, text, None)
+                if (told := tell_order(text)) is not False:
                     column.see(line, text, told)
         for at, amounts in self._amounts.items():
             if at < len(cells) and not isinstance(cells[at], NumberCell):
@@ -110,6 +113,9 @@ class Survey:
             first = "1904-01-01" if self._from_1904 else "1900-01-01"
             because = f"{self._serials.unclear} dates are bare numbers, such as {self._serials.first}"
             assumed.append(Assumption("serial_dates", f"days since {first}", because, ""))
+        if self._short_years.unclear:
+            because = f"{self._short_years.unclear} years have two digits, such as {self._short_years.first}"
+            assumed.append(Assumption("short_years", "2000 to 2099", because, ""))
         return Conventions(orders, marks, self._from_1904), assumed
 
     def _conclude(

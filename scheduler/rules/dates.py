@@ -218,6 +218,13 @@ def _read_serial(found: re.Match[str], *, from_1904: bool) -> Written:
     return Written(at.date(), at.time() if seconds else None)
 
 
+def has_short_year(text: str) -> bool:
+    """Has its year two digits?"""
+    plain = _plain(text)
+    found = _YEAR_LAST.match(plain) or _DAY_THEN_WORD.match(_WEEKDAY.sub("", plain, count=1))
+    return found is not None and found["year"] is not None and len(found["year"]) == 2
+
+
 def is_serial(text: str) -> bool:
     """Is it a count of days, as a spreadsheet writes a date that lost its format?"""
     return _SERIAL.fullmatch(text.strip()) is not None

@@ -222,7 +222,7 @@ class HeaderRow(NamedTuple):
 
 def find_header(rows: Sequence[HeaderRow], wishes: HeaderWishes = NO_WISHES) -> HeaderRow | None:
     """The row that names the columns, among the first rows of a file: the first that names a phone, or a better one
-    directly below it. What such a row leaves open is named by the row above it, as cells that are merged over both are.
+    next to it. What such a row leaves open is named by the row above it, as cells that are merged over both are.
     """
     best: tuple[tuple[int, int], HeaderRow] | None = None
     for at, (number, cells) in enumerate(rows):
@@ -230,16 +230,17 @@ def find_header(rows: Sequence[HeaderRow], wishes: HeaderWishes = NO_WISHES) -> 
             if number == wishes.header_row:
                 return HeaderRow(number, cells)
             continue
-        above = rows[at - 1] if at and rows[at - 1].number == number - 1 else None
-        if best is not None and (above is None or above.number != best[1].number):
+        before = rows[at - 1] if at else None
+        if best is not None and before is not None and before.number != best[1].number:
             break
         if rank_header(list(cells.values()), wishes) is None:
             if best is not None:
                 break
             continue
         whole = dict(cells)
-        if above is not None and len(above.cells) > 1 and not any(map(_is_value, above.cells.values())):
-            whole = {**above.cells, **(best[1].cells if best else {}), **cells}
+        is_above = before is not None and before.number == number - 1 and len(before.cells) > 1
+        if before is not None and is_above and not any(map(_is_value, before.cells.values())):
+            whole = {**before.cells, **(best[1].cells if best else {}), **cells}
         rank = rank_header(list(whole.values()), wishes)
         if rank is not None and (best is None or rank > best[0]):
             best = rank, HeaderRow(number, whole)

@@ -21,7 +21,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from types import MappingProxyType
 
-from scheduler.rules.cells import NumberCell
+from scheduler.rules.cells import NumberCell, RepeatedCell
 from scheduler.rules.headers import MOST_PHONES, REJECT_COLUMNS, Columns, plain
 from scheduler.rules.rows import NewLead, Number, Reject, Verdict, leave_out
 
@@ -211,6 +211,7 @@ class People:
             return variables, unread
         for name, at in self._amounts:
             cells = [row.cells[at] if at < len(row.cells) else "" for row in rows]
+            cells = ["" if isinstance(cell, RepeatedCell) else cell for cell in cells]
             mark = self._marks.get(at, Mark.THOUSANDS)
             amounts = [read_amount(cell, mark) if cell.strip() else Decimal(0) for cell in cells]
             units = {unit for cell in cells if (unit := read_unit(cell))}

@@ -15,6 +15,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from scheduler.errors import InvalidValue
+from scheduler.rules.cells import RepeatedCell
 from scheduler.rules.conventions import Assumption
 from scheduler.rules.headers import (
     Columns,
@@ -229,6 +230,7 @@ class Spreadsheet:
         named = {*kept, *self._doubled}
         merged = {at: rows for at, rows in self._layout.merged.items() if at in named}
         over: dict[int, tuple[int, str]] = {}
+        told: set[int] = set()  # columns whose merged cell stands in a row that was given already
         self._hidden = []
         for number, cells, done, is_hidden in workbook.read_rows(self._sheet):
             if number <= self._first_row:
@@ -236,8 +238,9 @@ class Spreadsheet:
             for at, rows in merged.items():
                 if number in rows:
                     over[at] = rows[number], cells.get(at, "")
+                    told.discard(at)
                 elif at in over and number <= over[at][0] and at not in cells:
-                    cells[at] = over[at][1]
+                    cells[at] = RepeatedCell(over[at][1]) if at in told else over[at][1]
             if not named.issuperset(cells):
                 self._nameless.update(cells.keys() - named)
             texts = [cells.get(at, "") for at in kept]
@@ -246,6 +249,7 @@ class Spreadsheet:
             if is_hidden and not self._takes_hidden:
                 self._hidden.append(number)
                 continue
+            told.update(over)
             yield (number, texts), done
 
 

@@ -81,6 +81,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "{n} celdas contienen varios números; la primera es la línea {line}: {text}",
     "{n} have a time of day, the first is line {line}: {text}":
         "{n} llevan hora; la primera es la línea {line}: {text}",
+    "short years": "años de dos cifras", "2000 to 2099": "de 2000 a 2099",
+    "{n} years have two digits, such as {text}": "{n} años tienen dos cifras, como {text}",
     "{n} dates are bare numbers, such as {text}": "{n} fechas son números sin más, como {text}",
     "it begins with the mark of UTF-16": "empieza con la marca de UTF-16",
     "every other byte of its beginning is zero": "uno de cada dos bytes de su principio es cero",

@@ -200,6 +200,7 @@ def test_any_text_is_read_or_refused_in_a_sentence(content: str, encoding: str) 
      ("Teléfono", "Nombre", "Monto"), (0,)),
     ([["Nombre", "Teléfono", "Teléfono"], [None, "Fijo", "Móvil"], ["Ana", 1, 2]], ("Nombre", "Fijo", "Móvil"), (2, 1)),
     ([["Nombre", "Teléfono"], ["Ana", None], ["celular", None]], ("Nombre", "Teléfono"), (1,)),
+    ([["Datos", "Teléfono"], [], ["Nombre", "Fijo", "Móvil"], ["Ana", 1, 2]], ("Nombre", "Fijo", "Móvil"), (2, 1)),
     ([["Cartera", "2026"], ["Teléfono", "Nombre"], [1, "Ana"]], ("Teléfono", "Nombre"), (0,)),
 ])
 def test_of_two_header_rows_the_better_one_is_read(tmp_path_factory, rows, headers, phones):
@@ -322,7 +323,7 @@ def test_a_header_row_of_a_workbook_can_be_named(tmp_path):
     (["03/04/2027", "12/31/2027"], "CL", ["2027-03-04", "2027-12-31"], "month_first"),
     (["03/04/2027"], "CL", ["2027-04-03"], "day_first"),
     (["03/04/2027"], "US", ["2027-03-04"], "month_first"),
-    (["3-4-27", "31-12-27"], "US", ["2027-04-03", "2027-12-31"], "day_first"),
+    (["3-4-2027", "31-12-2027"], "US", ["2027-04-03", "2027-12-31"], "day_first"),
     (["03/04/2027"], "CA", [None], "unknown"),
     (["03/04/2027", "31/12/2027", "12/31/2027"], "CL", [None, "2027-12-31", "2027-12-31"], "unknown"),
     (["2027-04-03", "3 de abril de 2027", "04/04/2027"], "CL", ["2027-04-03", "2027-04-03", "2027-04-04"], None),
@@ -339,6 +340,32 @@ def test_a_date_that_can_be_two_is_read_as_its_column_and_said(tmp_path_factory,
     assert [one.value for one in assumed] == ([value] if value else [])
     for one in found:
         assert isinstance(one, NewLead) or "write it as YYYY-MM-DD" in one.reason
+
+
+def test_years_of_two_digits_and_bare_numbers_are_said(tmp_path):
+    path = tmp_path / "leads.csv"
+    path.write_text("telefono;fecha_limite\n1;31/12/27\n2;31-dic-27\n3;46464\n4;2027-12-31\n", encoding="utf-8")
+    assert [(one.what, one.value, one.because) for one in surveyed(csv_file(path))[2].conclude()[1]] == [
+        ("serial_dates", "days since 1900-01-01", "1 dates are bare numbers, such as 46464"),
+        ("short_years", "2000 to 2099", "2 years have two digits, such as 31/12/27"),
+    ]
+
+
+def test_an_amount_that_is_merged_over_the_rows_of_a_person_is_owed_once(tmp_path):
+    book = book_of(["rut", "telefono", "monto"], ["12.345.678-5", 912345678, 500], [None, 912345679, None])
+    book.active.merge_cells("A2:A3")
+    book.active.merge_cells("C2:C3")
+    columns, records, _ = surveyed(save(book, tmp_path), sums=True)
+    people = People(columns)
+    people.add(RowJudge(columns, default_country="CL").judge(*record) for record in records)
+    (lead,), _ = people.leads()
+    assert (lead.variables["monto"], len(lead.numbers)) == ("500", 2)
+
+    book.active.row_dimensions[2].hidden = True
+    columns, records, _ = surveyed(save(book, tmp_path), sums=True)
+    people = People(columns)
+    people.add(RowJudge(columns, default_country="CL").judge(*record) for record in records)
+    assert [one.variables["monto"] for one in people.leads()[0]] == ["500"], "the row that had it is left out"
 
 
 def test_one_date_column_tells_of_another(tmp_path):
