@@ -402,7 +402,7 @@ REFUSED: list[tuple[str | None, dict[str, str], int, str]] = [
     ("", {}, 409, "lista.csv is empty"),
     ("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "x" * 600, {}, 409, "save it as .xlsx or CSV"),
     ("PK\x03\x04 broken", {}, 409, "cannot be used"),
-    ("telefono\n+56911111111\nñ", {}, 409, "is not utf-8"),
+    ("telefono\n+56911111111\nñ", {"encoding": "utf-8"}, 409, "is not utf-8"),
 ]  # fmt: skip
 
 
