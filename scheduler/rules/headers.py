@@ -262,11 +262,15 @@ def _is_phone(name: str) -> bool:
 
 
 def _is_value(cell: str) -> bool:
-    """A phone number or an address of mail: it stands in rows, and in no header."""
-    digits = sum(letter.isdigit() for letter in cell[:LONGEST_NAME])
-    return digits >= _DIGITS_OF_A_VALUE or ("@" in cell and "." in cell)
+    """A phone number or an address of mail: it stands in rows, and in no header. A name may have a date in it, as in
+    "Saldo al 31/12/2026".
+    """
+    text = _DATE.sub("", cell[:LONGEST_NAME])
+    digits = sum(map(str.isdigit, text))
+    return (digits >= _DIGITS_OF_A_VALUE and 2 * sum(map(str.isalpha, text)) < digits) or ("@" in cell and "." in cell)
 
 
+_DATE = re.compile(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}(?:T[0-9:.]*)?")
 _DIGITS_OF_A_VALUE = 7
 
 

@@ -153,6 +153,8 @@ def test_a_row_with_a_number_in_it_is_no_header_although_a_cell_of_it_names_a_ph
     assert not names_a_phone(["Ana", "+56 9 5550 0101", "celular"])
     assert not names_a_phone(["Ana", "ana@example.com", "celular"])
     assert names_a_phone(["telefono", "30", "60", "2026"]), "buckets of days are names"
+    assert names_a_phone(["telefono", "Saldo al 31/12/2026", "2026-12-01", "Folio 1234567 (anterior)"])
+    assert not names_a_phone(["12.345.678-K", "Cel. 912345678", "celular"])
 
 
 def test_a_header_of_very_many_columns_is_refused_at_once():
