@@ -71,8 +71,11 @@ def show(program: Program, import_id: int, as_json: bool) -> None:
     if as_json:
         output.show(found)
         return
-    rejects = found.pop("first_rejects", None)
+    rejects, assumed = found.pop("first_rejects", None), found.pop("assumptions", None)
     output.show_facts(found)
+    if assumed:
+        click.echo()
+        output.show_table(assumed, ("what", "value", "because"), title="how the file was read")
     if rejects:
         click.echo()
         output.show_table(rejects, ("line", "field", "value", "verdict", "reason"), title="first rejects")

@@ -47,12 +47,22 @@ def leads() -> None:
 @click.option("--map", "column_map", metavar="FIELD=HEADER", multiple=True,
               help='What a column means, such as phone="Celular" or variable:debt="Monto". Repeat it for several.')
 @click.option("--sheet", metavar="NAME", help="Sheet of an .xlsx file; else the first visible one with phones.")
-@click.option("--encoding", default="utf-8-sig", show_default=True, help="How a CSV is encoded, e.g. cp1252.")
-@click.option("--delimiter", metavar="CHAR", help="Between fields; comma, semicolon and tab are recognised.")
+@click.option("--encoding", help="How a CSV is encoded, e.g. cp1252; else UTF-8, UTF-16 and cp1252 are recognised.")
+@click.option("--delimiter", metavar="CHAR", help="Between fields; comma, semicolon, tab and | are recognised.")
+@click.option("--header-row", type=int, metavar="N", help="Row, or line of a CSV, that names the columns.")
+@click.option("--hidden-rows", type=click.Choice(["skip", "take"]),
+              help="Rows of an .xlsx file that are hidden, as by a filter; else they are skipped.")
+@click.option("--date-order", type=click.Choice(["day_first", "month_first"]),
+              help="What 03/04/2027 means; else the column's other dates tell.")
+@click.option("--decimal-mark", type=click.Choice(["point", "comma", "thousands"]),
+              help="What 1.500 means in amounts that are added up; else the column's other amounts tell.")
+@click.option("--joined-numbers", type=click.Choice(["split", "refuse"]),
+              help="Cells with several numbers; else they are split.")
 @click.option("--deadline", "--fecha-limite", "deadline", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE",
               help="Last date to call, for rows that name none.")
 @click.option("--deadline-days", type=int, metavar="N", help="The same, N days from today.")
 @click.option("--skip-known", is_flag=True, help="Leave out numbers that other campaigns have.")
+@click.option("--per-person", is_flag=True, help="One lead for all rows of a person, with the sums of their amounts.")
 @click.option("--rejects", type=click.Path(path_type=Path), help="Where rows that cannot be used go.")
 @click.option("--verdicts", type=click.Path(path_type=Path), metavar="FILE",
               help="Write a line for every row: verdict, numbers, kind of line, country, zones, reason.")
@@ -67,6 +77,7 @@ def import_(
     deadline: datetime | None,
     rejects: Path | None,
     verdicts: Path | None,
+    per_person: bool,
     dry_run: bool,
     as_json: bool,
     **given: Any,
@@ -96,6 +107,7 @@ def import_(
             verdicts_path=verdicts,
             dry_run=dry_run,
             on_progress=bar.move,
+            manner=imports.Manner(per_person=per_person),
             runtime=runtime,
             **given,
         )
@@ -105,6 +117,9 @@ def import_(
         _show_report(file, report, dry_run=dry_run)
     for warning in report.warnings:
         output.tell(warning)
+    for assumed in report.assumptions:
+        if not assumed.is_plain:
+            output.tell(f"assumed {assumed.what}: {assumed.value}; {assumed.because}{_how_to_change(assumed.option)}")
     if not as_json:
         for one in report.first_rejects:
             output.tell(f"line {one.line}, {one.field} {one.value!r}: {one.reason}")
@@ -119,12 +134,19 @@ def import_(
     ctx.exit(1 if nothing_usable else 0)
 
 
+def _how_to_change(option: str) -> str:
+    return f" (--{option.replace('_', '-')} changes it)" if option else ""
+
+
 def _show_report(file: Path, report: ImportReport, *, dry_run: bool) -> None:
     done = "would be added" if dry_run else "added"
     click.echo(
         f"{file.name}: {report.read} rows read, {report.added} leads {done}, {report.duplicates} known already, "
         f"{report.rejected} rejected"
     )
+    if report.assumptions:
+        read_with = ", ".join(f"{one.what} {one.value}" for one in report.assumptions)
+        click.echo(f"  read with {output.printable(read_with)}")
     click.echo(f"  verdicts: {output.words(report.verdicts)}")
     for name in ("kinds", "countries", "zones"):
         if counts := getattr(report, name):

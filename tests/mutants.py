@@ -784,6 +784,73 @@ MUTANTS: Sequence[Mutant] = (
         "pass",
         "service/test_dispatch.py::test_a_stopped_dispatcher_takes_nothing_new",
     ),
+    # --- what a file of leads says
+    mutant(
+        "file: hidden rows call nobody", "scheduler/service/spreadsheets.py",
+        "if is_hidden and not self._takes_hidden:",
+        "if False:",
+        "service/test_file_kinds.py::test_rows_that_a_filter_hides_are_left_out_and_said_unless_they_are_asked_for",
+    ),
+    mutant(
+        "file: a number of a spreadsheet is that number", "scheduler/rules/people.py",
+        "    if isinstance(cell, NumberCell):\n        return _read_decimal(cell)",
+        "    if False:\n        return _read_decimal(cell)",
+        "service/test_file_kinds.py::test_amounts_are_added_up_as_their_column_writes_them",
+    ),
+    mutant(
+        "file: a number with decimals is nobody", "scheduler/rules/people.py",
+        "(isinstance(cell, NumberCell) and not cell.strip().isdigit())",
+        "False",
+        "service/test_file_kinds.py::test_a_number_of_a_spreadsheet_with_decimals_is_no_identity",
+    ),
+    mutant(
+        "file: two currencies are no sum", "scheduler/rules/people.py",
+        "if faulty is None and len(units) > 1:",
+        "if False:",
+        "service/test_file_kinds.py::test_amounts_are_added_up_as_their_column_writes_them",
+    ),
+    mutant(
+        "file: a row has an end", "scheduler/service/csv_files.py",
+        "if self.taken > LONGEST_RECORD:",
+        "if False:",
+        "service/test_file_kinds.py::test_a_file_of_very_many_columns_is_refused_before_they_are_read",
+    ),
+    mutant(
+        "file: a header has few columns", "scheduler/rules/headers.py",
+        "if columns > MOST_COLUMNS:",
+        "if False:",
+        "rules/test_headers.py::test_a_header_of_very_many_columns_is_refused_at_once",
+    ),
+    mutant(
+        "file: a row of data is no header", "scheduler/rules/headers.py",
+        "if len(cells) > MOST_COLUMNS or any(map(_is_value, cells)):",
+        "if len(cells) > MOST_COLUMNS:",
+        "rules/test_headers.py::test_a_row_with_a_number_in_it_is_no_header_although_a_cell_of_it_names_a_phone",
+    ),
+    mutant(
+        "file: half UTF-8 is not guessed at", "scheduler/service/csv_files.py",
+        "if _LETTER.search(before + block):",
+        "if False:",
+        "service/test_file_kinds.py::test_a_file_that_is_half_utf_8_is_no_old_windows_file",
+    ),
+    mutant(
+        "file: a date that can be two days is none", "scheduler/rules/dates.py",
+        "if shown is None and order is None:",
+        "if False:",
+        "rules/test_dates.py::test_what_means_two_days_or_none_is_refused_with_what_would_be_right",
+    ),
+    mutant(
+        "file: a column that contradicts itself tells nothing", "scheduler/rules/conventions.py",
+        "if found is None and not column.shown:",
+        "if found is None:",
+        "service/test_file_kinds.py::test_a_date_that_can_be_two_is_read_as_its_column_and_said",
+    ),
+    mutant(
+        "a day that somebody named is not today", "scheduler/providers/payloads.py",
+        " or _first_day(told, _CALLBACK, said_on)",
+        "",
+        "providers/test_payloads.py::test_a_callback_on_a_day_is_meant_for_the_morning_of_that_day_and_never_for_today",
+    ),
 )
 
 

@@ -802,7 +802,8 @@ def _is_short(document: Mapping[str, Any], talk: int | None, short_call: timedel
 def _with_findings(outcome: Outcome, document: Mapping[str, Any]) -> _End:
     """The agent's notes refine a conversation: what the person wished counts more than how it ended."""
     own = {name: document.get(name) for name in ("appointment_at", "callback_at")}
-    findings = read_findings(own, document.get("variables"))
+    ended_at = read_instant(document.get("ended_at"))
+    findings = read_findings(own, document.get("variables"), said_on=ended_at.date() if ended_at else None)
     if findings.do_not_call or outcome is Outcome.DO_NOT_CALL:
         outcome = Outcome.DO_NOT_CALL
     elif findings.wants_callback:

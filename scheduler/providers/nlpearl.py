@@ -572,7 +572,10 @@ class NLPearl:
         if report.outcome not in (Outcome.COMPLETED, Outcome.HANG_UP):
             return report
         last = call or _fold(lead.get("lastcall"))
-        found = read_findings(_collected(last.get("collectedinfo")), _collected(lead.get("collecteddata")))
+        found = read_findings(
+            _collected(last.get("collectedinfo")), _collected(lead.get("collecteddata")),
+            said_on=report.ended_at.date() if report.ended_at else None,
+        )
         report = replace(report, appointment_at=found.appointment_at)
         if found.do_not_call:
             return replace(report, outcome=Outcome.DO_NOT_CALL)

@@ -4,7 +4,8 @@ Decided here: which names in a vendor's or an agent's variables mean an appointm
 to be called; how people write a time, the day before the month (`05/03/2027` is the 5th of March, as it is written in
 Latin America and Spain); what is left out of the payload that is kept. What must stay true: nothing a vendor writes
 raises here, nor where it is kept afterwards. A value that cannot be read is as good as none, and the raw payload
-still shows it. The one exception is a callback: words instead of a time ("on Monday") are a wish without a time.
+still shows it. The one exception is a callback: words instead of a time ("on Monday") are a wish without a time, and a
+day without a time of day ("3 December") is a wish for the morning of that day, never for today.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -23,11 +24,14 @@ from urllib.parse import urlsplit, urlunsplit
 from dateutil import parser
 
 from scheduler.config import hide_secrets
+from scheduler.rules.dates import DateOrder, Unclear, Written, next_written, read_written
 
 LARGEST_PAYLOAD = 48_000
 LONGEST_TEXT = 16_000
 LONGEST_NUMBER = 64
 LONGEST_TIME = 64
+MORNING = time(9)
+"""Of a day on which somebody wants to be called, at no time that they named."""
 MOST_DIGITS = 12
 MOST_DIGITS_SINCE_1970 = 19  # nanoseconds
 DECIMALS_KEPT = 12
@@ -95,21 +99,24 @@ class Findings:
     do_not_call: bool = False
 
 
-def read_findings(*variables: Any) -> Findings:
+def read_findings(*variables: Any, said_on: date | None = None) -> Findings:
     """The findings in an agent's variables. Anything but mappings says nothing.
 
-    Of several names the first that can be read wins, and of several mappings with one name the first.
+    Of several names the first that can be read wins, and of several mappings with one name the first. `said_on` is the
+    day of the call in UTC: a date without its year is the next one from then on.
     """
     told = [
         {_plain(str(name)): value for name, value in one.items() if value is not None and value != ""}
         for one in variables if isinstance(one, Mapping)
     ]
-    at = _first_time(told, _CALLBACK)
+    at = _first_time(told, _CALLBACK, said_on) or _first_day(told, _CALLBACK, said_on)
     zone = None
+    if at is not None and at.tzinfo is None and at.time() == time():
+        at = datetime.combine(at.date(), MORNING)  # programs write a day as its midnight
     if at is not None and at.tzinfo is not None:
         at, zone = at.astimezone(UTC).replace(tzinfo=None), "UTC"
     return Findings(
-        appointment_at=_first_time(told, _APPOINTMENT),
+        appointment_at=_first_time(told, _APPOINTMENT, said_on),
         callback_at=at,
         callback_zone=zone,
         wants_callback=at is not None or _wants_callback(told),
@@ -349,16 +356,45 @@ def _first(told: Sequence[Mapping[str, Any]], name: str) -> Any:
     return next((one[name] for one in told if name in one), None)
 
 
-def _first_time(told: Sequence[Mapping[str, Any]], names: Iterable[str]) -> datetime | None:
+def _first_time(
+    told: Sequence[Mapping[str, Any]], names: Iterable[str], said_on: date | None
+) -> datetime | None:
     """The first that is a time, or a date that one is a time together with the time of day beside it."""
     for name in map(_plain, names):
         for one in told:
             at = _joined(one, *_HALVES[name]) if name in _HALVES else None
             if at is None:
                 at = read_local(one.get(name))
+            if at is None and (written := _written(one.get(name), said_on)) is not None and written.at is not None:
+                at = _storable(datetime.combine(written.day, written.at, written.zone))
             if at is not None:
                 return at
     return None
+
+
+def _first_day(told: Sequence[Mapping[str, Any]], names: Iterable[str], said_on: date | None) -> datetime | None:
+    """The morning of the first that is a day: hours that open later move the call on, and never to the night."""
+    for name in map(_plain, names):
+        for one in told:
+            if (written := _written(one.get(name), said_on)) is not None and written.at in (None, time()):
+                return _storable(datetime.combine(written.day, MORNING))
+    return None
+
+
+def _written(value: Any, said_on: date | None) -> Written | None:
+    """A date as people write it; one without its year where it is known when it was said."""
+    if not isinstance(value, str) or len(value) > LONGEST_TIME or value.strip().isdigit():
+        return None
+    try:
+        return read_written(value, DateOrder.DAY_FIRST)
+    except Unclear:
+        # Somewhere it is still the day before.
+        return None if said_on is None else next_written(value, max(said_on, date(2, 1, 1)) - timedelta(days=1))
+
+
+def _storable(at: datetime) -> datetime | None:
+    """None for the first and last years, which have instants that no other zone can write."""
+    return at if 1 < at.year < 9999 else None
 
 
 def _joined(one: Mapping[str, Any], date: str, time: str) -> datetime | None:

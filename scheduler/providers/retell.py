@@ -649,7 +649,11 @@ def _read_end(row: Mapping[str, Any], stand: _Stand, short_call: timedelta) -> d
         outcome = Outcome.VOICEMAIL
     found = Findings()
     if stand.reached_somebody and not is_machine and outcome is not Outcome.VOICEMAIL:  # a machine asks for nothing
-        found = read_findings(analysis.get("custom_analysis_data"), row.get("collected_dynamic_variables"), analysis)
+        said_at = stand.ended_at or stand.answered_at
+        found = read_findings(
+            analysis.get("custom_analysis_data"), row.get("collected_dynamic_variables"), analysis,
+            said_on=said_at.date() if said_at else None,
+        )
     if found.do_not_call:
         outcome = Outcome.DO_NOT_CALL
     elif outcome in SPOKEN and found.wants_callback:

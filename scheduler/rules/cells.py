@@ -16,6 +16,22 @@ ERROR_CELLS = {
 }
 """What stands in a cell in place of a value, with what to do about it."""
 
+
+
+class NumberCell(str):
+    """A cell that is a number for the spreadsheet, written with a point before its decimals: nothing in it is to be
+    guessed, as it is in a text that looks like a number.
+    """
+
+    __slots__ = ()
+
+
+class RepeatedCell(str):
+    """A cell that is merged with the one above it: what stands there belongs to this row too, and counts once."""
+
+    __slots__ = ()
+
+
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 

@@ -28,9 +28,15 @@ _LABEL = (
     r"(?:tel[eé]fono|tel|fono|celular|cel|m[oó]vil|mobile|phone|home|work|fijo|casa|trabajo|oficina|whatsapp|wsp|wa)"
 )
 _LABELS = re.compile(rf"^\W*{_LABEL}\b[.:\s]*|[\s-]+{_LABEL}\W*$", re.IGNORECASE)
-_SEVERAL = re.compile(r"[;,|/\n]|\s[yYoO]\s")
+_SEVERAL = re.compile(
+    r"\s*:{2,}\s*|\s(?:[yeo]/[oyu]|[yoóue&+]|and|or|ou)\s|[;,|/\n\t•·\\]|(?<=[0-9])\s+(?=\+[0-9])", re.IGNORECASE
+)
+_DASHED = re.compile(r"\s[-–—]+\s")
+"""Between two numbers, where each is long enough to be one; within a number it means nothing."""
 _QUOTES = "'’`´"
 """Before a number they keep it a text."""
+FULL = 8
+"""Digits that a number has at least which is told from the next one by a dash or by its + alone."""
 LONGEST_CELL = 250
 """With nine numbers and words around them. Longer texts would only keep the patterns busy."""
 WHOLE = 6
@@ -62,8 +68,11 @@ class NumberReader:
         if len(text) > LONGEST_CELL or _PLAIN_NUMBER.fullmatch(text):
             return (text,)
         text = _LABELS.sub("", _NOTE.sub("", text)).strip()
-        if _WHOLE_FLOAT.fullmatch(text) or _SCIENTIFIC.fullmatch(text) or not _SEVERAL.search(text):
+        if _WHOLE_FLOAT.fullmatch(text) or _SCIENTIFIC.fullmatch(text):
             return (text,)
+        if not _SEVERAL.search(text):
+            dashed = _DASHED.split(text)
+            return dashed if len(dashed) > 1 and all(_count_digits(part) >= FULL for part in dashed) else (text,)
         parts = [part for part in map(str.strip, _SEVERAL.split(text)) if part]
         if "/" in text and any(_count_digits(part) < WHOLE for part in parts):
             return (text,)  # 600/123/4567 is one number

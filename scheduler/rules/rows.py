@@ -13,17 +13,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
 
 import phonenumbers
 
 from scheduler.errors import InvalidValue
-from scheduler.rules.cells import ERROR_CELLS, restore
-from scheduler.rules.headers import REJECT_COLUMNS, Columns
+from scheduler.rules.cells import ERROR_CELLS, NumberCell, restore
+from scheduler.rules.dates import WRITE_DATE, WRITE_TIME, DateOrder, Unclear, Written, read_written
+from scheduler.rules.headers import REJECT_COLUMNS, Columns, plain
 from scheduler.rules.hours import wall_to_utc, zone_info
 from scheduler.rules.phone_cells import Destinations, NumberReader
 from scheduler.rules.phones import DEAR_KINDS, learn, line_kind
@@ -144,6 +146,10 @@ class RowJudge:
         required: Sequence[str] = (),
         call_until: date | None = None,
         added_variables: Mapping[str, str] = MappingProxyType({}),
+        orders: Mapping[int, DateOrder | None] = MappingProxyType({}),
+        from_1904: bool = False,
+        takes_several: bool = True,
+        today: date | None = None,
     ) -> None:
         self.columns = columns
         self._numbers = NumberReader(default_country)
@@ -153,6 +159,10 @@ class RowJudge:
         self._variables = list(zip(columns.variable_names, columns.variables, strict=True))
         self._call_until, self._added_variables = call_until, added_variables
         first = len(REJECT_COLUMNS) if columns.is_rejects_file else 0
+        self._orders, self._from_1904, self._takes_several = orders, from_1904, takes_several
+        self._today = today
+        self.joined, self.timed, self.passed = Noted(), Noted(), Noted()
+        """Cells with several numbers; last dates with a time of day; last dates of good rows that have passed."""
         self._others = [at for at in range(first, len(columns.headers)) if at not in columns.phones]
 
     def judge(self, line: int, given: Sequence[str]) -> NewLead | Reject:
@@ -170,6 +180,7 @@ class RowJudge:
         missing = len(columns.headers) - len(cells)
         if missing < 0:
             _refuse_surplus(cells, len(columns.headers))
+            cells = cells[:missing]  # what is left is empty: delimiters at the end of a line
         _refuse_unwritable(cells)
         texts = [cell.strip() for cell in cells]
         if missing > 0:  # spreadsheets leave out empty cells at the end
@@ -182,10 +193,20 @@ class RowJudge:
                 self._refuse_missing(name, at, numbers)
         time_zone = self._read(texts, columns.time_zone, _read_zone)
         region = self._read(texts, columns.region, _read_region)
-        call_at = None
+
+        def zone() -> ZoneInfo:
+            where = lead_zones(
+                time_zone=time_zone, region=region, traits=learn(numbers[0].number),
+                campaign_zones=self._campaign_zones, default_zone=self._default_zone,
+            )
+            return zone_info(where.zones[0])
+
+        call_at = call_until = None
         if columns.call_at is not None and texts[columns.call_at]:
-            call_at = self._read_instant(texts[columns.call_at], columns.call_at, time_zone, region, numbers[0].number)
-        return NewLead(
+            call_at = self._read_instant(texts[columns.call_at], columns.call_at, zone)
+        if columns.call_until is not None and texts[columns.call_until]:
+            call_until = self._read_date(line, texts[columns.call_until], columns.call_until, zone)
+        found = NewLead(
             line, numbers,
             first_name=self._read(texts, columns.first_name, _read_text),
             last_name=self._read(texts, columns.last_name, _read_text),
@@ -193,12 +214,15 @@ class RowJudge:
             time_zone=time_zone,
             region=region,
             priority=self._read(texts, columns.priority, _read_priority) or 0,
-            call_until=self._read(texts, columns.call_until, _read_date) or self._call_until,
+            call_until=call_until or self._call_until,
             call_at=call_at,
             variables={**{name: texts[at] for name, at in self._variables}, **self._added_variables},
             cells=cells,
             left_out=left_out,
         )
+        if call_until is not None and self._today is not None and call_until < self._today:
+            self.passed.add(line, f"{call_until}")
+        return found
 
     def _refuse_errors(self, texts: Sequence[str]) -> None:
         for at in self._others:
@@ -228,10 +252,23 @@ class RowJudge:
         for at in self.columns.phones:
             if not texts[at]:
                 continue
-            for text in self._numbers.split(texts[at]):
+            parts: Sequence[str] = (texts[at],)
+            if isinstance(cells[at], NumberCell):
+                if "." in texts[at]:
+                    raise InvalidValue(headers[at], texts[at], "it is a number with decimals; make the column text")
+            elif len(found := self._numbers.split(texts[at])) > 1:
+                if not self._takes_several:
+                    raise InvalidValue(headers[at], texts[at], "it holds several numbers; write each in its own column")
+                self.joined.add(line, texts[at])
+                parts = found
+            else:
+                parts = found
+            for text in parts:
                 try:
                     number = self._read_number(text, headers[at])
                 except InvalidValue as error:
+                    if plain(texts[at]) == plain(headers[at]):
+                        raise InvalidValue(ROW, texts[at], "it repeats the header, and is no lead") from None
                     if not numbers:
                         raise
                     left_out.append(leave_out(line, headers[at], text, error.right, cells))
@@ -239,6 +276,8 @@ class RowJudge:
                 if not any(number == other.number for other in numbers):
                     numbers.append(Number(number, headers[at]))
         if not numbers:
+            if any(_TOTAL.match(text) for text in texts):
+                raise InvalidValue(ROW, next(filter(_TOTAL.match, texts)), "it is a line of totals, and no lead")
             raise InvalidValue(headers[self.columns.phones[0]], "", "there is no phone number")
         return tuple(numbers), tuple(left_out)
 
@@ -251,26 +290,67 @@ class RowJudge:
             raise _Unfit(header, text, reason, verdict=verdict, numbers=(Number(number, header),))
         return number
 
-    def _read_instant(
-        self, text: str, at: int, time_zone: str | None, region: str | None, number: str
-    ) -> datetime:
+    def _read_instant(self, text: str, at: int, zone: Callable[[], ZoneInfo]) -> datetime:
         column = self.columns.headers[at]
-        right = "write a date and time, such as 2027-06-08T09:30 (in the lead's zone) or 2027-06-08T09:30-04:00"
         try:
-            given = datetime.fromisoformat(text)
-            if given.tzinfo is None:
-                where = lead_zones(
-                    time_zone=time_zone, region=region, traits=learn(number), campaign_zones=self._campaign_zones,
-                    default_zone=self._default_zone,
-                )
-                instant = wall_to_utc(given, zone_info(where.zones[0]))
-            else:
-                instant = given.astimezone(UTC)
+            given = self._read_time(text, at, column)
+            instant = wall_to_utc(given, zone()) if given.tzinfo is None else given.astimezone(UTC)
         except (ValueError, OverflowError):
-            raise InvalidValue(column, text, right) from None
+            raise InvalidValue(column, text, WRITE_TIME) from None
         if not RANGE[0] <= instant <= RANGE[1]:
             raise InvalidValue(column, text, f"write a time between {RANGE[0].year} and {RANGE[1].year}")
         return instant
+
+    def _read_time(self, text: str, at: int, column: str) -> datetime:
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            try:
+                written = self._read_written(text, at)
+            except Unclear as error:
+                right = WRITE_TIME if str(error) == WRITE_DATE else str(error)
+                raise InvalidValue(column, text, right) from None
+        return datetime.combine(written.day, written.at or time(), written.zone)
+
+    def _read_date(self, line: int, text: str, at: int, zone: Callable[[], ZoneInfo]) -> date:
+        """The last day. One that is written as an instant is the day which that is for the lead; midnight is the day
+        that stands there, as programs write a date that has no time.
+        """
+        column = self.columns.headers[at]
+        try:
+            if _DATE.fullmatch(text):
+                return date.fromisoformat(text)
+            written = self._read_written(text, at)
+        except Unclear as error:
+            right = WRITE_DATE if str(error) == WRITE_TIME else str(error)
+            raise InvalidValue(column, text, right) from None
+        except ValueError:
+            raise InvalidValue(column, text, "there is no such date") from None
+        if written.at is None or written.at == time():
+            return written.day
+        if (written.at.hour, written.at.minute) != (23, 59):
+            self.timed.add(line, text)
+        if written.zone is None:
+            return written.day
+        try:
+            return datetime.combine(written.day, written.at, written.zone).astimezone(zone()).date()
+        except (ValueError, OverflowError):
+            raise InvalidValue(column, text, "there is no such date") from None
+
+    def _read_written(self, text: str, at: int) -> Written:
+        return read_written(text, self._orders.get(at), from_1904=self._from_1904)
+
+
+class Noted:
+    """How many cells were so, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count, self.first, self.line = 0, "", 0
+
+    def add(self, line: int, text: str) -> None:
+        if self.count == 0:
+            self.first, self.line = _shown(text), line
+        self.count += 1
 
 
 def leave_out(line: int, column: str, value: str, reason: str, cells: tuple[str, ...]) -> Reject:
@@ -279,6 +359,8 @@ def leave_out(line: int, column: str, value: str, reason: str, cells: tuple[str,
 
 
 def _refuse_surplus(cells: Sequence[str], most: int) -> None:
+    if not any(map(str.strip, cells[most:])):
+        return
     right = f"it has {len(cells)} cells and the header has {most}; is a text with the delimiter in it not in quotes?"
     raise InvalidValue(ROW, " | ".join(cells[most:]), right)
 
@@ -332,15 +414,6 @@ def _read_priority(text: str, column: str) -> int:
     return int(number[1])
 
 
-def _read_date(text: str, column: str) -> date:
-    try:
-        if _DATE.fullmatch(text):
-            return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidValue(column, text, "there is no such date") from None
-    raise InvalidValue(column, text, "write the date as YYYY-MM-DD, such as 2026-12-24")
-
-
 def _shown(value: object) -> str:
     text = str(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
@@ -348,6 +421,7 @@ def _shown(value: object) -> str:
 
 _PRIORITY = re.compile(r"([+-]?[0-9]{1,6})(?:\.0+)?")
 _DATE = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}")
+_TOTAL = re.compile(r"(?:sub|gran )?total(?:es)?\b", re.IGNORECASE)
 _ISO_SUBDIVISION = re.compile(r"[A-Z0-9]{1,3}")
 
 SUBDIVISIONS: Mapping[str, str] = {

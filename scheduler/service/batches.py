@@ -55,8 +55,13 @@ class BatchFile:
     maximum_days: int | None = None
     default_country: str | None = None
     sheet: str | None = None
-    encoding: str = "utf-8-sig"
+    encoding: str | None = None
     delimiter: str | None = None
+    header_row: int | None = None
+    hidden_rows: str | None = None
+    date_order: str | None = None
+    decimal_mark: str | None = None
+    joined_numbers: str | None = None
     column_map: tuple[str, ...] = ()
 
 
@@ -138,6 +143,8 @@ def _import(
     return import_leads(
         path, campaign=campaign, default_country=order.default_country or runtime.settings.default_country,
         encoding=order.encoding, delimiter=order.delimiter, sheet=order.sheet, column_map=order.column_map,
+        header_row=order.header_row, hidden_rows=order.hidden_rows, date_order=order.date_order,
+        decimal_mark=order.decimal_mark, joined_numbers=order.joined_numbers,
         deadline_days=order.deadline_days, skip_known=not order.allow_duplicates, dry_run=campaign is None,
         manner=Manner(
             file_name=order.file_name, per_person=order.per_person, variables=checked.variables,

@@ -25,9 +25,11 @@ from typing import Any
 
 from scheduler.errors import Conflict, InvalidSettings, InvalidValue, NotFound, RingbackError
 from scheduler.model import Campaign, CampaignStatus, Happening, ImportStatus
-from scheduler.rules.headers import REJECT_COLUMNS, Columns, HeaderWishes, read_map
+from scheduler.rules.conventions import Assumption, Survey
+from scheduler.rules.dates import DateOrder
+from scheduler.rules.headers import REJECT_COLUMNS, Columns, HeaderWishes, Mapped, read_map
 from scheduler.rules.hours import zone_info
-from scheduler.rules.people import People
+from scheduler.rules.people import Mark, People
 from scheduler.rules.phone_cells import NumberReader
 from scheduler.rules.policy import Policy, read_last_date
 from scheduler.rules.rows import DUPLICATES, NewLead, Reject, RowJudge, Settled, Verdict
@@ -37,14 +39,14 @@ from scheduler.service.csv_files import CsvFile
 from scheduler.service.import_files import open_rejects, open_verdicts
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
-from scheduler.service.sources import CHUNK, Batch, Source
-from scheduler.service.spreadsheets import Spreadsheet, is_spreadsheet, looks_broken
+from scheduler.service.sources import CHUNK, LAST_HEADER_ROW, Batch, Look, Source
+from scheduler.service.spreadsheets import SKIP, TAKE, Spreadsheet, is_spreadsheet, looks_broken
 from scheduler.store import imports as store
 from scheduler.store import journal
 from scheduler.store.campaigns import find_campaign
 from scheduler.store.database import Connection
 
-__all__ = ["CHUNK", "ImportReport", "Manner", "UndoReport", "import_leads", "undo_import"]
+__all__ = ["CHUNK", "READINGS", "ImportReport", "Manner", "UndoReport", "import_leads", "undo_import"]
 
 MOST_TRIES = 10
 FIRST_REJECTS = 10
@@ -62,7 +64,8 @@ class ImportReport:
 
     `rejects_path` is None when there was nothing to write or nothing was to be written, `import_id` after a dry
     run. `known_elsewhere` are added rows whose number another campaign has. The kinds of line, countries and
-    zones of good rows are told by a dry run, and where verdicts are written.
+    zones of good rows are told by a dry run, and where verdicts are written. `assumptions` are what was decided of
+    the file that nobody had said.
     """
 
     read: int
@@ -79,6 +82,7 @@ class ImportReport:
     countries: Mapping[str, int] = field(default_factory=dict)
     zones: Mapping[str, int] = field(default_factory=dict)
     verdicts_path: Path | None = None
+    assumptions: tuple[Assumption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +117,14 @@ def import_leads(
     *,
     campaign: str | None = None,
     default_country: str,
-    encoding: str = "utf-8-sig",
+    encoding: str | None = None,
     delimiter: str | None = None,
     sheet: str | None = None,
+    header_row: int | None = None,
+    hidden_rows: str | None = None,
+    date_order: str | None = None,
+    decimal_mark: str | None = None,
+    joined_numbers: str | None = None,
     column_map: Sequence[str] = (),
     deadline: date | None = None,
     deadline_days: int | None = None,
@@ -129,8 +138,10 @@ def import_leads(
 ) -> ImportReport:
     """Add the leads of a CSV or .xlsx file, to a campaign (its code or id) or to none.
 
-    `column_map` says what columns mean, like `phone=Celular`. Rows without a last date to call get `deadline`, or
-    the day that is `deadline_days` from today. `skip_known` leaves out numbers that other campaigns have.
+    `encoding` to `joined_numbers` say how the file is to be read (`READINGS`); what is not said is recognised, and
+    told in the report's `assumptions`. `column_map` says what columns mean, like `phone=Celular`. Rows without a last
+    date to call get `deadline`, or the day that is `deadline_days` from today. `skip_known` leaves out numbers that
+    other campaigns have.
 
     Raises InvalidValue for a file, header or option that cannot be used, NotFound for the campaign, Conflict
     when it is cancelled, DatabaseUnavailable. Then nothing was added, or, where the sentence says so, whole
@@ -140,27 +151,49 @@ def import_leads(
     name = manner.file_name or path.name
     NumberReader(default_country)  # refuse a wrong country before a large file is read
     mapped = read_map(column_map)
+    reading = _read_reading(date_order=date_order, decimal_mark=decimal_mark, joined_numbers=joined_numbers)
+    _check_header_row(header_row)
     with _calling_it(path, manner):
-        source = _open_source(path, encoding=encoding, delimiter=delimiter, sheet=sheet)
+        source = _open_source(path, encoding=encoding, delimiter=delimiter, sheet=sheet, hidden_rows=hidden_rows)
     target = _find_target(runtime, campaign)
     policy = _read_policy(runtime, target or (_imagine(manner.new_settings) if manner.is_new else None))
     today = runtime.clock.now().astimezone(zone_info(policy.default_zone)).date()
     call_until = read_last_date(deadline, deadline_days, today)
     required = tuple(policy.settings.required_variables or ())
+    survey: Survey | None = None
+
+    def watch(columns: Columns) -> Look | None:
+        nonlocal survey
+        survey = Survey(
+            columns, country=default_country, date_order=reading.date_order, decimal_mark=reading.decimal_mark,
+            sums=manner.per_person, from_1904=source.from_1904,
+        )
+        return survey.see if survey.is_needed else None
+
     with _calling_it(path, manner):
-        columns = source.inspect(HeaderWishes(mapped, required))
+        columns = source.inspect(HeaderWishes(mapped, required, header_row), watch)
+    assert survey is not None
+    conventions, assumed = survey.conclude()
     if manner.deadline_for_all and call_until is not None:
         columns = _without_dates(columns)
     judge = RowJudge(
         columns, default_country=default_country, campaign_zones=policy.zones, default_zone=policy.default_zone,
         allowed_countries=policy.allowed_countries.value, required=required, call_until=call_until,
-        added_variables=manner.variables,
+        added_variables=manner.variables, orders=conventions.orders, from_1904=conventions.from_1904,
+        takes_several=reading.takes_several, today=today,
     )
     judged = _judge(source.read_batches(), judge)
     if manner.per_person:
-        judged = _gather(judged, People(columns), name)
+        judged = _gather(judged, People(columns, conventions.marks), name)
     is_described = dry_run or verdicts_path is not None
     tally = _Tally(kept=_Kept(columns) if manner.keeps_rejects else None)
+
+    def assumptions() -> tuple[Assumption, ...]:
+        phones = [columns.headers[at] for at in columns.phones]
+        return (
+            *source.assumptions, *assumed, *_assumed_of_phones(phones, mapped), *_assumed_of_rows(judge, reading),
+        )
+
     is_wanted = rejects_path is not None or not (dry_run or manner.keeps_rejects)
     with (
         _calling_it(path, manner),
@@ -188,12 +221,12 @@ def import_leads(
         except RingbackError as error:
             _tell_how_far(error, tally, dry_run=dry_run)
             raise
-        writer.finish(tally)
+        writer.finish(tally, assumptions())
     if on_progress:
         on_progress(source.size, source.size)
-    warnings = _warnings(columns, target, writer, source, tally, manner, dry_run=dry_run)
+    warnings = _warnings(columns, target, writer, source, tally, manner, judge, dry_run=dry_run)
     return tally.report(
-        warnings, import_id=writer.import_id, verdicts_path=verdicts_path,
+        warnings, assumptions=assumptions(), import_id=writer.import_id, verdicts_path=verdicts_path,
         rejects_path=rejects.published_path if rejects else None,
     )
 
@@ -308,21 +341,25 @@ class _Tally:
     def added(self) -> int:
         return self.verdicts[Verdict.GOOD]
 
-    def details(self) -> dict[str, object]:
+    def details(self, assumptions: Sequence[Assumption]) -> dict[str, object]:
         """What is kept of an import beside its counts."""
         first = [{**dict(zip(REJECT_COLUMNS, one, strict=False)), "verdict": one.verdict.value} for one in self.first]
         kept = {store.KEPT: self.kept.document()} if self.kept is not None and self.kept.rows else {}
-        return {"verdicts": _words(self.verdicts), "known_elsewhere": self.known, "first_rejects": first, **kept}
+        return {
+            "verdicts": _words(self.verdicts), "known_elsewhere": self.known, "first_rejects": first,
+            "assumptions": [one._asdict() for one in assumptions], **kept,
+        }
 
     def report(
-        self, warnings: tuple[str, ...], *, import_id: int | None, rejects_path: Path | None, verdicts_path: Path | None
+        self, warnings: tuple[str, ...], *, assumptions: tuple[Assumption, ...], import_id: int | None,
+        rejects_path: Path | None, verdicts_path: Path | None,
     ) -> ImportReport:
         counts = _sum_up(self.verdicts)
         return ImportReport(
             read=sum(counts.values()), **counts, rejects_path=rejects_path, first_rejects=tuple(self.first),
             warnings=warnings, import_id=import_id, verdicts=_words(self.verdicts), known_elsewhere=self.known,
             kinds=_words(self.kinds), countries=_words(self.countries), zones=_words(self.zones),
-            verdicts_path=verdicts_path,
+            verdicts_path=verdicts_path, assumptions=assumptions,
         )
 
 
@@ -373,12 +410,18 @@ def _tell_how_far(error: RingbackError, tally: _Tally, *, dry_run: bool) -> None
 
 
 def _warnings(
-    columns: Columns, target: Campaign | None, writer: _Writer, source: Source, tally: _Tally, manner: Manner, *,
-    dry_run: bool,
+    columns: Columns, target: Campaign | None, writer: _Writer, source: Source, tally: _Tally, manner: Manner,
+    judge: RowJudge, *, dry_run: bool,
 ) -> tuple[str, ...]:
     found = list(source.notes)
     if columns.variable_names:
         found.append(f"kept as variables for the voice agent: {', '.join(columns.variable_names)}")
+    if judge.passed.count:
+        passed = judge.passed
+        found.append(
+            f"{passed.count} rows have a last date that has passed, the first is line {passed.line}: {passed.first}; "
+            "they will not be called"
+        )
     if tally.known:
         was = "would be added" if dry_run else "were added"
         option = "--skip-known" if manner.file_name is None else "skip_known"
@@ -392,14 +435,73 @@ def _warnings(
 # --- what the file is, and where the leads go -----------------------------------------------------
 
 
-def _open_source(path: Path, *, encoding: str, delimiter: str | None, sheet: str | None) -> Source:
+def _open_source(
+    path: Path, *, encoding: str | None, delimiter: str | None, sheet: str | None, hidden_rows: str | None
+) -> Source:
     if is_spreadsheet(path):
-        return Spreadsheet(path, sheet=sheet)
+        return Spreadsheet(path, sheet=sheet, hidden_rows=hidden_rows)
     if looks_broken(path):
         raise InvalidValue("file", path.name, "it is named like a workbook but is none; save it again as .xlsx or CSV")
     if sheet is not None:
         raise InvalidValue("sheet", sheet, f"{path.name} is no .xlsx file, so it has no sheets")
+    if hidden_rows is not None:
+        raise InvalidValue("hidden_rows", hidden_rows, f"{path.name} is no .xlsx file, so it has no hidden rows")
     return CsvFile(path, encoding=encoding, delimiter=delimiter)
+
+
+READINGS: Mapping[str, Sequence[str]] = {
+    "hidden_rows": (SKIP, TAKE),
+    "date_order": tuple(DateOrder),
+    "decimal_mark": (Mark.POINT, Mark.COMMA, Mark.THOUSANDS),
+    "joined_numbers": ("split", "refuse"),
+}
+"""The words of the options that say how a file is to be read where it can be read in two ways."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What people said of how a file is to be read."""
+
+    date_order: DateOrder | None
+    decimal_mark: Mark | None
+    takes_several: bool
+    says_joined: bool
+
+
+def _read_reading(**given: str | None) -> _Reading:
+    for name, word in given.items():
+        if word is not None and word not in READINGS[name]:
+            raise InvalidValue(name, word, f"write {' or '.join(READINGS[name])}")
+    order, mark, joined = given["date_order"], given["decimal_mark"], given["joined_numbers"]
+    return _Reading(
+        DateOrder(order) if order else None, Mark(mark) if mark else None, joined != "refuse", joined is None
+    )
+
+
+def _check_header_row(row: int | None) -> None:
+    if row is not None and not 1 <= row <= LAST_HEADER_ROW:
+        raise InvalidValue("header_row", row, f"write the number of a row, from 1 to {LAST_HEADER_ROW}")
+
+
+def _assumed_of_phones(headers: Sequence[str], mapped: Sequence[Mapped]) -> list[Assumption]:
+    """Which of several numbers is dialed first is said, unless it was people who said it."""
+    if len(headers) < 2 or any(one.meaning.startswith("phone") for one in mapped):
+        return []
+    return [Assumption("phones", ", ".join(headers), "they are dialed in this order", "map", True)]
+
+
+def _assumed_of_rows(judge: RowJudge, reading: _Reading) -> list[Assumption]:
+    """What was decided of single cells."""
+    found = []
+    if judge.joined.count and reading.says_joined:
+        joined = judge.joined
+        because = f"{joined.count} cells hold several numbers, the first is line {joined.line}: {joined.first!r}"
+        found.append(Assumption("joined_numbers", "split", because, "joined_numbers"))
+    if judge.timed.count:
+        timed = judge.timed
+        because = f"{timed.count} have a time of day, the first is line {timed.line}: {timed.first!r}"
+        found.append(Assumption("last_dates", "whole_day", because, ""))
+    return found
 
 
 def _find_target(runtime: Runtime, key: str | None) -> Campaign | None:
@@ -464,8 +566,8 @@ class _Writer:
         if self._manner.on_start is not None:
             self._manner.on_start(self.import_id)
 
-    def finish(self, tally: _Tally) -> None:
-        self._end(ImportStatus.DONE, tally.details())
+    def finish(self, tally: _Tally, assumptions: Sequence[Assumption]) -> None:
+        self._end(ImportStatus.DONE, tally.details(assumptions))
 
     def fail(self, error: BaseException) -> None:
         """Say why it ended, if the database can be reached; else it stays as running."""

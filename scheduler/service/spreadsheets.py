@@ -1,8 +1,10 @@
 """An .xlsx file of leads: which sheet, which row is the header, and which columns count.
 
 People put titles above the header, leave columns without a name, and keep notes on other sheets. The header is
-the first row, among the first ones, that names a phone column; columns without a name are passed over, and it is
-said when something stood in them.
+the first row, among the first ones, that names a phone column, or a better one directly below it; columns without a
+name are passed over, and it is said when something stood in them. Rows that are hidden, as a filter hides them, are
+left out unless they are asked for: who filtered a list of debtors by "owes" and saved it sees nobody else in it. What
+is merged over several rows belongs to each of them.
 """
 
 from __future__ import annotations
@@ -13,15 +15,24 @@ from pathlib import Path
 from stat import S_ISREG
 
 from scheduler.errors import InvalidValue
-from scheduler.rules.headers import Columns, HeaderWishes, is_name, names_a_phone, read_header
+from scheduler.rules.cells import RepeatedCell
+from scheduler.rules.conventions import Assumption
+from scheduler.rules.headers import (
+    Columns,
+    HeaderRow,
+    HeaderWishes,
+    check_width,
+    find_header,
+    is_name,
+    plain,
+    read_header,
+)
 from scheduler.rules.rows import Reject
-from scheduler.service.sources import CHUNK, Batch, Record, refuse_file
-from scheduler.service.workbooks import Row, Sheet, Workbook, column_name
+from scheduler.service.sources import CHUNK, HEADER_ROWS, MOST_TEXT, Batch, Record, Watch, refuse_file
+from scheduler.service.workbooks import NO_LAYOUT, Row, Sheet, Workbook, column_name
 
-HEADER_ROWS = 20
-"""So many rows that are not empty are looked at for the header."""
-MOST_TEXT = 8_000_000
-"""Characters in a batch: rows of long texts come in smaller ones, so that memory stays flat."""
+SKIP, TAKE = "skip", "take"
+"""What is done with hidden rows."""
 MOST_NAMED = 10
 """Columns and sheets in a sentence."""
 
@@ -56,27 +67,50 @@ def looks_broken(path: Path) -> bool:
 class Spreadsheet:
     """A `Source`. It is read twice: once to see that it can be read at all, and once for its rows."""
 
-    def __init__(self, path: Path, *, sheet: str | None) -> None:
+    def __init__(self, path: Path, *, sheet: str | None, hidden_rows: str | None = None) -> None:
         self._path, self._wanted = path, sheet
+        self._takes_hidden = _checked_hidden(hidden_rows) == TAKE
+        self._says_hidden = hidden_rows is None
         self._sheet: Sheet | None = None
         self._sheets: Sequence[Sheet] = ()
-        self._header_row = 0
+        self._layout = NO_LAYOUT
+        self._header: HeaderRow | None = None
+        self._says_header = True
+        self._is_first_row = True
         self._kept: list[int] = []
+        self._doubled: dict[int, str] = {}
         self._nameless: set[int] = set()
+        self._hidden: list[int] = []
         self.size = 0
+        self.from_1904 = False
 
-    def inspect(self, wishes: HeaderWishes) -> Columns:
+    def inspect(self, wishes: HeaderWishes, watch: Watch | None = None) -> Columns:
         """Choose the sheet, find the header and read the sheet through. Raises InvalidValue."""
         workbook = Workbook(self._path)
         try:
             sheet, header = self._find_header(workbook, wishes)
-            self._kept = [at for at in sorted(header.cells) if is_name(header.cells[at])]
-            columns = read_header([header.cells[at] for at in self._kept], wishes)
-            self._header_row, self._sheet, self._sheets = header.number, sheet, workbook.sheets
-            self.size = workbook.size(sheet)
-            rows = sum(1 for _ in self._read_records(workbook))  # to the end: all of it must be readable
+            check_width(len(header.cells))
+            unseen = workbook.layout(sheet).hidden_columns
+            seen = {plain(name) for at, name in header.cells.items() if at not in unseen}
+            named = [at for at in sorted(header.cells) if is_name(header.cells[at])]
+            self._kept = [at for at in named if at not in unseen or plain(header.cells[at]) not in seen]
+            self._doubled = {
+                at: f"{header.cells[at]} ({column_name(at)})" for at in named if at not in self._kept
+            }
+            columns = self._read_names([header.cells[at] for at in self._kept], wishes, workbook)
+            self._header, self._sheet, self._sheets = header, sheet, workbook.sheets
+            self._says_header = wishes.header_row is None
+            self.size, self.from_1904 = workbook.size(sheet), workbook.from_1904
+            look = watch(columns) if watch is not None else None
+            rows = 0
+            for record, _ in self._read_records(workbook):  # to the end: all of it must be readable
+                rows += 1
+                if look is not None:
+                    look(*record)
+            self._layout = workbook.layout(sheet)
             if rows == 0:
-                raise refuse_file(self._path, f"sheet {sheet.name} has a header and no rows")
+                hidden = f"; {len(self._hidden)} are hidden, and hidden_rows=take reads them" if self._hidden else ""
+                raise refuse_file(self._path, f"sheet {sheet.name} has a header and no rows{hidden}")
         finally:
             workbook.close()
         return columns
@@ -112,22 +146,70 @@ class Spreadsheet:
         if self._nameless:
             names = _list([column_name(at) for at in sorted(self._nameless)])
             found.append(f"columns without a name in the header were passed over: {names}")
+        hidden = [at for at in self._kept if at in self._layout.hidden_columns]
+        if hidden and self._header is not None:
+            shown = _list([f"{self._header.cells[at]} ({column_name(at)})" for at in hidden])
+            found.append(f"hidden columns were read too: {shown}")
+        if self._doubled:
+            doubled = _list([*self._doubled.values()])
+            found.append(f"hidden columns were passed over, as a visible one has their name: {doubled}")
+        merged = [at for at in self._kept if any(row > self._first_row for row in self._layout.merged.get(at, ()))]
+        if merged:
+            names = _list([column_name(at) for at in merged])
+            found.append(f"cells that are merged over several rows count for each of them, in columns {names}")
         return tuple(found)
 
-    def _find_header(self, workbook: Workbook, wishes: HeaderWishes) -> tuple[Sheet, Row]:
+    @property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        found = []
+        if self._sheet is not None and self._wanted is None:
+            is_only = len(self._sheets) == 1
+            because = "it is the only one" if is_only else "it is the first that shows a column of phones"
+            found.append(Assumption("sheet", self._sheet.name, because, "sheet", is_only))
+        if self._says_header and self._header is not None:
+            because = "it is the first that is not empty" if self._is_first_row else "rows above it are titles"
+            found.append(
+                Assumption("header_row", str(self._header.number), because, "header_row", self._is_first_row)
+            )
+        if self._hidden and self._says_hidden:
+            numbers = _list([str(number) for number in self._hidden])
+            because = f"{len(self._hidden)} are hidden, as by a filter: {numbers}"
+            found.append(Assumption("hidden_rows", SKIP, because, "hidden_rows"))
+        return tuple(found)
+
+    @property
+    def _first_row(self) -> int:
+        return self._header.number if self._header is not None else 0
+
+    def _find_header(self, workbook: Workbook, wishes: HeaderWishes) -> tuple[Sheet, HeaderRow]:
         """The first sheet with a header, of those that may be meant."""
-        first: tuple[Sheet, Row] | None = None
+        first: tuple[Sheet, HeaderRow] | None = None
         for sheet in self._choose_sheets(workbook):
-            rows = list(islice(workbook.read_rows(sheet), HEADER_ROWS))
-            for row in rows:
-                if names_a_phone(list(row.cells.values()), wishes):
-                    return sheet, row
+            rows = _first_rows(workbook, sheet, wishes)
+            seen = [HeaderRow(row.number, row.cells) for row in rows if not row.is_hidden]
+            every = [HeaderRow(row.number, row.cells) for row in rows]
+            found = find_header(seen, wishes) or find_header(every, wishes)
+            if found is not None:
+                self._is_first_row = found.number == rows[0].number
+                return sheet, found
             if rows and first is None:
                 # None names a phone: that is said of the row that looks most like a header.
-                first = sheet, max(rows, key=lambda row: len(row.cells))
+                first = sheet, max(every, key=lambda row: len(row.cells))
         if first is None:
             raise refuse_file(self._path, "it is empty; write a header row like nombre, telefono and a row per lead")
+        if wishes.header_row is not None:
+            raise InvalidValue("header row", wishes.header_row, f"this row of sheet {first[0].name} is empty")
         return first
+
+    def _read_names(self, names: Sequence[str], wishes: HeaderWishes, workbook: Workbook) -> Columns:
+        try:
+            return read_header(names, wishes)
+        except InvalidValue as error:
+            hidden = [one.name for one in workbook.sheets if one.is_hidden]
+            if self._wanted is not None or not hidden or len(hidden) == len(workbook.sheets):
+                raise
+            right = f"{error.right}; hidden sheets were not looked at, which --sheet would choose: {_list(hidden)}"
+            raise InvalidValue(error.field, error.value, right) from None
 
     def _choose_sheets(self, workbook: Workbook) -> Sequence[Sheet]:
         if self._wanted is None:
@@ -145,15 +227,46 @@ class Spreadsheet:
         """Each row below the header with something in a named column, and how far into the sheet it goes."""
         assert self._sheet is not None
         kept = self._kept
-        named = set(kept)
-        for number, cells, done in workbook.read_rows(self._sheet):
-            if number <= self._header_row:
+        named = {*kept, *self._doubled}
+        merged = {at: rows for at, rows in self._layout.merged.items() if at in named}
+        over: dict[int, tuple[int, str]] = {}
+        told: set[int] = set()  # columns whose merged cell stands in a row that was given already
+        self._hidden = []
+        for number, cells, done, is_hidden in workbook.read_rows(self._sheet):
+            if number <= self._first_row:
                 continue
+            for at, rows in merged.items():
+                if number in rows:
+                    over[at] = rows[number], cells.get(at, "")
+                    told.discard(at)
+                elif at in over and number <= over[at][0] and at not in cells:
+                    cells[at] = RepeatedCell(over[at][1]) if at in told else over[at][1]
             if not named.issuperset(cells):
                 self._nameless.update(cells.keys() - named)
             texts = [cells.get(at, "") for at in kept]
-            if any(texts):
-                yield (number, texts), done
+            if not any(texts):
+                continue
+            if is_hidden and not self._takes_hidden:
+                self._hidden.append(number)
+                continue
+            told.update(over)
+            yield (number, texts), done
+
+
+def _first_rows(workbook: Workbook, sheet: Sheet, wishes: HeaderWishes) -> list[Row]:
+    """Those among which the header is: the first ones, or those down to the row that was named."""
+    found = []
+    for at, row in enumerate(workbook.read_rows(sheet), 1):
+        found.append(row)
+        if at >= HEADER_ROWS if wishes.header_row is None else row.number >= wishes.header_row:
+            break
+    return found
+
+
+def _checked_hidden(word: str | None) -> str:
+    if word not in (None, SKIP, TAKE):
+        raise InvalidValue("hidden_rows", word, f"write {SKIP} or {TAKE}")
+    return word or SKIP
 
 
 def _list(names: Sequence[str]) -> str:

@@ -16,17 +16,18 @@ import struct
 import zipfile
 import zlib
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 from xml.parsers import expat
 
 from scheduler.errors import InvalidValue
-from scheduler.rules.cells import NEVER_CALCULATED
+from scheduler.rules.cells import NEVER_CALCULATED, NumberCell
 from scheduler.service.sources import refuse_file
 
 MB = 1 << 20
@@ -45,6 +46,7 @@ MOST_TAGS = 40_000_000
 LONGEST_CELL = 32_767
 """Characters; the most that a spreadsheet takes."""
 LONGEST_ROW = 1_000_000
+MOST_MERGES = 100_000
 LAST_ROW, LAST_COLUMN = 1_048_576, 16_384
 DEEPEST = 64
 _BLOCK = 1 << 16
@@ -62,11 +64,26 @@ class Sheet(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row with something in it: its cells by column, counted from 0, and how far into the sheet it ends."""
+    """A row with something in it: its cells by column, counted from 0, and how far into the sheet it ends. Cells that
+    are numbers for the spreadsheet are `NumberCell`.
+    """
 
     number: int
     cells: dict[int, str]
     done: int
+    is_hidden: bool = False
+
+
+class Layout(NamedTuple):
+    """What a sheet says of its cells beside their values: columns that are hidden, counted from 0, and by column, by
+    its first row, the last row of each cell that is merged over several rows.
+    """
+
+    hidden_columns: Set[int]
+    merged: Mapping[int, Mapping[int, int]]
+
+
+NO_LAYOUT = Layout(frozenset(), MappingProxyType({}))
 
 
 class Workbook:
@@ -78,10 +95,11 @@ class Workbook:
         try:
             main = self._find_main()
             relations = self._read_relations(main)
-            self.sheets, self._from_1904 = self._read_sheets(main, relations)
+            self.sheets, self.from_1904 = self._read_sheets(main, relations)
         except BaseException:
             self.close()
             raise
+        self._layouts: dict[str, Layout] = {}
         self._styles = _find(relations, "/styles")
         self._shared = _find(relations, "/sharedStrings")
 
@@ -93,9 +111,14 @@ class Workbook:
 
     def read_rows(self, sheet: Sheet) -> Iterator[Row]:
         """Its rows that are not empty, in order, from a stream."""
-        parser = _SheetParser(self._strings, self._formats, from_1904=self._from_1904)
+        parser = _SheetParser(self._strings, self._formats, from_1904=self.from_1904)
+        self._layouts[sheet.part] = Layout(parser.hidden_columns, parser.merged)  # it fills as rows are read
         for done in self._parse(sheet.part, MOST_UNPACKED, parser):
-            yield from (Row(number, cells, done) for number, cells in parser.take_rows())
+            yield from (Row(number, cells, done, is_hidden) for number, cells, is_hidden in parser.take_rows())
+
+    def layout(self, sheet: Sheet) -> Layout:
+        """Of a sheet whose rows are read: columns stand before them, what is merged behind the last."""
+        return self._layouts.get(sheet.part, NO_LAYOUT)
 
     @cached_property
     def _strings(self) -> _Strings:
@@ -219,7 +242,8 @@ class _Archive:
             self._check_entries()
             with self._broken("it"):
                 self._zip = zipfile.ZipFile(self._file)
-            self._infos = {one.filename: one for one in self._zip.infolist()}
+            # Some programs write the names of parts as Windows writes paths.
+            self._infos = {_unix(one.filename).lstrip("/"): one for one in self._zip.infolist()}
             self._check_sizes()
         except BaseException:
             self._file.close()
@@ -235,6 +259,7 @@ class _Archive:
 
     def find(self, folder: str, target: str) -> str:
         """The part that a relation names; some programs get the case of its letters wrong."""
+        target = _unix(target)
         path = target[1:] if target.startswith("/") else posixpath.normpath(posixpath.join(folder, target))
         if path in self._infos:
             return path
@@ -286,6 +311,10 @@ class _Archive:
             yield
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, RuntimeError, ValueError) as error:
             raise self._refuse(f"{what} is broken ({error}); open it in Excel and save it again") from None
+
+
+def _unix(name: str) -> str:
+    return name.replace("\\", "/")
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -434,15 +463,18 @@ class _SheetParser(_Parser):
         super().__init__()
         self._strings, self._formats, self._from_1904 = strings, formats, from_1904
         self._known = {str(at) for at in range(len(formats))}
-        self._rows: list[tuple[int, dict[int, str]]] = []
+        self._rows: list[tuple[int, dict[int, str], bool]] = []
+        self.hidden_columns: set[int] = set()
+        self.merged: dict[int, dict[int, int]] = {}
+        self._merges = 0
         self._number = 0
         self._cells: dict[int, str] = {}
         self._row_length = 0
         self._column = -1
         self._kind = self._style = self._value = ""
-        self._is_value = self._is_spoken = self._has_formula = False
+        self._is_value = self._is_spoken = self._has_formula = self._is_hidden = False
 
-    def take_rows(self) -> list[tuple[int, dict[int, str]]]:
+    def take_rows(self) -> list[tuple[int, dict[int, str], bool]]:
         rows, self._rows = self._rows, []
         return rows
 
@@ -460,12 +492,28 @@ class _SheetParser(_Parser):
         elif name == "row":
             self._number = int(attributes.get("r", self._number + 1))
             self._cells, self._row_length, self._column = {}, 0, -1
+            self._is_hidden = attributes.get("hidden") in _TRUE or attributes.get("ht") in _NO_HEIGHT
         elif name == "f":
             self._has_formula = True
         elif name == "t":
             self._is_value = not self._is_spoken
         elif name == "rPh":
             self._is_spoken = True
+        elif name == "mergeCell":
+            self._merge(attributes.get("ref", ""))
+        elif name == "col" and attributes.get("hidden") in _TRUE:
+            last = min(int(attributes.get("max", "0")), LAST_COLUMN)
+            self.hidden_columns.update(range(max(int(attributes.get("min", "1")), 1) - 1, last))
+
+    def _merge(self, place: str) -> None:
+        """Keep where a cell is merged over several rows."""
+        found = _MERGED.fullmatch(place)
+        if found is None or int(found[2]) >= int(found[3]):
+            return
+        self._merges += 1
+        if self._merges > MOST_MERGES:
+            raise ValueError(f"more than {MOST_MERGES} cells are merged over several rows")
+        self.merged.setdefault(_column_of(found[1]), {})[int(found[2])] = int(found[3])
 
     def end(self, name: str) -> None:
         self.depth -= 1
@@ -477,7 +525,7 @@ class _SheetParser(_Parser):
                 self._keep(text)
         elif name == "row":
             if self._cells:
-                self._rows.append((self._number, self._cells))
+                self._rows.append((self._number, self._cells, self._is_hidden))
         elif name == "rPh":
             self._is_spoken = False
 
@@ -519,9 +567,12 @@ class _SheetParser(_Parser):
             return instant
         if style == "percent":
             return f"{number * 100:.12g}%"
-        return str(int(number)) if number.is_integer() and abs(number) < 1e16 else f"{number:.15g}"
+        is_whole = number.is_integer() and abs(number) < 1e16
+        return NumberCell(str(int(number)) if is_whole else f"{number:.15g}")
 
 
+_TRUE, _NO_HEIGHT = ("1", "true"), ("0", "0.0")
+_MERGED = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]{1,7}):\$?[A-Za-z]{1,3}\$?([0-9]{1,7})")
 _COLUMNS: dict[str, int] = {}
 
 

@@ -52,8 +52,10 @@ from scheduler.web.uploads import (
     MAP,
     READING,
     TAKES_KEY,
+    AssumedOfFile,
     RejectedRow,
     Upload,
+    assumptions_of,
     describe_form,
     done_once,
     judging,
@@ -219,6 +221,7 @@ class FileTaken(BaseModel):
     stats: ImportStats
     import_id: int
     warnings: list[str]
+    assumptions: list[AssumedOfFile]
     first_rejects: list[RejectedRow]
 
 
@@ -231,6 +234,7 @@ class FileAdded(BaseModel):
     stats: ImportStats
     import_id: int
     warnings: list[str]
+    assumptions: list[AssumedOfFile]
     first_rejects: list[RejectedRow]
 
 
@@ -245,6 +249,7 @@ class PreviewFigures(BaseModel):
     countries: dict[str, int]
     zones: dict[str, int]
     warnings: list[str]
+    assumptions: list[AssumedOfFile]
     first_rejects: list[RejectedRow]
 
 
@@ -617,7 +622,8 @@ def preview_file(
         "total_rows": report.read, "valid_rows": report.added, "invalid_rows": report.rejected,
         "duplicates": stats["duplicates"], "merged": stats["merged"], "verdicts": report.verdicts,
         "kinds": report.kinds, "countries": report.countries, "zones": report.zones,
-        "warnings": report.warnings, "first_rejects": rejects_of(report),
+        "warnings": report.warnings, "assumptions": assumptions_of(report),
+        "first_rejects": rejects_of(report),
     }}
 
 
@@ -682,7 +688,8 @@ def _read_settings(*texts: str | None) -> dict[str, Any] | None:
 def _told(report: ImportReport) -> dict[str, Any]:
     return {
         "verdicts": report.verdicts, "stats": _stats(report), "import_id": report.import_id,
-        "warnings": report.warnings, "first_rejects": rejects_of(report),
+        "warnings": report.warnings, "assumptions": assumptions_of(report),
+        "first_rejects": rejects_of(report),
     }
 
 

@@ -33,7 +33,8 @@ from starlette.requests import ClientDisconnect
 
 from scheduler.errors import InvalidValue
 from scheduler.service.idempotency import Standing
-from scheduler.service.imports import ImportReport
+from scheduler.service.imports import READINGS, ImportReport
+from scheduler.service.sources import LAST_HEADER_ROW
 from scheduler.web.access import Caller
 from scheduler.web.idempotency import HEADER, keys_of, read_key, said_before, to_keep
 from scheduler.web.problems import Refusal, problem_of, refuse_packed, responses
@@ -49,7 +50,7 @@ FILE = "file"
 YES, NO = ("true", "yes", "on", "1", "si", "sí"), ("false", "no", "off", "0")
 MOST_COLUMNS, LONGEST_COLUMN = 20, 300
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1")
-DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS = (",", ";", "\t", "|", "comma", "semicolon", "tab", "pipe")
 FILE_ERRORS = responses(400, 401, 403, 404, 408, 409, 413, 415, 422)
 TAKES_KEY = [Depends(read_key)]
 """Dependencies of an endpoint that answers through `done_once`."""
@@ -276,8 +277,28 @@ READING: dict[str, dict[str, Any]] = {
         "type": "string", "enum": sorted(phonenumbers.SUPPORTED_REGIONS), "description": "Of numbers without +",
     },
     "sheet": {**LINE, "maxLength": 255, "description": "Of an .xlsx file; else the first visible one with phones"},
-    "encoding": {"type": "string", "enum": list(ENCODINGS), "default": "utf-8-sig", "description": "Of a CSV"},
+    "encoding": {"type": "string", "enum": list(ENCODINGS), "description": "Of a CSV; else it is recognised"},
     "delimiter": {"type": "string", "enum": list(DELIMITERS), "description": "Of a CSV; else it is recognised"},
+    "header_row": {
+        "type": "integer", "minimum": 1, "maximum": LAST_HEADER_ROW,
+        "description": "Row, or line of a CSV, that names the columns; else it is found",
+    },
+    "hidden_rows": {
+        "type": "string", "enum": list(READINGS["hidden_rows"]),
+        "description": "Rows of an .xlsx file that are hidden, as by a filter; else they are skipped",
+    },
+    "date_order": {
+        "type": "string", "enum": list(READINGS["date_order"]),
+        "description": "What 03/04/2027 means; else the column's other dates tell",
+    },
+    "decimal_mark": {
+        "type": "string", "enum": list(READINGS["decimal_mark"]),
+        "description": "What 1.500 means in amounts that are added up; else the column's other amounts tell",
+    },
+    "joined_numbers": {
+        "type": "string", "enum": list(READINGS["joined_numbers"]),
+        "description": "Cells with several phone numbers; else they are split",
+    },
 }
 MAP = {"map": {
     "type": "array", "maxItems": MOST_COLUMNS, "items": {**LINE, "maxLength": LONGEST_COLUMN},
@@ -294,9 +315,10 @@ def read_options(upload: Upload, default_country: str) -> dict[str, Any]:
     delimiter = upload.fields.get("delimiter") or None
     return {
         "default_country": _one_of("default_country", upload, READING["default_country"]["enum"]) or default_country,
-        "sheet": upload.text("sheet", most=255), "encoding": _one_of("encoding", upload, ENCODINGS) or "utf-8-sig",
+        "sheet": upload.text("sheet", most=255), "encoding": _one_of("encoding", upload, ENCODINGS),
         "delimiter": delimiter if delimiter is None else _known("delimiter", delimiter, DELIMITERS),
-        "column_map": tuple(columns),
+        "column_map": tuple(columns), "header_row": upload.whole("header_row", least=1, most=LAST_HEADER_ROW),
+        **{name: _one_of(name, upload, words) for name, words in READINGS.items()},
     }
 
 
@@ -335,6 +357,23 @@ class RejectedRow(BaseModel):
     value: str
     reason: str
     verdict: str
+
+
+class AssumedOfFile(BaseModel):
+    """What was decided of a file that its sender had not said, and why. `option` is the field that says it otherwise,
+    if there is one; `is_plain`: it could hardly be otherwise.
+    """
+
+    what: str
+    value: str
+    because: str
+    option: str
+    is_plain: bool
+
+
+def assumptions_of(report: ImportReport) -> list[dict[str, Any]]:
+    """As `AssumedOfFile` has them."""
+    return [one._asdict() for one in report.assumptions]
 
 
 def rejects_of(report: ImportReport) -> list[dict[str, Any]]:

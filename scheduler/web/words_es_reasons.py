@@ -53,6 +53,76 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "write a whole number, such as 0 or 10": "escriba un número entero, como 0 o 10",
     "there is no such date": "esa fecha no existe",
     "write the date as YYYY-MM-DD, such as {example}": "escriba la fecha como AAAA-MM-DD, p. ej. {example}",
+    "it repeats the header, and is no lead": "repite el encabezado, y no es un contacto",
+    "it is a line of totals, and no lead": "es una línea de totales, y no un contacto",
+    "it is a number with decimals; make the column text":
+        "es un número con decimales; dé a la columna formato de texto",
+    "it holds several numbers; write each in its own column": "contiene varios números; escriba cada uno en su columna",
+    "it names no year; write it with one, such as {example}": "no dice el año; escríbalo, p. ej. {example}",
+    "there is no such time of day": "esa hora no existe",
+    "it can be day {day} of month {month} or day {other} of month {second}; write it as YYYY-MM-DD, or say which with "
+    "the date order":
+        "puede ser el día {day} del mes {month} o el día {other} del mes {second}; escríbala como AAAA-MM-DD, o diga"
+        " cuál con el orden de las fechas",
+    "it has {n} cells, and a file has at most {most} columns":
+        "tiene {n} celdas, y un archivo, como mucho, {most} columnas",
+    "a file has at most {most} columns; remove those that nobody needs":
+        "un archivo tiene como mucho {most} columnas; quite las que nadie necesita",
+    # How a file was read.
+    "delimiter": "separador", "header row": "fila de encabezado", "sheet": "hoja", "hidden rows": "filas ocultas",
+    "date order": "orden de las fechas", "decimal mark": "decimales", "joined numbers": "varios números juntos",
+    "serial dates": "fechas como números", "last dates": "fechas límite", "phones": "teléfonos",
+    "encoding": "codificación",
+    "semicolon": "punto y coma", "comma": "coma", "tab": "tabulador", "pipe": "barra vertical", "skip": "se omiten",
+    "day_first": "primero el día", "month_first": "primero el mes", "thousands": "miles", "split": "se toma cada uno",
+    "whole_day": "el día entero", "point": "punto", "days since {date}": "días desde {date}",
+    "it is the only one": "es la única",
+    "it is the first that shows a column of phones": "es la primera con una columna de teléfonos",
+    "it is the first that is not empty": "es la primera que no está vacía",
+    "rows above it are titles": "las filas de encima son títulos",
+    "{n} above it are titles": "las {n} de encima son títulos",
+    "{share} of the first rows have the {n} columns of the header, or fewer":
+        "{share} de las primeras filas tienen las {n} columnas del encabezado, o menos",
+    "{n} are hidden, as by a filter: {rows}": "hay {n} ocultas, como por un filtro: {rows}",
+    "they are dialed in this order": "se marcan en este orden",
+    "{n} cells hold several numbers, the first is line {line}: {text}":
+        "{n} celdas contienen varios números; la primera es la línea {line}: {text}",
+    "{n} have a time of day, the first is line {line}: {text}":
+        "{n} llevan hora; la primera es la línea {line}: {text}",
+    "short years": "años de dos cifras", "2000 to 2099": "de 2000 a 2099",
+    "{n} years have two digits, such as {text}": "{n} años tienen dos cifras, como {text}",
+    "{n} dates are bare numbers, such as {text}": "{n} fechas son números sin más, como {text}",
+    "it begins with the mark of UTF-16": "empieza con la marca de UTF-16",
+    "every other byte of its beginning is zero": "uno de cada dos bytes de su principio es cero",
+    "it has bytes that UTF-8 never has, and no letter of UTF-8":
+        "tiene bytes que no existen en UTF-8, y ninguna letra de UTF-8",
+    "{column}: {n} can be read in two ways, such as {text}; {why}":
+        "{column}: {n} se pueden leer de dos maneras, como {text}; {why}",
+    "line {line} of {column} has {text}": "la línea {line} de {column} tiene {text}",
+    "line {line} of {column} has {text} but line {second} of {again} has {other}":
+        "la línea {line} de {column} tiene {text}, pero la línea {second} de {again} tiene {other}",
+    "nothing else shows it, and this is usual in {country}": "nada más lo aclara, y así es usual en {country}",
+    "nothing else shows it, and in {country} neither is usual":
+        "nada más lo aclara, y en {country} no es usual ninguna de las dos",
+    "nothing else shows it, and three digits behind one mark are mostly thousands":
+        "nada más lo aclara, y tres cifras tras un solo signo suelen ser miles",
+    "other columns contradict each other": "otras columnas se contradicen",
+    "{n} rows have a last date that has passed, the first is line {line}: {date}; they will not be called":
+        "{n} filas tienen una fecha límite que ya pasó, la primera es la línea {line}: {date}; no se las llamará",
+    "hidden columns were passed over, as a visible one has their name: {names}":
+        "se omitieron columnas ocultas, porque una visible tiene su nombre: {names}",
+    "hidden columns were read too: {names}": "también se leyeron columnas ocultas: {names}",
+    "columns without a name in the header were passed over: {names}":
+        "se omitieron columnas sin nombre en el encabezado: {names}",
+    "cells that are merged over several rows count for each of them, in columns {names}":
+        "las celdas combinadas sobre varias filas cuentan para cada una, en las columnas {names}",
+    "sheet {sheet} was read; there are others, which --sheet would choose: {names}":
+        "se leyó la hoja {sheet}; hay otras, que se pueden elegir: {names}",
+    "sheet {sheet} has a header and no rows; {n} are hidden, and hidden_rows=take reads them":
+        "la hoja {sheet} tiene encabezado y ninguna fila; hay {n} ocultas, que se pueden tomar",
+    "write the number of a row, such as 3": "escriba el número de una fila, p. ej. 3",
+    "no row that is not empty begins on this line": "en esa línea no empieza ninguna fila con contenido",
+    "this row of sheet {sheet} is empty": "esa fila de la hoja {sheet} está vacía",
     # Files that cannot be imported.
     "kept as variables for the voice agent: {names}": "se guardan como variables para el agente de voz: {names}",
     "it is empty": "está vacío",

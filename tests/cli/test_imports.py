@@ -101,6 +101,28 @@ def test_options_for_columns_deadlines_and_known_numbers(
     assert "it has no sheets" in ringback.refused("leads", "import", file, "--sheet", "Hoja1")
 
 
+def test_what_was_assumed_of_a_file_is_said_and_options_say_it_otherwise(
+    ringback: Ringback, database: Database, tmp_path: Path
+) -> None:
+    file = write(
+        tmp_path, "Cartera;;;", "telefono;rut;monto;fecha_limite;",
+        "912345678 y 912345679;1.234.567-8;1.500;03/04/2030;", ";1.234.567-8;1.500;;",
+    )
+    said = ringback("leads", "import", file, "--dry-run", "--per-person")
+    assert "  read with delimiter semicolon, header_row 2, date_order day_first" in said.stdout
+    assert "assumed date_order: day_first; fecha_limite: 1 can be read in two ways" in said.stderr
+    assert "(--date-order changes it)" in said.stderr and "(--decimal-mark changes it)" in said.stderr
+    ringback.json(
+        "leads", "import", file, "--per-person", "--date-order", "month_first", "--decimal-mark", "point",
+        "--joined-numbers", "split", "--header-row", "2",
+    )  # fmt: skip
+    (lead,) = find_all(database, tables.leads)
+    assert (str(lead.fecha_limite), lead.variables["monto"]) == ("2030-03-04", "3")
+    assert "how the file was read" in ringback.ok("imports", "show", 1)
+    assert "1,000 columns" in ringback.refused("leads", "import", write(tmp_path, "telefono" + ",c" * 2000, "1"))
+    assert "no .xlsx file" in ringback.refused("leads", "import", file, "--hidden-rows", "take")
+
+
 def test_the_verdicts_file_has_a_line_for_every_row(ringback: Ringback, database: Database, tmp_path: Path) -> None:
     file = write(tmp_path, "telefono", "912345678", "12", "+34612345678 / 912345679")
     report = ringback.json("leads", "import", file, "--dry-run", "--verdicts", tmp_path / "all.csv")

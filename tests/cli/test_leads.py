@@ -208,7 +208,7 @@ def test_import_of_nothing_usable_is_found_wanting(ringback: Ringback, database:
 
     assert "there is no such file" in ringback.refused("leads", "import", tmp_path / "none.csv")
     (tmp_path / "latin.csv").write_bytes("nombre,telefono\nJosé,+56912345678\n".encode("latin-1"))
-    ringback.refused("leads", "import", tmp_path / "latin.csv")
+    ringback.refused("leads", "import", tmp_path / "latin.csv", "--encoding", "utf-8")
     assert ringback.json("leads", "import", tmp_path / "latin.csv", "--encoding", "latin-1")["added"] == 1
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from scheduler.providers.payloads import (
     LARGEST_PAYLOAD,
     LEFT_OUT,
     LONGEST_TEXT,
+    MORNING,
     TOO_LONG,
     Findings,
     find_oddity,
@@ -188,10 +189,35 @@ def test_a_callback_is_found_in_both_languages(name: str):
     assert read_findings({name: "2026-03-05 10:30"}) == Findings(callback_at=TEN_THIRTY, wants_callback=True)
     for wish in ("sí", "yes", True, 1, "true"):
         assert read_findings({name: wish}) == Findings(wants_callback=True)
-    for vague in ("next week", "2026-03-05", "10:30", "el lunes por la tarde", "Sí, por favor", "yes!", "7"):
+    for vague in ("next week", "10:30", "3 de marzo", "el lunes por la tarde", "Sí, por favor", "yes!", "7"):
         assert read_findings({name: vague}) == Findings(wants_callback=True)
     for other in (7, 2.5, ["yes"], {"at": "2026-03-05 10:30"}):
         assert read_findings({name: other}) == Findings()
+
+
+@each("value", [
+    "2026-03-05", "05/03/2026", "5.3.2026", "5 March 2026", "5 de marzo de 2026", "Mar 5, 2026",
+    "jueves 5 de marzo de 2026", "5 March", "March 5th", "5 de marzo", "el jueves 5 de marzo", "5/3",
+    "2026-03-05T00:00:00",
+])
+def test_a_callback_on_a_day_is_meant_for_the_morning_of_that_day_and_never_for_today(value: str):
+    found = read_findings({"callback_at": value}, said_on=date(2026, 2, 20))
+    assert found == Findings(callback_at=datetime(2026, 3, 5, 9), wants_callback=True)  # noqa: DTZ001
+
+
+def test_a_day_without_its_year_is_the_next_one_from_the_call_on():
+    def day(text: str, said_on: date) -> date | None:
+        at = read_findings({"callback_at": text}, said_on=said_on).callback_at
+        return at and at.date()
+
+    assert day("3 December", date(2026, 12, 1)) == date(2026, 12, 3)
+    assert day("3 December", date(2026, 12, 20)) == date(2027, 12, 3)
+    assert day("3 December", date(2026, 12, 4)) == date(2026, 12, 3), "west of Greenwich it is still the 3rd"
+    assert day("29 de febrero", date(2026, 12, 1)) == date(2028, 2, 29)
+    assert day("31 de febrero", date(2026, 12, 1)) is None
+    assert read_findings({"callback_at": "3 December at 4:30 pm"}, said_on=date(2026, 12, 1)).callback_at == (
+        datetime(2026, 12, 3, 16, 30)  # noqa: DTZ001
+    )
 
 
 @each("name", ["callback_requested", "wants_callback", "callbackRequested", "Wants Callback"])
@@ -360,11 +386,12 @@ def test_findings_of_any_variables_hold_together(variables: list[dict[str, Any]]
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.dates().map(str) | st.times().map(str) | st.just("yes"), max_size=3))
 @settings(max_examples=examples(50))
-def test_no_date_alone_and_no_time_alone_is_ever_a_time(variables: dict[str, str]):
+def test_no_date_alone_is_ever_an_appointment_and_no_time_alone_a_time(variables: dict[str, str]):
     halves = [{"callback_date", "callback_time"}, {"fecha_cita", "hora_cita"}, {"appointment_date", "appointment_time"}]
     if not any(both <= variables.keys() for both in halves):
         found = read_findings(variables)
-        assert (found.callback_at, found.appointment_at) == (None, None)
+        assert found.appointment_at is None
+        assert found.callback_at is None or found.callback_at.time() == MORNING
 
 
 @given(st.datetimes(), st.sampled_from(["%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M", "%Y-%m-%d %I:%M %p", "%d/%m/%Y %H.%M"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,7 +97,8 @@ def read(headers: list[str], *options: str) -> Columns:
 
 @each("header", [
     "N° Teléfono", "Nº móvil", "Nro. Celular", "No. Telefónico", "Tel. celular", "Número de celular", "Fono contacto",
-    "Teléfono de contacto", "Telefono principal", "Teléfono Cliente", "Contact Number", "numero", "Celular deudor",
+    "Teléfono de contacto", "Telefono principal", "Teléfono Cliente", "Contact Number", "Número de contacto", "numero",
+    "Celular deudor",
 ])
 def test_the_phone_is_recognised_in_what_people_write_around_it(header):
     assert read_header(["Nombre", header]).phones == (1,)
@@ -104,3 +107,61 @@ def test_the_phone_is_recognised_in_what_people_write_around_it(header):
 @each("header", ["numero de cliente", "numero", "N° teléfono", "telefonista", "movilidad"])
 def test_other_columns_are_not_taken_for_phones(header):
     assert read_header(["telefono", header]).phones == (0,)
+
+
+@each("header", [
+    "Tlf", "Tfno.", "Telf.", "to_number", "Fono Fijo", "TLF.", "Tfno", "Tel. fijo", "Teléfono de casa", "Home phone",
+    "Work Phone", "Teléfono oficina", "Otro teléfono", "Landline", "Mobile number", "Número de teléfono", "Tlf. móvil",
+    "Número celular", "MSISDN", "Cell phone number",
+])
+def test_phones_as_people_shorten_and_qualify_them(header):
+    assert read_header(["Nombre", header]).phones == (1,)
+
+
+@each(("headers", "phones"), [
+    (["Teléfono fijo", "Teléfono móvil"], (1, 0)),
+    (["Fijo", "Móvil"], (1, 0)),
+    (["telefono", "Fono Fijo", "telefono2"], (0, 2, 1)),
+    (["Teléfono", "Teléfono casa", "Teléfono trabajo", "Otro teléfono"], (0, 1, 2, 3)),
+    (["N° Teléfono", "Teléfono fijo"], (0, 1)),
+    (["Home phone", "Work phone", "Mobile phone"], (2, 0, 1)),
+    (["Tlf fijo", "Tlf trabajo"], (0, 1)),
+])
+def test_phones_of_another_kind_stand_beside_a_plain_one_and_are_dialed_after_it(headers, phones):
+    assert read_header(headers).phones == phones
+
+
+@each("header", [
+    "Fijo", "Número casa", "Teléfono referencia", "Teléfono aval", "Teléfono del cónyuge", "from_number", "Casa",
+])
+def test_what_is_nobodys_phone_or_somebody_elses_is_none(header):
+    with pytest.raises(InvalidValue, match="a column telefono"):
+        read_header(["Nombre", header])
+
+
+def test_where_people_named_the_phones_no_other_is_added():
+    assert read(["Fono fijo", "Celular"], "phone=Celular").phones == (1,)
+
+
+def test_the_same_kind_twice_is_still_a_question():
+    with pytest.raises(InvalidValue, match="the same phone"):
+        read_header(["Teléfono fijo", "telefono fijo"])
+
+
+def test_a_row_with_a_number_in_it_is_no_header_although_a_cell_of_it_names_a_phone():
+    assert names_a_phone(["Nombre", "Contacto", "tipo", "celular"])
+    assert not names_a_phone(["Ana", "+56 9 5550 0101", "celular"])
+    assert not names_a_phone(["Ana", "ana@example.com", "celular"])
+    assert names_a_phone(["telefono", "30", "60", "2026"]), "buckets of days are names"
+    assert names_a_phone(["telefono", "Saldo al 31/12/2026", "2026-12-01", "Folio 1234567 (anterior)"])
+    assert not names_a_phone(["12.345.678-K", "Cel. 912345678", "celular"])
+
+
+def test_a_header_of_very_many_columns_is_refused_at_once():
+    began = time.monotonic()
+    with pytest.raises(InvalidValue, match=r"100,001 columns.*at most 1,000 columns"):
+        read_header(["telefono", *(f"c{at}" for at in range(100_000))])
+    with pytest.raises(InvalidValue, match=r"there is no such column; the columns are .* and 988 more"):
+        read([f"c{at}" for at in range(1000)], "phone=Celular")
+    read_header(["telefono", *(f"c{at}" for at in range(999))])
+    assert time.monotonic() - began < 2

@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scheduler.errors import InvalidValue
-from scheduler.rules.cells import neutralise, restore
+from scheduler.rules.cells import NumberCell, neutralise, restore
+from scheduler.rules.dates import DateOrder
 from scheduler.rules.headers import REJECT_COLUMNS, read_header
 from scheduler.rules.phone_cells import NumberReader
 from scheduler.rules.phones import to_e164
@@ -190,14 +191,73 @@ def test_cells_missing_at_the_end_are_empty() -> None:
         ("2026-12-01T09:30", "", "2026-12-01T12:30"),  # its number says Santiago
         ("2026-09-06T00:30", "", "2026-09-06T04:30"),  # skipped there: moved on by the gap
         ("2026-12-01", "", "2026-12-01T03:00"),
+        ("10/12/2026 16:30", "ES-CN", "2026-12-10T16:30"),
+        ("2026-12-10 16:30:00 -03:00", "", "2026-12-10T19:30"),
+        ("2026-12-10T16:30:00.000Z", "", "2026-12-10T16:30"),
+        ("10 de diciembre de 2026 a las 4:30 p. m.", "", "2026-12-10T19:30"),
+        ("Dec 10, 2026 4:30 PM", "", "2026-12-10T19:30"),
     ],
 )
 def test_a_first_call_without_offset_is_meant_in_the_zone_of_the_lead(
     written: str, region: str, instant: str
 ) -> None:
-    lead = judge(telefono="+56223456789", region=region, programar=written)
+    judge = RowJudge(
+        read_header(["telefono", "region", "programar"]), default_country="CL", default_zone="America/Santiago",
+        orders={2: DateOrder.DAY_FIRST},
+    )
+    lead = judge.judge(2, ["+56223456789", region, written])
     assert isinstance(lead, NewLead)
     assert lead.call_at == datetime.fromisoformat(instant).replace(tzinfo=UTC)
+
+
+@each(("written", "day"), [
+    ("31/12/2026", "2026-12-31"), ("31-12-2026", "2026-12-31"), ("31.12.2026", "2026-12-31"),
+    ("12/31/2026", "2026-12-31"), ("20261231", "2026-12-31"), ("2026/12/31", "2026-12-31"), ("46022", "2025-12-31"),
+    ("46022.75", "2025-12-31"), ("2026-12-31 00:00:00", "2026-12-31"), ("2026-12-31T00:00:00.000", "2026-12-31"),
+    ("2026-12-31T00:00:00Z", "2026-12-31"), ("2027-01-01T02:00:00Z", "2026-12-31"), ("31/12/26", "2026-12-31"),
+    ("31 de diciembre de 2026", "2026-12-31"), ("31-dic-26", "2026-12-31"), ("Dec 31, 2026", "2026-12-31"),
+    ("jueves, 31 de diciembre del 2026", "2026-12-31"), ("31st of December 2026", "2026-12-31"),
+    ("31/12/2026 18:00", "2026-12-31"), ("12/31/2026 11:59 PM", "2026-12-31"), ("7/7/2027", "2027-07-07"),
+    ("1 setiembre 2027", "2027-09-01"), ("mar 3 2027", "2027-03-03"), ("martes 2 mar 2027", "2027-03-02"),
+])  # fmt: skip
+def test_a_last_date_is_taken_where_it_can_mean_one_day(written: str, day: str) -> None:
+    lead = judge(telefono="+56223456789", fecha_limite=written)
+    assert isinstance(lead, NewLead) and str(lead.call_until) == day
+
+
+def test_a_time_on_a_last_date_is_noted() -> None:
+    judge = _judge(["telefono", "fecha_limite"])
+    for written in ("2026-12-31", "2026-12-31 00:00", "31/12/2026 18:00", "30/12/2026 9:00"):
+        judge.judge(2, ["912345678", written])
+    assert (judge.timed.count, judge.timed.first) == (2, "31/12/2026 18:00")
+
+
+def test_cells_with_several_numbers_are_noted_and_may_be_refused() -> None:
+    found = judge(telefono="912345678 / 987654321")
+    assert isinstance(found, NewLead) and len(found.numbers) == 2
+    strict = RowJudge(read_header(["telefono"]), default_country="CL", takes_several=False)
+    refused = strict.judge(2, ["912345678 / 987654321"])
+    assert isinstance(refused, Reject) and "its own column" in refused.reason
+
+
+def test_a_number_with_decimals_is_no_phone() -> None:
+    refused = _judge(["telefono"]).judge(2, [NumberCell("955501085.5")])
+    assert isinstance(refused, Reject) and "decimals" in refused.reason
+    assert isinstance(_judge(["telefono"]).judge(2, [NumberCell("955501085")]), NewLead)
+
+
+def test_a_line_of_totals_is_said_to_be_one() -> None:
+    refused = _judge(["nombre", "telefono", "monto"]).judge(9, ["TOTAL", "", "1500"])
+    assert isinstance(refused, Reject) and refused.reason == "it is a line of totals, and no lead"
+
+
+def test_a_line_that_repeats_the_header_is_said_to_be_one() -> None:
+    refused = _judge(["nombre", "Teléfono"]).judge(9, ["nombre", "TELEFONO"])
+    assert isinstance(refused, Reject) and refused.reason == "it repeats the header, and is no lead"
+
+
+def test_empty_cells_beyond_the_header_are_nothing() -> None:
+    assert isinstance(_judge(["telefono"]).judge(2, ["912345678", "", " "]), NewLead)
 
 
 @each(
@@ -212,8 +272,12 @@ def test_a_first_call_without_offset_is_meant_in_the_zone_of_the_lead(
         ({"zona_horaria": "Santiago"}, "zona_horaria", "IANA"),
         ({"zona_horaria": "America/Santigo"}, "zona_horaria", "did you mean America/Santiago"),
         ({"fecha_limite": "2026-02-30"}, "fecha_limite", "there is no such date"),
-        ({"fecha_limite": "31/12/2026"}, "fecha_limite", "YYYY-MM-DD"),
-        ({"fecha_limite": "20261231"}, "fecha_limite", "YYYY-MM-DD"),
+        ({"fecha_limite": "03/04/2026"}, "fecha_limite", "day 3 of month 4 or day 4 of month 3"),
+        ({"fecha_limite": "3 de diciembre"}, "fecha_limite", "it names no year"),
+        ({"fecha_limite": "fin de mes"}, "fecha_limite", "YYYY-MM-DD"),
+        ({"fecha_limite": "2026-12-31 25:00"}, "fecha_limite", "no such time of day"),
+        ({"programar": "3 December"}, "programar", "it names no year"),
+        ({"programar": "31/02/2026 10:00"}, "programar", "there is no such date"),
         ({"programar": "mañana"}, "programar", "write a date and time"),
         ({"programar": "2039-01-01T00:00Z"}, "programar", "between 1970 and 2038"),
         ({"programar": "0001-01-01T00:00+14:00"}, "programar", "write a date and time"),

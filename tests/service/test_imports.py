@@ -7,6 +7,7 @@ import threading
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def test_a_good_row_becomes_a_lead_with_its_phones_and_a_first_call_at_once(runt
         "Ana;Muñoz;9 1234 5678;+34 612345678;ana@example.com;cl-ma;2026-12-24;5;crédito",
     )
     report = run(runtime, path, campaign="renewals")
-    assert report == ImportReport(
+    assert replace(report, assumptions=()) == ImportReport(
         read=1, added=1, duplicates=0, rejected=0, rejects_path=None,
         warnings=("kept as variables for the voice agent: Producto",), import_id=report.import_id, verdicts={"good": 1},
     )  # fmt: skip
@@ -487,9 +488,8 @@ def test_a_campaign_that_does_not_exist_is_named(runtime: Runtime, tmp_path: Pat
         (b"\r\n<HTML xmlns:x=\"urn\"><table>", "a web page or XML, whatever its name says"),
         (b"\xef\xbb\xbf<?xml version=\"1.0\"?><Workbook>", "a web page or XML, whatever its name says"),
         (b"telefono\n+56912345678\n\x00\n", "line 3 holds a zero byte"),
-        ("telefono\n1\n".encode("utf-16-le"), "--encoding utf-16"),
-        ("telefono\n1\n".encode("utf-16"), r"byte 0 \(line 1\) is not utf-8; it looks like UTF-16"),
-        ("telefono,nombre\n+56912345678,Ana\n+56912345679,Muñoz\n".encode("cp1252"), r"byte 48 \(line 3\).*--encoding"),
+        ("telefono,nombre\n+56912345678,Ñandú\n".encode() + b"+56912345679,Mu\xf1oz\n", r"\(line 3\).*--encoding"),
+        (b"telefono,nombre\n+56912345678,\x81\xfe\n", r"byte 29 \(line 2\).*--encoding"),
         (b"telefono,nombre\n+56912345678,Ana\n+56912345679,\"Eva\n+56912345670,x\n", "line 3: a quote is opened here"),
         (b'telefono,"nombre\n1,2\n', "line 1: a quote is opened here"),
     ],
@@ -521,7 +521,7 @@ def test_a_wrong_encoding_late_in_a_long_file_adds_nothing(runtime: Runtime, tmp
     path = write(tmp_path, "telefono,nombre", *(f"{number(i)},Ana" for i in range(CHUNK * 2)))
     path.write_bytes(path.read_bytes() + b"+56912345678,\xf1\n")
     with pytest.raises(InvalidValue, match=f"line {CHUNK * 2 + 2}"):
-        run(runtime, path)
+        run(runtime, path, encoding="utf-8")
     assert count(runtime, "leads") == 0
 
 

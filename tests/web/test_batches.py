@@ -402,7 +402,7 @@ REFUSED: list[tuple[str | None, dict[str, str], int, str]] = [
     ("", {}, 409, "lista.csv is empty"),
     ("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "x" * 600, {}, 409, "save it as .xlsx or CSV"),
     ("PK\x03\x04 broken", {}, 409, "cannot be used"),
-    ("telefono\n+56911111111\nñ", {}, 409, "is not utf-8"),
+    ("telefono\n+56911111111\nñ", {"encoding": "utf-8"}, 409, "is not utf-8"),
 ]  # fmt: skip
 
 
@@ -517,6 +517,22 @@ def test_a_preview_says_what_would_be_made_and_makes_nothing(client, database, u
             "l.csv", {"good": 1, "duplicate_in_file": 1, "bad": 1}
         )  # fmt: skip
     assert find_all(database, tables.campaigns) + find_all(database, tables.imports) == []
+
+
+@only_sqlite
+def test_a_batch_tells_what_was_assumed_of_its_file_and_takes_it_otherwise(client, database, uploads_folder):
+    people = f"telefono;fecha_limite\n{chilean()};03/04/2030\n"
+    file = {"files": {"file": ("l.csv", people.encode())}, "data": {"account_id": ACCOUNT}}
+    shown = client.post("/api/v1/batches/excel/preview", **file).json()["preview"]
+    assert {one["what"] for one in shown["assumptions"]} == {"delimiter", "header_row", "date_order"}
+    made = send(client, people, account_id=ACCOUNT, date_order="month_first", delimiter="semicolon").json()
+    assert {one["what"] for one in made["assumptions"]} == {"header_row"}
+    more = people.replace(people.splitlines()[1], f"{chilean()};03/04/2030")
+    added = client.post(
+        f"/api/v1/batches/{made['batch_id']}/upload", files={"file": ("m.csv", more.encode())},
+        data={"header_row": "1", "delimiter": ";"},
+    ).json()  # fmt: skip
+    assert (added["jobs_added"], {one["what"] for one in added["assumptions"]}) == (1, {"date_order"})
 
 
 # --- who may --------------------------------------------------------------------------------------

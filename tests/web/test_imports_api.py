@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -87,6 +88,57 @@ def test_what_is_refused_before_its_first_row_is_refused_in_the_background_too(c
             assert send(client, f"telefono\n{chilean()}\n", **fields).status_code == status, fields
     assert send(client, f"telefono\n{chilean()}\n", campaign="nix").status_code == 404
     assert find_all(database, tables.leads) + find_all(database, tables.imports) == []
+
+
+AMBIGUOUS = "Cartera;;\ntelefono;fecha_limite;monto\n{a} / {b};03/04/2030;1.500\n{c};05/06/2030;1.500\n"
+
+
+@only_sqlite
+def test_what_was_assumed_of_a_file_is_told_and_each_of_it_can_be_said_otherwise(client, database):
+    people = AMBIGUOUS.format(a=chilean(), b=chilean(), c=chilean())
+    assumed = send(client, people, dry_run="true", per_person="true").json()["assumptions"]
+
+    told = {one["what"]: (one["value"], one["option"]) for one in assumed}
+    assert told == {
+        "delimiter": ("semicolon", "delimiter"), "header_row": ("2", "header_row"),
+        "date_order": ("day_first", "date_order"), "decimal_mark": ("thousands", "decimal_mark"),
+        "joined_numbers": ("split", "joined_numbers"),
+    }
+    said = {
+        "delimiter": ";", "header_row": "2", "date_order": "month_first", "decimal_mark": "point",
+        "joined_numbers": "split", "encoding": "utf-8",
+    }
+    made = send(client, people, **said).json()
+    assert (made["added"], made["assumptions"]) == (2, [])
+    assert {str(one.fecha_limite) for one in find_all(database, tables.leads)} == {"2030-03-04", "2030-05-06"}
+    refused = send(client, people, joined_numbers="refuse", dry_run="true").json()
+    assert "its own column" in refused["first_rejects"][0]["reason"]
+
+
+@only_sqlite
+def test_what_was_assumed_is_kept_with_the_import(client):
+    made = send(client, AMBIGUOUS.format(a=chilean(), b=chilean(), c=chilean())).json()
+    assert client.get(f"{IMPORTS}/{made['import_id']}").json()["assumptions"] == made["assumptions"] != []
+
+
+@only_sqlite
+def test_a_way_to_read_a_file_that_is_none_is_refused(client, database):
+    for fields in (
+        {"header_row": "0"}, {"header_row": "x"}, {"hidden_rows": "both"}, {"date_order": "year_first"},
+        {"decimal_mark": "mixed"}, {"joined_numbers": "maybe"},
+    ):
+        assert send(client, f"telefono\n{chilean()}\n", **fields).status_code == 422, fields
+    assert send(client, f"telefono\n{chilean()}\n", hidden_rows="take").status_code == 409
+    assert find_all(database, tables.leads) == []
+
+
+@only_sqlite
+def test_a_header_of_very_many_columns_is_refused_at_once(client, database):
+    began = time.monotonic()
+    answer = send(client, "telefono," + ",".join(f"columna {at}" for at in range(100_000)) + "\n1\n")
+    assert answer.status_code == 409 and len(answer.text) < 2000
+    assert time.monotonic() - began < 5
+    assert find_all(database, tables.imports) == []
 
 
 def test_rejects_come_as_csv_without_formulas_that_can_be_mended_and_imported_again(client, database):

@@ -378,6 +378,24 @@ def test_a_file_is_looked_through_imported_and_taken_back(client, database):
 
 
 @SQLITE
+def test_a_file_that_was_looked_through_can_be_read_otherwise(client, database):
+    people = "telefono;fecha_limite\n912345601;03/04/2030\n912345602;05/06/2030\n"
+    look = send_file(client, people)
+    assert "How the file was read" in look.text and "day_first" in look.text
+    assert "nothing else shows it, and this is usual in CL" in look.text
+
+    again = client.post(str(look.url), data={"what": "again", "date_order": "month_first", "header_row": "1"})
+    assert "Import 2 leads" in again.text and "this is usual in CL" not in again.text
+    wrong = client.post(str(look.url), data={"what": "again", "header_row": "x"})
+    assert "write the number of a row" in wrong.text
+    done = client.post(str(look.url), data={"what": "import"})
+    import_id = int(str(done.url).rsplit("/", 1)[1])
+    wait_until(lambda: find(database, tables.imports, id=import_id).status == "done", what="it is imported")
+    assert {str(one.fecha_limite) for one in find_all(database, tables.leads)} == {"2030-03-04", "2030-05-06"}
+    assert "How the file was read" in client.get(f"/imports/{import_id}").text
+
+
+@SQLITE
 def test_a_file_may_fill_a_new_campaign_that_begins_paused(client, database):
     look = send_file(client, "telefono\n912345601\n", new_campaign="Fresh")
     client.post(str(look.url), data={"what": "import", "paused": "yes"})

@@ -42,8 +42,10 @@ from scheduler.web.uploads import (
     LINE,
     MAP,
     READING,
+    AssumedOfFile,
     RejectedRow,
     Upload,
+    assumptions_of,
     describe_form,
     done_once,
     judging,
@@ -78,6 +80,7 @@ class ImportAnswer(BaseModel):
     countries: dict[str, int]
     zones: dict[str, int]
     warnings: list[str]
+    assumptions: list[AssumedOfFile]
     first_rejects: list[RejectedRow]
 
 
@@ -114,6 +117,7 @@ class ImportShown(ImportRow):
     note: str | None
     verdicts: dict[str, int]
     known_elsewhere: int
+    assumptions: list[AssumedOfFile]
     first_rejects: list[RejectedRow]
     rejects_kept: int
     rejects_left_out: int
@@ -173,6 +177,8 @@ files = APIRouter(route_class=FileRoute)
 def add_import(request: Request, caller: Operator, upload: ImportUpload, runtime: RuntimeOf) -> Response:
     """Add the leads of a CSV or .xlsx file. `map` says what columns mean, like `phone=Celular`; repeat it.
 
+    How the file is read is recognised and told in `assumptions`; each names the field that says it otherwise.
+
     `skip_known` leaves out numbers that other campaigns have; `per_person` makes one lead of all rows of a person.
     """
     is_dry, is_background = upload.flag("dry_run"), upload.flag("background")
@@ -211,7 +217,7 @@ def _done(report: ImportReport, campaign: str | None, file_name: str) -> Respons
         "added": report.added, "duplicates": report.duplicates, "rejected": report.rejected,
         "verdicts": report.verdicts, "known_elsewhere": report.known_elsewhere, "kinds": report.kinds,
         "countries": report.countries, "zones": report.zones, "warnings": report.warnings,
-        "first_rejects": rejects_of(report),
+        "assumptions": assumptions_of(report), "first_rejects": rejects_of(report),
     }))  # fmt: skip
     if report.import_id is not None:
         answer.status_code = HTTPStatus.CREATED
@@ -292,6 +298,7 @@ def describe(found: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     return {
         **shown, "progress": _progress(found, details), "note": _note(found, details, now),
         "verdicts": details.get("verdicts", {}), "known_elsewhere": details.get("known_elsewhere", 0),
+        "assumptions": details.get("assumptions", ()),
         "first_rejects": [_shown(one) for one in details.get("first_rejects", ())],
         "rejects_kept": details.get("rejects_kept", 0), "rejects_left_out": details.get("rejects_left_out", 0),
         "leads": found["leads"], "calls": found["calls"], "called": found["called"],

@@ -47,9 +47,13 @@ PAGE = 50
 KEPT_SECONDS = 1800.0
 MOST_KEPT = 20
 """Files that wait for their import. The oldest makes room for a new one."""
+READING = (
+    "encoding", "delimiter", "sheet", "header_row", "hidden_rows", "date_order", "decimal_mark", "joined_numbers",
+    "columns",
+)  # fmt: skip
+"""How the file is to be read; what is left open is recognised."""
 FIELDS = (
-    "csrf_token", "campaign", "new_campaign", "country", "encoding", "delimiter", "sheet", "columns", "deadline",
-    "skip_known", "per_person",
+    "csrf_token", "campaign", "new_campaign", "country", "deadline", "skip_known", "per_person", *READING,
 )  # fmt: skip
 ImportId = Annotated[int, Path(ge=1, lt=2**63)]
 Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{20,64}$")]
@@ -67,6 +71,8 @@ class Waiting:
     actor: str
     kept_at: float
     report: ImportReport
+    given: Mapping[str, str]
+    """What the form said of how to read it."""
 
 
 class Shelf:
@@ -190,30 +196,40 @@ def _judge(runtime: Runtime, caller: Caller, sent: Upload) -> Waiting:
         raise InvalidValue("campaign", "", "choose a campaign; a key of one account fills its campaigns alone")
     if campaign is not None:
         runtime.database.read(lambda connection: require_campaign(connection, caller, campaign))
-    lines = (sent.text("columns", most=5000) or "").splitlines()
     options: dict[str, Any] = {
         "default_country": (sent.text("country", most=2) or runtime.settings.default_country).upper(),
-        "encoding": sent.text("encoding", most=40) or "utf-8-sig",
-        "delimiter": _delimiter(sent.text("delimiter", most=10)),
-        "sheet": sent.text("sheet", most=100),
-        "column_map": tuple(line.strip() for line in lines if line.strip()),
         "deadline": _date(sent.text("deadline", most=40)),
         "skip_known": sent.flag("skip_known"),
+        **_reading({name: sent.text(name, most=5000) for name in READING}),
     }
     manner = Manner(
         file_name=sent.name, per_person=sent.flag("per_person"), account_id=caller.account_id, keeps_rejects=True,
     )
-    report = service.import_leads(
+    given = {name: sent.fields.get(name, "") for name in READING}
+    report = _look(runtime, sent, campaign, new, options, manner)
+    return Waiting(sent, options, manner, new, campaign, caller.actor, boottime(), report, given)
+
+
+def _look(
+    runtime: Runtime, sent: Upload, campaign: str | None, new: str | None, options: Mapping[str, Any], manner: Manner
+) -> ImportReport:
+    return service.import_leads(
         sent.path, campaign=campaign, dry_run=True, runtime=runtime, **options,
-        manner=Manner(
-            file_name=sent.name, per_person=manner.per_person, account_id=caller.account_id, is_new=new is not None,
-        ),
+        manner=replace(manner, keeps_rejects=False, is_new=new is not None),
     )
-    return Waiting(sent, options, manner, new, campaign, caller.actor, boottime(), report)
 
 
-def _delimiter(text: str | None) -> str | None:
-    return {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}.get(text or "", text)
+def _reading(given: Mapping[str, str | None]) -> dict[str, Any]:
+    """The options of `import_leads` that say how a file is to be read. Raises InvalidValue."""
+    row = given["header_row"]
+    if row is not None and not (row.isascii() and row.isdigit() and len(row) < 5):
+        raise InvalidValue("header_row", row[:40], "write the number of a row, such as 3")
+    words = {name: given[name] for name in (*service.READINGS, "encoding", "delimiter", "sheet")}
+    lines = (given["columns"] or "").splitlines()
+    return {
+        **words, "header_row": None if row is None else int(row),
+        "column_map": tuple(line.strip() for line in lines if line.strip()),
+    }
 
 
 def _date(text: str | None) -> date | None:
@@ -243,6 +259,8 @@ def begin(request: Request, runtime: RuntimeOf, caller: Operator, form: FormOf, 
     if form.get("what") == "discard":
         waiting.upload.remove()
         return redirect(request, "/imports", "The file was thrown away. Nothing was imported.")
+    if form.get("what") == "again":
+        return _look_again(request, runtime, token, waiting, form)
     code = waiting.campaign
     try:
         if waiting.new_campaign is not None:
@@ -260,6 +278,22 @@ def begin(request: Request, runtime: RuntimeOf, caller: Operator, form: FormOf, 
     return redirect(request, f"/imports/{import_id}")
 
 
+def _look_again(request: Request, runtime: Runtime, token: str, waiting: Waiting, form: Mapping[str, str]) -> Response:
+    """Read the same file otherwise."""
+    given = {name: form.get(name, "").strip() for name in READING}
+    to = f"/imports/look/{token}"
+    try:
+        options = {**waiting.options, **_reading({name: text or None for name, text in given.items()})}
+        report = _look(runtime, waiting.upload, waiting.campaign, waiting.new_campaign, options, waiting.manner)
+    except RingbackError as error:
+        return redirect(request, to, str(error), kind="error")
+    else:
+        waiting = replace(waiting, options=options, report=report, given=given)
+        return redirect(request, to)
+    finally:
+        shelf_of(request).give_back(token, waiting)
+
+
 # --- one import -----------------------------------------------------------------------------------
 
 
@@ -274,6 +308,7 @@ class Details:
     kept: int = 0
     left_out: int = 0
     known_elsewhere: int = 0
+    assumptions: list[Mapping[str, Any]] = field(default_factory=list)
 
 
 @router.get("/imports/{import_id}")
@@ -355,5 +390,5 @@ def read_details(text: str | None) -> Details:
         progress=min(1.0, share) if share is not None else None, error=found.get("error"),
         kept=len(kept["rows"]) if isinstance(kept, dict) else 0,
         left_out=int(kept.get("left_out") or 0) if isinstance(kept, dict) else 0,
-        known_elsewhere=int(found.get("known_elsewhere") or 0),
+        known_elsewhere=int(found.get("known_elsewhere") or 0), assumptions=found.get("assumptions") or [],
     )
