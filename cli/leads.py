@@ -428,7 +428,7 @@ def _change(
 
 def _wanted(runtime: Runtime, given: dict[str, Any], status: str | None, closed_reason: str | None) -> LeadFilter:
     from scheduler.model import CallStatus, LeadStatus
-    from scheduler.rules.zones import normal_region
+    from scheduler.rules.subdivisions import normal_region
     from scheduler.store.leads import LeadFilter
 
     now = runtime.clock.now()

@@ -23,10 +23,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from scheduler.errors import InvalidSettings, InvalidValue
 from scheduler.model import RETRYABLE_OUTCOMES, UNREADABLE, Outcome
 from scheduler.rules.caps import Cap, Cooldown, parse_caps, parse_cooldowns, parse_spacing
-from scheduler.rules.holiday_calendars import Holidays, narrow_holidays
+from scheduler.rules.holiday_calendars import Holidays, calendar_of, narrow_holidays
 from scheduler.rules.hours import HoursRule, Span, Windows, tzdata_version, zone_info
 from scheduler.rules.phones import read_countries
 from scheduler.rules.presets import Preset, find_preset
+from scheduler.rules.subdivisions import is_known
 from scheduler.rules.zones import LeadZones
 
 T = TypeVar("T")
@@ -642,6 +643,17 @@ class Policy:
         every_day = (1, 2, 3, 4, 5, 6, 7) if all_day else self.config.get("working_days", (1, 2, 3, 4, 5))
         days = self.settings.days_of_week or every_day
         return Windows(tuple((span,) if day in days else () for day in range(1, 8)))
+
+    def doubt_about(self, region: str) -> str | None:
+        """What is not known of a region (its normal code) and bears on these hours; None: nothing."""
+        found = []
+        if not is_known(region):
+            country = region[:2]
+            found.append(f"no region {region} is known, so every clock of {country} and of the number must be open")
+        where = LeadZones((self.default_zone,), "", region[:2], region)
+        if any(region[:2] in rule.holidays.calendars for rule in self.hours(where)) and calendar_of(region) is None:
+            found.append(f"the regional holidays of {region} are not known, so only those of {region[:2]} are kept")
+        return "; ".join(found) or None
 
     def _holidays_for(self, where: LeadZones) -> Holidays:
         written = self.settings.holidays

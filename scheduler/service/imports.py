@@ -191,7 +191,11 @@ def import_leads(
         writer.finish(tally)
     if on_progress:
         on_progress(source.size, source.size)
-    warnings = _warnings(columns, target, writer, source, tally, manner, dry_run=dry_run)
+    warnings = (
+        *_warnings(columns, target, writer, source, tally, manner, dry_run=dry_run),
+        *(f"{tally.regions[one]} rows are in {one}: {doubt}" for one in sorted(tally.regions)
+          if (doubt := policy.doubt_about(one))),
+    )
     return tally.report(
         warnings, import_id=writer.import_id, verdicts_path=verdicts_path,
         rejects_path=rejects.published_path if rejects else None,
@@ -288,11 +292,13 @@ class _Tally:
     kinds: Counter[str] = field(default_factory=Counter)
     countries: Counter[str] = field(default_factory=Counter)
     zones: Counter[str] = field(default_factory=Counter)
+    regions: Counter[str] = field(default_factory=Counter)
     kept: _Kept | None = None
 
     def count(self, outcome: _Outcome) -> None:
         self.verdicts += _count_verdicts(outcome.settled.added, outcome.rejects)
         self.known += len(outcome.settled.known)
+        self.regions.update(row.region for row in outcome.settled.added if row.region is not None)
         self.first += outcome.faults[: FIRST_REJECTS - len(self.first)]
         if self.kept is not None:
             self.kept.add(outcome.faults)

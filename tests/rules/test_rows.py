@@ -206,7 +206,7 @@ def test_a_first_call_without_offset_is_meant_in_the_zone_of_the_lead(
         ({"telefono": ""}, "telefono", "there is no phone number"),
         ({"telefono": "123"}, "telefono", "too few digits"),
         ({"región": "CL-XX"}, "región", "CL has no region XX; its codes are AI AN"),
-        ({"región": "Magallanes"}, "región", "ISO code"),
+        ({"región": "Patagonia"}, "región", "ISO code"), ({"región": "ES-QQ"}, "región", "ES has no region QQ"),
         ({"región": "QQ"}, "región", "no country QQ"),
         ({"región": "FR-LONG"}, "región", "FR has no region LONG"),
         ({"zona_horaria": "Santiago"}, "zona_horaria", "IANA"),
