@@ -49,10 +49,23 @@ class Setting(Generic[T]):
 # --- scheduler_config ---------------------------------------------------------------------------
 
 
+def _float(text: str) -> float:
+    """Raises ValueError for other digits than 0 to 9 too: Python would read them, a person may not."""
+    if not text.isascii() or "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
+def _int(text: str) -> int:
+    if not text.isascii() or "_" in text:
+        raise ValueError(text)
+    return int(text)
+
+
 def _hours_number(text: str, key: str) -> float:
     right = "write hours as a number of 0 or more, like 4 or 0.5"
     try:
-        hours = float(text)
+        hours = _float(text)
     except ValueError:
         raise InvalidValue(key, text, right) from None
     if not math.isfinite(hours) or not 0 <= hours <= MAX_DELAY_HOURS:
@@ -63,7 +76,7 @@ def _hours_number(text: str, key: str) -> float:
 def _whole(least: int, most: int, what: str) -> Callable[[str, str], int]:
     def read(text: str, key: str) -> int:
         try:
-            number = int(text.strip())
+            number = _int(text.strip())
         except ValueError:
             raise InvalidValue(key, text, f"write a whole number of {what}, {least} to {most}") from None
         if not least <= number <= most:
@@ -77,7 +90,8 @@ def _clock_time(text: str, key: str) -> int:
     """Seconds after midnight. `24:00` is a closing time."""
     right = "write a time of day as HH:MM, 00:00 to 24:00"
     hours, colon, minutes = text.strip().partition(":")
-    if not (colon and hours.isdigit() and minutes.isdigit() and len(hours) in (1, 2) and len(minutes) == 2):
+    is_plain = text.isascii() and hours.isdigit() and minutes.isdigit()
+    if not (colon and is_plain and len(hours) in (1, 2) and len(minutes) == 2):
         raise InvalidValue(key, text, right)
     seconds = int(hours) * 3600 + int(minutes) * 60
     if int(minutes) > 59 or seconds > DAY_SECONDS:
@@ -88,7 +102,7 @@ def _clock_time(text: str, key: str) -> int:
 def _weekdays(text: str, key: str) -> tuple[int, ...]:
     right = "write days as numbers 1 to 7 with commas between, Monday = 1, at least one, like 1,2,3,4,5"
     try:
-        days = tuple(sorted({int(part) for part in text.split(",")}))
+        days = tuple(sorted({_int(part) for part in text.split(",")}))
     except ValueError:
         raise InvalidValue(key, text, right) from None
     if not days or days[0] < 1 or days[-1] > 7:
@@ -109,17 +123,28 @@ def _countries(text: str, key: str) -> tuple[str, ...]:
     return read_countries(text.replace(",", " ").split(), key)
 
 
+CLEARLY_NO = ("no", "false", "0", "off", "n", "f")
+"""What `paused` must say for calls to be placed. SQL compares by these words too (`store.calls`)."""
+_CLEARLY_YES = ("yes", "y", "si", "sí", "s", "true", "t", "1", "on", "paused", "x")
+
+
+def is_no(text: str | None) -> bool:
+    """Does this value of `paused` let calls be placed? Whatever is not clearly no pauses."""
+    return text is not None and text.strip(" ").lower() in CLEARLY_NO
+
+
 def _yes_or_no(text: str, key: str) -> bool:
-    word = text.strip().lower()
-    if word not in ("yes", "no"):
-        raise InvalidValue(key, text, "write yes or no")
-    return word == "yes"
+    if is_no(text):
+        return False
+    if text.strip().lower() in _CLEARLY_YES:
+        return True
+    raise InvalidValue(key, text, "write yes or no; everything is paused as long as it is not clearly no")
 
 
 def _number_from_0(most: float, what: str) -> Callable[[str, str], float]:
     def read(text: str, key: str) -> float:
         try:
-            number = float(text)
+            number = _float(text)
         except ValueError:
             raise InvalidValue(key, text, f"write a number of {what}, 0 to {most:g}") from None
         if not math.isfinite(number) or not 0 <= number <= most:
@@ -173,6 +198,10 @@ for _provider in PROVIDER_NAMES:
 ALL_KEYS = tuple(_READERS)
 
 
+STOP = "paused"
+"""The row that stops everything."""
+
+
 def read_config_value(key: str, text: str) -> Any:
     """The typed value of one `scheduler_config` row; None where empty means "as the default says".
 
@@ -211,15 +240,18 @@ class Config:
         return built_in if found is None else found
 
 
-def read_config(rows: Mapping[str, str], last_good: Mapping[str, str] | None = None) -> Config:
-    """Every row read; a row that does not validate keeps its last good text, if one is known."""
+def read_config(rows: Mapping[str, str | None], last_good: Mapping[str, str] | None = None) -> Config:
+    """Every row read; a row that does not validate keeps its last good text, if one is known. Only `paused` does
+    not: whoever wrote something there meant to stop, so that what cannot be read stops.
+    """
     values: dict[str, Any] = {}
     texts: dict[str, str] = {}
     problems: dict[str, str] = {}
     for key in ALL_KEYS:
         if key in rows:
             try:
-                values[key], texts[key] = read_config_value(key, rows[key]), rows[key]
+                text = rows[key] or ""
+                values[key], texts[key] = read_config_value(key, text), text
             except InvalidValue as error:
                 problems[key] = str(error)
     _check_hours(values, rows, problems)
@@ -228,11 +260,13 @@ def read_config(rows: Mapping[str, str], last_good: Mapping[str, str] | None = N
         texts.pop(key, None)
         if last_good and key in last_good:
             values[key], texts[key] = read_config_value(key, last_good[key]), last_good[key]
+    if STOP in problems:
+        values[STOP], texts[STOP] = True, "yes"
     unknown = tuple(sorted(set(rows) - set(ALL_KEYS)))
     return Config(values, problems, unknown, texts)
 
 
-def _check_hours(values: dict[str, Any], rows: Mapping[str, str], problems: dict[str, str]) -> None:
+def _check_hours(values: dict[str, Any], rows: Mapping[str, str | None], problems: dict[str, str]) -> None:
     start, end = values.get("working_hours_start"), values.get("working_hours_end")
     if start is not None and start >= DAY_SECONDS:
         problems["working_hours_start"] = str(

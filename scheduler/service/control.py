@@ -29,7 +29,7 @@ from scheduler.model import (
 )
 from scheduler.rules.eligibility import latest_date, phones_of, zones_of
 from scheduler.rules.hours import Windows, zone_info
-from scheduler.rules.policy import CallSettings, Policy, Setting, read_call_settings, read_last_date
+from scheduler.rules.policy import STOP, CallSettings, Policy, Setting, is_no, read_call_settings, read_last_date
 from scheduler.service.acting import current_actor
 from scheduler.service.effects import Effect, Told, count_effect, to_the_end
 from scheduler.service.outcomes import planned_row
@@ -344,7 +344,7 @@ def resume_all(*, reason: str | None = None, runtime: Runtime | None = None) -> 
 
 
 def _is_all_paused(connection: Connection) -> bool:
-    return settings.read_config_rows(connection).get("paused", "no").strip().lower() == "yes"
+    return not is_no(settings.read_config_rows(connection).get(STOP, "no"))
 
 
 @dataclass(frozen=True, slots=True)

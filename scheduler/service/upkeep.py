@@ -369,10 +369,10 @@ class Upkeep:
 
     def _report_problems(self, rules: Rules, now: datetime) -> None:
         self.reporter.settings_problems(len(rules.problems))
-        for one in rules.problems:
-            self.reporter.settings_refused(now, where=one.where, problem=one.sentence, kept=one.kept)
         found = frozenset((one.where, one.sentence) for one in rules.problems)
         new = [one for one in rules.problems if (one.where, one.sentence) not in self._known_problems]
+        for one in new:  # once, and not at every look: `check` and the alerts say it as long as it lasts
+            self.reporter.settings_refused(now, where=one.where, problem=one.sentence, kept=one.kept)
         if new:
             self.runtime.database.transact(lambda connection: journal.add_events(connection, [
                 Happening(

@@ -27,7 +27,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, u
 from scheduler.errors import Conflict, NotFound
 from scheduler.model import Campaign, CampaignStatus, ImportStatus, ScheduleStatus
 from scheduler.rules.rows import Holder, NewLead, Settled, in_order, settle
-from scheduler.store.calls import word
+from scheduler.store.calls import to_campaign_status, word
 from scheduler.store.database import BY_ID, ids_in, insert_row, marks, raw, select_among
 from scheduler.store.leads import read_barred
 from scheduler.store.numbers import COLUMNS, NOT_LEARNT, learnt_columns
@@ -64,7 +64,7 @@ def settle_rows(
         found = connection.execute(select(C.status).where(C.id == campaign.id)).scalar()
         if found is None:
             raise NotFound("campaign", campaign.code)
-        check_takes_leads(CampaignStatus(found), campaign.code)
+        check_takes_leads(to_campaign_status(found), campaign.code)
     numbers = {one.number for row in rows for one in row.numbers}
     held, elsewhere = find_holders(connection, campaign_id, numbers, account_id=account_id)
     return settle(

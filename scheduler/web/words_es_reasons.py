@@ -102,7 +102,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "days": "días",
     "above 0": "mayor que 0",
     "of 0 or more": "de 0 o más",
-    "write yes or no": "escriba yes o no",
+    "write yes or no; everything is paused as long as it is not clearly no":
+        "escriba yes o no; todo está en pausa mientras no sea claramente no",
     "write hours as a number of 0 or more, like 4 or 0.5": "escriba horas como un número desde 0, como 4 o 0.5",
     "write days as numbers 1 to 7 with commas between, Monday = 1, at least one, like 1,2,3,4,5":
         "escriba los días como números de 1 a 7 con comas, lunes = 1, al menos uno, como 1,2,3,4,5",

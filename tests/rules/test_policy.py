@@ -55,6 +55,10 @@ def test_a_value_is_read_as_what_it_means(key, text, value):
         ("working_days", "1,,2"), ("timezone", "Santiago"), ("timezone", ""), ("timezone", "america/santiago/x"),
         ("holidays", "XX"), ("ring_timeout", "4"), ("ring_timeout", "301"), ("max_call_duration", "9"),
         ("max_concurrent_calls", "-1"), ("lease_seconds", "0"), ("cleanup_after_days", "-1"), ("no_such_key", "1"),
+        ("ring_timeout", "٣٠"), ("ring_timeout", "３０"), ("max_concurrent_calls", "1_0"),
+        ("default_delay_hours", "١.٥"),
+        ("working_hours_start", "٠٩:٠٠"), ("working_hours_start", "²3:00"), ("working_days", "١,٢"),
+        ("twilio_calls_per_second", "٢"), ("paused", "alto"), ("paused", ""),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_used_is_refused_and_says_what_could(key, text):
@@ -71,6 +75,14 @@ def test_good_rows_are_read_beside_bad_ones():
     assert config.values == {"default_delay_hours": 2.0, "ring_timeout": 40}
     assert list(config.problems) == ["timezone"]
     assert not config.is_usable
+
+
+def test_a_stop_that_cannot_be_read_is_no_reason_to_go_on_as_before():
+    config = read_config({"paused": "alto"}, {"paused": "no"})
+
+    assert Policy(config).is_paused
+    assert "everything is paused as long as it is not clearly no" in config.problems["paused"]
+    assert read_config({"paused": "sí"}).problems == {}
 
 
 def test_a_bad_row_keeps_its_last_good_text():

@@ -14,6 +14,7 @@ from scheduler.service import control
 from scheduler.service.effects import Patience
 from scheduler.service.runtime import Runtime
 from scheduler.store import listings
+from scheduler.store.calls import to_campaign_status
 from scheduler.store.database import Connection
 from scheduler.store.totals import find_campaign
 from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
@@ -149,7 +150,7 @@ def read_summary(request: Request, caller: Reader, runtime: RuntimeOf, campaign:
         raise NotFound("campaign", campaign)
     counted = runtime.counts.of_campaign(row.id)
     return tagged(request, CampaignSummary(
-        id=row.id, code=row.code, name=row.name, status=CampaignStatus(row.status), status_reason=row.status_reason,
+        id=row.id, code=row.code, name=row.name, status=to_campaign_status(row.status), status_reason=row.status_reason,
         account_id=row.account_id, priority=row.priority, created_at=row.created_at, started_at=row.started_at,
         completed_at=row.completed_at, totals=figures(counted.value), counted_at=counted.at,
     ), volatile=("counted_at",))
