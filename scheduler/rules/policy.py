@@ -18,7 +18,15 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from scheduler.errors import InvalidSettings, InvalidValue
 from scheduler.model import RETRYABLE_OUTCOMES, UNREADABLE, Outcome
@@ -313,9 +321,9 @@ class _Strict(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_booleans(cls, value: Any) -> Any:
+    def _no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
         # JSON true would otherwise be read as the number 1.
-        if isinstance(value, bool):
+        if isinstance(value, bool) and info.field_name != "overnight":
             raise ValueError("true and false are not numbers")
         return value
 
@@ -350,6 +358,8 @@ class CallSettings(_Strict):
     max_call_duration: int | None = Field(None, ge=10, le=86_400)
     max_concurrent_calls: int | None = Field(None, ge=0, le=100_000)
     windows: dict[str, Any] | None = None
+    overnight: bool | None = None
+    """Do windows go on past midnight on purpose? Hours typed the wrong way round would open a whole night."""
     holidays: Any = None
     close_margin_s: float | None = Field(None, ge=0, le=DAY_SECONDS, allow_inf_nan=False)
     outcomes: dict[str, OutcomeSettings] | None = None
@@ -389,7 +399,10 @@ class CallSettings(_Strict):
         if hours := self.hours:
             self.span_of(hours)
         if self.windows is not None:
-            Windows.parse(self.windows, field="windows")
+            nights = Windows.parse(self.windows, field="windows").nights()
+            if nights and not self.overnight:
+                begins, span = nights[0]
+                raise InvalidValue(f"windows.{begins}", str(span), _past_midnight(span))
         if self.holidays is not None:
             Holidays.parse(self.holidays, field="holidays")
         for cap in self.own_caps:
@@ -437,7 +450,8 @@ class CallSettings(_Strict):
         if end <= start:
             raise InvalidValue(
                 "allowed_hours.end", hours.end,
-                f"it must be later than the start ({hours.start}); hours across midnight are written as windows",
+                f"it must be later than the start ({hours.start}); hours across midnight are written as windows, with "
+                "overnight",
             )
         return Span(start, end)
 
@@ -448,8 +462,19 @@ class CallSettings(_Strict):
 
 def read_call_settings(document: Any, where: str = "call_settings") -> CallSettings:
     """The settings of a campaign. Raises InvalidSettings naming each field and what would be right."""
-    if document is None:
+    document = read_object(document, where)
+    if not document:
         return CallSettings()
+    try:
+        return CallSettings.model_validate(document)
+    except ValidationError as error:
+        raise InvalidSettings(where, [_sentence(problem) for problem in error.errors()]) from None
+    except InvalidValue as error:
+        raise InvalidSettings(where, [str(error)]) from None
+
+
+def read_object(document: Any, where: str = "call_settings") -> dict[str, Any]:
+    """The object that a document or its JSON is, whatever is in it. Raises InvalidSettings."""
     if isinstance(document, str | bytes):
         try:
             document = json.loads(document, object_pairs_hook=_without_twins)
@@ -457,16 +482,11 @@ def read_call_settings(document: Any, where: str = "call_settings") -> CallSetti
             raise InvalidSettings(where, [f"it is not JSON: {error}"]) from None
         except RecursionError:
             raise InvalidSettings(where, ["it is not JSON: it is nested too deeply"]) from None
-        if document is None:
-            return CallSettings()
+    if document is None:
+        return {}
     if not isinstance(document, dict):
         raise InvalidSettings(where, ["it must be a JSON object, like {\"max_attempts\": 3}"])
-    try:
-        return CallSettings.model_validate(document)
-    except ValidationError as error:
-        raise InvalidSettings(where, [_sentence(problem) for problem in error.errors()]) from None
-    except InvalidValue as error:
-        raise InvalidSettings(where, [str(error)]) from None
+    return document
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -476,6 +496,14 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"{name!r} is there twice; keep one of them")
         found[name] = value
     return found
+
+
+def _past_midnight(span: Span) -> str:
+    start, end = str(span).split("-")
+    right = f"it goes on past midnight until {end} of the next day"
+    if start != end:
+        right += f"; write {end}-{start} if that is the wrong way round"
+    return f"{right}; if the night is meant, set overnight to true beside windows"
 
 
 def _refuse_loose(by: tuple[str, ...], what: str) -> None:
@@ -571,6 +599,11 @@ class Policy:
                 if not days[day] and not any(0 < span.close_s <= span.open_s for span in days[day - 1])
             }
         return tuple(sorted(found))
+
+    @property
+    def nights(self) -> tuple[str, ...]:
+        """The spans of the campaign's own hours that go on past midnight, like "fri 20:00-02:00"."""
+        return tuple(f"{day} {span}" for day, span in self._windows().nights())
 
     @property
     def hours_source(self) -> str:

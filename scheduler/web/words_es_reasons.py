@@ -93,6 +93,13 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "no lead of import {id} is there any more, so there is nothing to take back":
         "ya no queda ningún contacto de la importación {id}: no hay nada que retirar",
     # Values of settings.
+    "it goes on past midnight until {end} of the next day; write {right} if that is the wrong way round; if the night "
+    "is meant, set overnight to true beside windows":
+        "sigue después de la medianoche hasta las {end} del día siguiente; escriba {right} si está al revés; si se"
+        " quiere llamar de noche, ponga overnight en true junto a windows",
+    "it goes on past midnight until {end} of the next day; if the night is meant, set overnight to true beside windows":
+        "sigue después de la medianoche hasta las {end} del día siguiente; si se quiere llamar de noche, ponga"
+        " overnight en true junto a windows",
     "write a whole number of {what}, {low} to {high}": "escriba un número entero de {what}, de {low} a {high}",
     "write a number of {what}, {low} to {high}": "escriba un número de {what}, de {low} a {high}",
     "attempts": "intentos",
