@@ -116,7 +116,7 @@ def hangup(program: Program, attempt_id: int) -> None:
     from scheduler.service import operations
 
     with program.working() as runtime:
-        click.echo(operations.hang_up_call(attempt_id, runtime=runtime))
+        click.echo(output.printable(operations.hang_up_call(attempt_id, runtime=runtime)))
 
 
 @calls.command()

@@ -110,7 +110,7 @@ def create(
     if as_json:
         output.show({"code": made})
     else:
-        click.echo(made)
+        click.echo(output.printable(made))
 
 
 def _preview(program: Program, plan: CampaignPlan, code: str | None, *, as_json: bool) -> None:
@@ -199,7 +199,7 @@ def edit(
         })
         return
     if not edited.changes:
-        click.echo(f"campaign {edited.code}: nothing changes")
+        click.echo(f"campaign {output.printable(edited.code)}: nothing changes")
     for field, (old, new) in edited.changes.items():
         click.echo(output.printable(f"{field}: {_shown(old)} -> {_shown(new)}"))
     if "call_settings" in edited.changes:
@@ -227,7 +227,7 @@ def pause(program: Program, campaign: str, reason: str | None) -> None:
 
     with program.working() as runtime:
         code = control.pause_campaign(campaign, reason=reason, runtime=runtime)
-    click.echo(f"campaign {code} is paused")
+    click.echo(f"campaign {output.printable(code)} is paused")
 
 
 @campaigns.command()
@@ -244,7 +244,7 @@ def resume(program: Program, campaign: str) -> None:
 
     with program.working() as runtime:
         code = control.resume_campaign(campaign, runtime=runtime)
-    click.echo(f"campaign {code} goes on")
+    click.echo(f"campaign {output.printable(code)} goes on")
 
 
 @campaigns.command()
@@ -270,7 +270,7 @@ def cancel(program: Program, campaign: str, reason: str, hangup: bool, as_json: 
     if as_json:
         output.show(done)
         return
-    click.echo(f"campaign {done.code} is cancelled: {done.closed_leads} leads closed")
+    click.echo(f"campaign {output.printable(done.code)} is cancelled: {done.closed_leads} leads closed")
     if done.hung_up:
         click.echo(f"{done.hung_up} live calls were hung up")
     if done.still_open:
@@ -321,7 +321,7 @@ def resume_all(program: Program, as_json: bool) -> None:
         return
     click.echo(f"calls are placed again; {len(done.resumed)} campaigns go on")
     if done.still_paused:
-        click.echo(f"paused by themselves, and still so: {', '.join(done.still_paused)}")
+        click.echo(f"paused by themselves, and still so: {output.printable(', '.join(done.still_paused))}")
 
 
 @campaigns.command("list")

@@ -329,7 +329,7 @@ def reopen(program: Program, /, reason: str | None, **given: Any) -> None:
 
     if (lead_id := _only_one(given)) is not None and reason is None:
         with program.working() as runtime:
-            click.echo(operations.reopen_lead(lead_id, runtime=runtime))
+            click.echo(output.printable(operations.reopen_lead(lead_id, runtime=runtime)))
         return
     _change(program, "reopen", given, status="closed", closed_reason=reason)
 
@@ -423,7 +423,7 @@ def _change(
         click.echo(f"{done.matched} leads match, {done.changed} are {DONE[what]}")
         for why, count in done.left.items():
             if count:
-                click.echo(f"{count} left as they are: {why}")
+                click.echo(f"{count} left as they are: {output.printable(why)}")
 
 
 def _wanted(runtime: Runtime, given: dict[str, Any], status: str | None, closed_reason: str | None) -> LeadFilter:

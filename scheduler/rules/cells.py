@@ -16,7 +16,7 @@ ERROR_CELLS = {
 }
 """What stands in a cell in place of a value, with what to do about it."""
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def neutralise(cell: str) -> str:
