@@ -198,25 +198,36 @@ def add(
 @click.option("--status", type=click.Choice(STATUSES), help="Only these.")
 @click.option("--campaign", metavar="CODE", help="Only of this campaign (code or id).")
 @click.option("--phone", "--telefono", "phone", help="Only with this number.")
+@click.option("--search", metavar="TEXT", help="A number or its last digits, words of a name, an e-mail, a variable.")
 @output.json_option
 @output.limit_option
 @click.pass_obj
 def list_(
-    program: Program, status: str | None, campaign: str | None, phone: str | None, as_json: bool, limit: int
+    program: Program, status: str | None, campaign: str | None, phone: str | None, search: str | None, as_json: bool,
+    limit: int,
 ) -> None:
     """List leads, newest first.
 
     \b
-    Example:
+    Examples:
       ringback leads list --status open --limit 10
+      ringback leads list --search "sepulveda"
+      ringback leads list --search 2192
     """
     from scheduler.rules.phones import to_e164
-    from scheduler.store import reports
+    from scheduler.store import listings, reports
 
+    if search and phone:
+        raise click.UsageError("--phone and --search both say whom to find; choose one")
     number = to_e164(phone, program.settings().default_country) if phone else None
     with program.reading() as database:
         campaign_id = find_campaign_id(database, campaign)
-        rows = database.read(
+        def read(before: int | None) -> listings.Rows:
+            return database.read(lambda connection: listings.list_leads_page(
+                connection, status=status, campaign_id=campaign_id, search=search, before=before, limit=limit
+            ))
+
+        rows = listings.read_on(read, limit) if search else database.read(
             lambda connection: reports.list_leads(
                 connection, status=status, campaign_id=campaign_id, telefono=number, limit=limit + 1
             )

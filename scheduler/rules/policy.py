@@ -131,6 +131,13 @@ def _countries(text: str, key: str) -> tuple[str, ...]:
     return read_countries(text.replace(",", " ").split(), key)
 
 
+def _names(text: str, key: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+    if len(names) > 8:
+        raise InvalidValue(key, text, "write at most 8 names of variables, with commas between")
+    return names
+
+
 CLEARLY_NO = ("no", "false", "0", "off", "n", "f")
 """What `paused` must say for calls to be placed. SQL compares by these words too (`store.calls`)."""
 _CLEARLY_YES = ("yes", "y", "si", "sí", "s", "true", "t", "1", "on", "paused", "x")
@@ -184,13 +191,16 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "cleanup_after_days": _whole(0, 3650, "days"),
     "paused": _yes_or_no,
     "allowed_countries": _countries,
+    "searchable_variables": _names,
     "alert_pending_above": _whole(0, 10**9, "calls"),
     "alert_success_below": _number_from_0(100, "percent"),
     "alert_due_minutes": _number_from_0(60 * 24 * 365, "minutes"),
     "alert_balance_below": _number_from_0(10**9, "credits or minutes"),
     "alert_silent_seconds": _whole(1, 86_400, "seconds"),
 }
-_MAY_BE_EMPTY = {"holidays", "allowed_countries"}
+FOUND_BY = "searchable_variables"
+"""The row that names the variables that leads are found by."""
+_MAY_BE_EMPTY = {"holidays", "allowed_countries", FOUND_BY}
 for _outcome in RETRYABLE_OUTCOMES:
     _READERS[f"{_outcome}_delay_hours"] = _hours_number
     _READERS[f"{_outcome}_max_attempts"] = _READERS["default_max_attempts"]

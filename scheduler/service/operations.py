@@ -29,7 +29,7 @@ from scheduler.providers.base import CallReport, Phase
 from scheduler.rules.eligibility import missing_variables, zones_of
 from scheduler.rules.hours import wall_to_utc, zone_info
 from scheduler.rules.phones import learn, may_be_dialed, to_e164
-from scheduler.rules.policy import Policy, read_config, read_config_value
+from scheduler.rules.policy import FOUND_BY, Policy, read_config, read_config_value
 from scheduler.rules.retry import Ended, Reschedule
 from scheduler.rules.subdivisions import read_region
 from scheduler.service.acting import current_actor
@@ -109,7 +109,7 @@ def add_lead(
             raise InvalidValue("variables", ", ".join(missing), right)
         lead_id = leads.insert_lead(
             connection, {**values, "campaign_id": found.id if found else None, "created_at": now, "updated_at": now},
-            numbers,
+            numbers, _policy_of(connection, found).config.get(FOUND_BY, ()),
         )
         lead = _get_lead(connection, lead_id)
         _plan(connection, lead, _instant(connection, lead, at, now), "added", now)

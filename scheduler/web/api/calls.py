@@ -11,7 +11,18 @@ from scheduler.model import AttemptState, Outcome
 from scheduler.service import operations
 from scheduler.store import listings
 from scheduler.web.access import Operator, Reader, RuntimeOf
-from scheduler.web.api.asked import NO_REASON, AttemptId, Flag, OfCampaign, OfLead, Since, by_claim, found, read_list
+from scheduler.web.api.asked import (
+    NO_REASON,
+    AttemptId,
+    Flag,
+    OfCampaign,
+    OfLead,
+    Search,
+    Since,
+    by_claim,
+    found,
+    read_list,
+)
 from scheduler.web.api.models import AttemptItem, CallMade, CallOutcome, Said, Why
 from scheduler.web.api.route import noun
 from scheduler.web.problems import responses
@@ -30,9 +41,13 @@ def list_calls(
     is_open: Annotated[Flag, Query(
         alias="open", description="Only those in flight: placing, live or unknown"
     )] = "false",
-    since: Since = None, limit: Limit = 50, cursor: Cursor = None,
+    since: Since = None, until: Since = None, search: Search = None, limit: Limit = 50, cursor: Cursor = None,
 ) -> Response:
-    """Attempts, newest first: one for each dial. `since` is for `claimed_at`."""
+    """Attempts, newest first: one for each dial. `since` and `until` are for `claimed_at` (from, and before).
+
+    `search` is a number (whole, its beginning or its last digits, also in national form), a name or an e-mail, as for
+    leads.
+    """
     place = read_cursor(cursor, str, int)
     before = (_instant(place[0]), place[1]) if place else None
     if lead_id is not None:
@@ -40,7 +55,7 @@ def list_calls(
     rows = read_list(runtime, caller, campaign, None, lambda connection, account_id, campaign_id: (
         listings.list_attempts_page(
             connection, account_id=account_id, campaign_id=campaign_id, lead_id=lead_id, state=state, outcome=outcome,
-            is_open=is_open == "true", since=since, before=before, limit=limit,
+            is_open=is_open == "true", since=since, until=until, search=search, before=before, limit=limit,
         )
     ))
     return tagged(request, Page[AttemptItem].model_validate(paged(rows, limit, by_claim)))

@@ -148,6 +148,7 @@ def kinds() -> dict[str, Kind]:
             StrictStr, {"type": "string", "anyOf": [{"enum": _countries()}, {"pattern": f"^-?{_DATE}$"}]}, most=20
         ),
         "allowed_countries": _words(StrictStr, {"enum": sorted(phonenumbers.SUPPORTED_REGIONS)}, most=80),
+        "searchable_variables": _words(StrictStr, {"type": "string", "pattern": "^[^,\\s]+$", "maxLength": 25}, most=8),
         "ring_timeout": _number(5, 300, is_whole=True),
         "max_call_duration": _number(10, 86_400, is_whole=True),
         "max_concurrent_calls": _number(0, 100_000, is_whole=True),
