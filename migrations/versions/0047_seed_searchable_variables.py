@@ -2,14 +2,14 @@
 
 The previous release warns of a row that it does not know, and goes on.
 
-Revision ID: 0046
+Revision ID: 0047
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0046"
-down_revision = "0045"
+revision = "0047"
+down_revision = "0046"
 branch_labels = None
 depends_on = None
 
@@ -25,4 +25,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute(CONFIG.delete().where(CONFIG.c.config_key == KEY))
+    pass  # it says what a team chose
