@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("term", sa.String(48), nullable=False),
         sa.PrimaryKeyConstraint("lead_id", "term", name=op.f("pk_lead_terms")),
         comment="what leads are found by; written by the program, and again where somebody deletes it",
+        sqlite_with_rowid=False,
     )
 
 

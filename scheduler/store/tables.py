@@ -433,6 +433,7 @@ lead_terms = Table(
     Column("term", String(48), primary_key=True),
     Index("ix_lead_terms_term", "term", "lead_id"),
     comment="what leads are found by; written by the program, and again where somebody deletes it",
+    sqlite_with_rowid=False,  # two trees to write into, as on MySQL, and not three
 )
 
 number_traits = Table(

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, delete, select, type_coerce
+from sqlalchemy import Connection, Text, bindparam, delete, literal, select, type_coerce
 
 from scheduler.rules.terms import asked_end, asked_words, terms_of
 from scheduler.store.database import ids_in, insert_or_ignore
@@ -160,4 +160,5 @@ def _list_ids(connection: Connection, low: str, high: str, limit: int) -> list[i
 def conditions_of(wanted: Wanted) -> Iterable[Any]:
     """`ranges` as conditions on `leads`."""
     for low, high in wanted.ranges:
-        yield select(T.lead_id).where(T.lead_id == L.id, T.term >= low, T.term < high).exists()
+        has = select(literal(1)).where(T.lead_id == L.id, T.term >= low, T.term < high).limit(1)
+        yield has.scalar_subquery() == 1  # not by EXISTS: MariaDB would list all leads that have it

@@ -97,6 +97,9 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "People are called at night, past midnight: {hours}":
         "Se llama de noche, después de medianoche: {hours}",
     "Before it is created": "Antes de crearla",
+    "From (date)": "Desde (fecha)",
+    "To (date)": "Hasta (fecha)",
+    "Name, number or e-mail": "Nombre, número o correo",
     "It begins": "Comienza",
     "paused: it places no calls until it is resumed": "en pausa: no llama hasta que se reanude",
     "at once: leads that are added are called": "en seguida: se llama a los contactos que se agreguen",
