@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,11 @@ from cli import Program, output
 from cli.instants import HELP as INSTANT_HELP
 from cli.instants import read_instant
 from cli.leads import LEAD
+from cli.report import read_since
+
+if TYPE_CHECKING:
+    from scheduler.service.report import Since
+    from scheduler.store import listings
 
 STATES = ("placing", "live", "unknown", "ended", "refused")
 
@@ -99,6 +104,12 @@ def record(program: Program, about: int | str, outcome: str, callback_at: dateti
 @click.option("--state", type=click.Choice(STATES), help="Only in this state.")
 @click.option("--open", "is_open", is_flag=True, help="Only those in flight: placing, live or unknown.")
 @click.option("--outcome", shell_complete=_complete_outcome, help="Only with this outcome.")
+@click.option("--search", metavar="TEXT", help="Only to a number (its last digits too), or a lead's name or e-mail.")
+@click.option(
+    "--since", metavar="TIME", callback=read_since,
+    help="Only since a date (2027-03-01) or time on the installation's clock, an instant, or a span (7d).",
+)
+@click.option("--until", metavar="TIME", callback=read_since, help="Only before then, in the same words.")
 @output.json_option
 @output.limit_option
 @click.pass_obj
@@ -109,6 +120,9 @@ def list_(
     state: str | None,
     is_open: bool,
     outcome: str | None,
+    search: str | None,
+    since: Since | None,
+    until: Since | None,
     as_json: bool,
     limit: int,
 ) -> None:
@@ -118,20 +132,32 @@ def list_(
     Examples:
       ringback calls list --open
       ringback calls list --lead 12 --json
+      ringback calls list --search "901002192" --outcome no_answer --since 2027-03-01
     """
     from scheduler.rules.policy import PROVIDER_NAMES
     from scheduler.service.outcomes import read_outcome
+    from scheduler.service.report import resolve_since
+    from scheduler.service.rulebook import RuleBook
     from scheduler.store import calls as attempts
-    from scheduler.store import reports
+    from scheduler.store import listings
 
     word = read_outcome(outcome).value if outcome else None
     with program.reading() as database:
-        rows = database.read(
-            lambda connection: reports.list_attempts(
-                connection, state=state, outcome=word, lead_id=lead_id, is_open=is_open, limit=limit + 1,
-                attempt_id=(attempts.find_attempt_id(connection, ref, PROVIDER_NAMES) or 0) if ref else None,
-            )
-        )
+        zone = database.read(RuleBook().read).policy(None).default_zone if since or until else ""
+        first = resolve_since(since, database.now(), zone) if since else None
+        last = resolve_since(until, database.now(), zone) if until else None
+        attempt_id = None
+        if ref:
+            known = database.read(lambda connection: attempts.find_attempt_id(connection, ref, PROVIDER_NAMES))
+            attempt_id = known or 0
+
+        def read(before: listings.Place | None) -> listings.Rows:
+            return database.read(lambda connection: listings.list_attempts_page(
+                connection, state=state, outcome=word, lead_id=lead_id, is_open=is_open, search=search,
+                since=first, until=last, attempt_id=attempt_id, before=before, limit=limit,
+            ))
+
+        rows = listings.read_on(read, limit)
     columns = (
         "id", "lead_id", "attempt_number", "telefono", "provider", "state", "outcome", "placed_at", "ended_at",
         "talk_seconds", "error",
@@ -154,7 +180,8 @@ def hangup(program: Program, call: str) -> None:
     from scheduler.service import operations
 
     with program.working() as runtime:
-        click.echo(operations.hang_up_call(operations.find_call(call, runtime=runtime), runtime=runtime))
+        said = operations.hang_up_call(operations.find_call(call, runtime=runtime), runtime=runtime)
+        click.echo(output.printable(said))
 
 
 @calls.command()

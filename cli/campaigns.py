@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cli import Program, output
 from scheduler.errors import RingbackError
+
+if TYPE_CHECKING:
+    from scheduler.service.control import CampaignPlan
 
 F = TypeVar("F", bound=Callable[..., Any])
 STATUSES = ("active", "paused", "cancelled", "completed")
@@ -58,6 +61,7 @@ def _plan_options(command: F) -> F:
 @click.option("--code", help="Its public name, e.g. autumn-2027; made up when left out.")
 @click.option("--priority", type=int, default=0, show_default=True, help="Higher is served first.")
 @click.option("--paused", "--inactive", "paused", is_flag=True, help="It places no calls until `campaigns resume`.")
+@click.option("--dry-run", is_flag=True, help="Show the hours that it would have, write nothing.")
 @_plan_options
 @output.json_option
 @click.pass_obj
@@ -68,10 +72,13 @@ def create(
     code: str | None,
     priority: int,
     paused: bool,
+    dry_run: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Create a campaign, active unless --paused, and print its code.
+
+    Hours that go on past midnight (20:00-02:00) are taken with `overnight` alone: true says that they are meant.
 
     \b
     Examples:
@@ -81,6 +88,9 @@ def create(
     """
     from scheduler.service import control
 
+    if dry_run:
+        _preview(program, _plan(name, priority, given), code, as_json=as_json)
+        return
     with program.working() as runtime:
         made = control.create_campaign(
             name,
@@ -100,7 +110,47 @@ def create(
     if as_json:
         output.show({"code": made})
     else:
-        click.echo(made)
+        click.echo(output.printable(made))
+
+
+def _preview(program: Program, plan: CampaignPlan, code: str | None, *, as_json: bool) -> None:
+    from scheduler.service import control
+
+    with program.working() as runtime:
+        found = control.preview_campaign(plan, code=code, runtime=runtime)
+    hours = [one.spoken() for one in found.windows]
+    if as_json:
+        output.show({"hours": hours, "closed_days": found.closed_days, "nights": found.nights})
+        return
+    click.echo(f"hours: {'; and '.join(hours)}")
+    _tell_hours(found.closed_days, found.nights)
+    click.echo("nothing is written: it is a dry run")
+
+
+def _tell_hours(closed_days: Sequence[int], nights: Sequence[str]) -> None:
+    if closed_days:
+        days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+        click.echo(f"nobody is called on {', '.join(days[day - 1] for day in closed_days)}")
+    if nights:
+        click.echo(f"people are called at night, past midnight: {', '.join(nights)}")
+
+
+def _plan(name: str | None, priority: int | None, given: dict[str, Any], *, no_deadline: bool = False) -> CampaignPlan:
+    from scheduler.service.control import CampaignPlan
+
+    return CampaignPlan(
+        name=name,
+        description=given["description"],
+        priority=priority,
+        provider=given["provider"],
+        account=given["account"],
+        group=given["group"],
+        call_settings=_read_settings(given["settings"]),
+        set_values=_values(given),
+        deadline=given["deadline"].date() if given["deadline"] else None,
+        deadline_days=given["deadline_days"],
+        no_deadline=no_deadline,
+    )
 
 
 @campaigns.command()
@@ -133,19 +183,7 @@ def edit(
     from scheduler.service import control
     from scheduler.service.effects import Effect
 
-    plan = control.CampaignPlan(
-        name=name,
-        description=given["description"],
-        priority=priority,
-        provider=given["provider"],
-        account=given["account"],
-        group=given["group"],
-        call_settings=_read_settings(given["settings"]),
-        set_values=_values(given),
-        deadline=given["deadline"].date() if given["deadline"] else None,
-        deadline_days=given["deadline_days"],
-        no_deadline=no_deadline,
-    )
+    plan = _plan(name, priority, given, no_deadline=no_deadline)
     with program.working() as runtime, output.Bar("looking at planned calls") as bar:
         def told(effect: Effect) -> bool:
             bar.move(effect.looked_at, effect.waiting)
@@ -157,11 +195,11 @@ def edit(
         output.show({
             "code": edited.code, "changes": edited.changes, "waiting": effect.waiting, "moved": effect.moved,
             "never": effect.never, "first_at": effect.first_at, "last_at": effect.last_at,
-            "closed_days": edited.closed_days,
+            "closed_days": edited.closed_days, "nights": edited.nights,
         })
         return
     if not edited.changes:
-        click.echo(f"campaign {edited.code}: nothing changes")
+        click.echo(f"campaign {output.printable(edited.code)}: nothing changes")
     for field, (old, new) in edited.changes.items():
         click.echo(output.printable(f"{field}: {_shown(old)} -> {_shown(new)}"))
     if "call_settings" in edited.changes:
@@ -171,6 +209,7 @@ def edit(
             click.echo(f"the new times: {output.words(effect.first_at)} to {output.words(effect.last_at)}")
         if effect.never:
             click.echo(f"{effect.never} of them are never called with these hours")
+        _tell_hours((), edited.nights)
 
 
 @campaigns.command()
@@ -188,7 +227,7 @@ def pause(program: Program, campaign: str, reason: str | None) -> None:
 
     with program.working() as runtime:
         code = control.pause_campaign(campaign, reason=reason, runtime=runtime)
-    click.echo(f"campaign {code} is paused")
+    click.echo(f"campaign {output.printable(code)} is paused")
 
 
 @campaigns.command()
@@ -205,7 +244,7 @@ def resume(program: Program, campaign: str) -> None:
 
     with program.working() as runtime:
         code = control.resume_campaign(campaign, runtime=runtime)
-    click.echo(f"campaign {code} goes on")
+    click.echo(f"campaign {output.printable(code)} goes on")
 
 
 @campaigns.command()
@@ -231,7 +270,7 @@ def cancel(program: Program, campaign: str, reason: str, hangup: bool, as_json: 
     if as_json:
         output.show(done)
         return
-    click.echo(f"campaign {done.code} is cancelled: {done.closed_leads} leads closed")
+    click.echo(f"campaign {output.printable(done.code)} is cancelled: {done.closed_leads} leads closed")
     if done.hung_up:
         click.echo(f"{done.hung_up} live calls were hung up")
     if done.still_open:
@@ -282,7 +321,7 @@ def resume_all(program: Program, as_json: bool) -> None:
         return
     click.echo(f"calls are placed again; {len(done.resumed)} campaigns go on")
     if done.still_paused:
-        click.echo(f"paused by themselves, and still so: {', '.join(done.still_paused)}")
+        click.echo(f"paused by themselves, and still so: {output.printable(', '.join(done.still_paused))}")
 
 
 @campaigns.command("list")

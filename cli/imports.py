@@ -105,4 +105,4 @@ def undo(program: Program, import_id: int, dry_run: bool, as_json: bool) -> None
         return
     done = "would be taken back" if dry_run else "taken back"
     stay = f", {report.stay} stay because they were called or are being called" if report.stay else ""
-    click.echo(f"import {import_id} ({report.file_name}): {report.taken_back} leads {done}{stay}")
+    click.echo(f"import {import_id} ({output.printable(report.file_name)}): {report.taken_back} leads {done}{stay}")

@@ -220,25 +220,36 @@ def add(
 @click.option("--status", type=click.Choice(STATUSES), help="Only these.")
 @click.option("--campaign", metavar="CODE", help="Only of this campaign (code or id).")
 @click.option("--phone", "--telefono", "phone", help="Only with this number.")
+@click.option("--search", metavar="TEXT", help="A number or its last digits, words of a name, an e-mail, a variable.")
 @output.json_option
 @output.limit_option
 @click.pass_obj
 def list_(
-    program: Program, status: str | None, campaign: str | None, phone: str | None, as_json: bool, limit: int
+    program: Program, status: str | None, campaign: str | None, phone: str | None, search: str | None, as_json: bool,
+    limit: int,
 ) -> None:
     """List leads, newest first.
 
     \b
-    Example:
+    Examples:
       ringback leads list --status open --limit 10
+      ringback leads list --search "sepulveda"
+      ringback leads list --search 2192
     """
     from scheduler.rules.phones import to_e164
-    from scheduler.store import reports
+    from scheduler.store import listings, reports
 
+    if search and phone:
+        raise click.UsageError("--phone and --search both say whom to find; choose one")
     number = to_e164(phone, program.settings().default_country) if phone else None
     with program.reading() as database:
         campaign_id = find_campaign_id(database, campaign)
-        rows = database.read(
+        def read(before: int | None) -> listings.Rows:
+            return database.read(lambda connection: listings.list_leads_page(
+                connection, status=status, campaign_id=campaign_id, search=search, before=before, limit=limit
+            ))
+
+        rows = listings.read_on(read, limit) if search else database.read(
             lambda connection: reports.list_leads(
                 connection, status=status, campaign_id=campaign_id, telefono=number, limit=limit + 1
             )
@@ -351,7 +362,7 @@ def reopen(program: Program, /, reason: str | None, **given: Any) -> None:
 
     if (lead_id := _only_one(given)) is not None and reason is None:
         with program.working() as runtime:
-            click.echo(operations.reopen_lead(lead_id, runtime=runtime))
+            click.echo(output.printable(operations.reopen_lead(lead_id, runtime=runtime)))
         return
     _change(program, "reopen", given, status="closed", closed_reason=reason)
 
@@ -445,12 +456,12 @@ def _change(
         click.echo(f"{done.matched} leads match, {done.changed} are {DONE[what]}")
         for why, count in done.left.items():
             if count:
-                click.echo(f"{count} left as they are: {why}")
+                click.echo(f"{count} left as they are: {output.printable(why)}")
 
 
 def _wanted(runtime: Runtime, given: dict[str, Any], status: str | None, closed_reason: str | None) -> LeadFilter:
     from scheduler.model import CallStatus, LeadStatus
-    from scheduler.rules.zones import normal_region
+    from scheduler.rules.subdivisions import normal_region
     from scheduler.store.leads import LeadFilter
 
     now = runtime.clock.now()

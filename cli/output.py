@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from scheduler.events import STEERING, one_line
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -69,7 +71,9 @@ def explain(error: BaseException) -> list[str]:
 
 def show(value: Any) -> None:
     """One JSON document."""
-    click.echo(json.dumps(plain(value), ensure_ascii=False, indent=2))
+    text = json.dumps(plain(value), ensure_ascii=False, indent=2)
+    # What a terminal would obey can stand in strings alone, where JSON has an escape for it.
+    click.echo(STEERING.sub(lambda found: json.dumps(found[0])[1:-1], text))
 
 
 def show_list(
@@ -149,8 +153,8 @@ def plain(value: Any) -> Any:
 
 
 def printable(text: str) -> str:
-    """Without anything that a terminal would obey."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    """Without anything that a terminal would obey or that would begin a line."""
+    return one_line(text)
 
 
 def share(part: float | None) -> str:

@@ -121,7 +121,7 @@ def _as_csv(document: Mapping[str, Any]) -> str:
     writer.writerow(("section", "key", "subkey", "value"))
     for path, value in _leaves(document):
         cells = [*_columns(path), "" if value is None else value]
-        writer.writerow([neutralise(cell) if isinstance(cell, str) else cell for cell in cells])
+        writer.writerow([neutralise(output.printable(cell)) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue()
 
 

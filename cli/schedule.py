@@ -126,4 +126,4 @@ def release(program: Program, schedule_id: int) -> None:
     from scheduler.service import control
 
     with program.working() as runtime:
-        click.echo(control.release_call(schedule_id, runtime=runtime))
+        click.echo(output.printable(control.release_call(schedule_id, runtime=runtime)))

@@ -26,6 +26,7 @@ GRANT SELECT ON ringback.* TO 'ringback'@'%';
 -- Rules, people and plans: written, and what was imported by mistake can be taken back.
 GRANT INSERT, UPDATE, DELETE ON ringback.leads TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.lead_phones TO 'ringback'@'%';
+GRANT INSERT, UPDATE, DELETE ON ringback.lead_terms TO 'ringback'@'%';
 GRANT INSERT ON ringback.number_traits TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.call_schedule TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.campaigns TO 'ringback'@'%';

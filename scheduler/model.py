@@ -310,11 +310,16 @@ class Campaign:
     account_id: int | None = None
     call_until: date | None = None
     group: str | None = None
+    odd_status: str | None = None
+    """What is written as its status, where that is no status: it counts as paused."""
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What somebody wrote into its row that cannot be used."""
         found = []
+        if self.odd_status is not None:
+            right = f"write {', '.join(CampaignStatus)}"
+            found.append(f"status is {self.odd_status!r}, so it is paused; {right}")
         if self.call_until == UNREADABLE.date():
             found.append("fecha_limite is no date; write 2027-03-01, or NULL for none")
         if not isinstance(self.priority, int):
@@ -336,10 +341,16 @@ class Account:
     price_per_minute: Decimal | None = None
     reserve_per_call: Decimal | None = None
     low_balance: Decimal | None = None
+    odd_billing: str | None = None
+    """What is written as its billing type, where that is none."""
 
     @property
     def problem(self) -> str | None:
         """What somebody wrote into its row that cannot be used."""
+        if self.odd_billing is not None:
+            return f"billing_type is {self.odd_billing!r}; write {', '.join(BillingType)}"
+        if self.status not in ("active", "closed"):
+            return f"status is {self.status!r}; write active or closed"
         for name in ("balance", "price_per_minute", "reserve_per_call", "low_balance"):
             value = getattr(self, name)
             if value is not None and not value.is_finite():

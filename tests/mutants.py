@@ -293,6 +293,42 @@ MUTANTS: Sequence[Mutant] = (
         "service/test_limits.py::test_nothing_is_dialed_while_everything_is_paused",
     ),
     mutant(
+        "a stop that cannot be read", "scheduler/rules/policy.py",
+        "        values[STOP], texts[STOP] = True, \"yes\"\n",
+        "        pass\n",
+        "service/test_limits.py::test_whatever_is_not_clearly_no_pauses_everything",
+    ),
+    mutant(
+        "a stop in whatever words, at the dial", CALLS,
+        "value.not_in(CLEARLY_NO)",
+        "value == \"yes\"",
+        "service/test_limits.py::test_the_last_look_before_a_dial_reads_the_stop_as_the_take_does",
+    ),
+    mutant(
+        "hours past midnight that nobody confirmed", "scheduler/rules/policy.py",
+        "if nights and not self.overnight:",
+        "if False:",
+        "rules/test_policy.py::test_hours_past_midnight_are_taken_only_when_they_are_said_to_be_meant",
+    ),
+    mutant(
+        "the clocks of a region that no table knows", "scheduler/rules/zones.py",
+        "if code and clocks and suggested and (\"-\" in code or code != own):",
+        "if False:",
+        "rules/test_zones.py::test_a_region_goes_before_the_number_and_a_bare_country_after_it",
+    ),
+    mutant(
+        "the holidays of what a province lies in", "scheduler/rules/holiday_calendars.py",
+        "for place in (*lineage(region), region):",
+        "for place in (region,):",
+        "rules/test_subdivisions.py::test_every_spanish_province_keeps_the_holidays_of_its_community",
+    ),
+    mutant(
+        "a line break in a name, in the log", "scheduler/events.py",
+        "        text = one_line(text)\n",
+        "",
+        "cli/test_output.py::test_a_name_forges_no_line_of_a_log",
+    ),
+    mutant(
         "everything paused, at the dial", CALLS,
         "            is_anything_called(),\n        )\n    )\n    return read_callable",
         "        )\n    )\n    return read_callable",

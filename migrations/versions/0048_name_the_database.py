@@ -11,7 +11,7 @@ from alembic import op
 from scheduler.store import tables
 
 revision = "0048"
-down_revision = "0043"
+down_revision = "0047"
 branch_labels = None
 depends_on = None
 

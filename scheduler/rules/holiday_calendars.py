@@ -4,7 +4,7 @@ The calendars are those of the `holidays` package ("CL", "ES-CT"); a team adds i
 away the ones it works. Not decided here: what a holiday does to the hours (`hours` does that).
 What must stay true: a date taken away is never a holiday, whatever the calendars say. A newcomer would
 expect regional holidays under the plain country code: "ES" has the national ones only, "ES-CT" adds
-those of Catalonia.
+those of Catalonia. A province keeps the holidays of the region that it lies in (ES-B those of ES-CT).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from datetime import date
 from functools import cache, lru_cache
 
 from scheduler.errors import InvalidValue
+from scheduler.rules.subdivisions import is_known, lineage, parts_of
+from scheduler.rules.zones import parent_of_territory
 
 _RIGHT = (
     'write calendars such as "CL" or "ES-CT", dates such as "2026-12-24" to add '
@@ -73,17 +75,48 @@ def narrow_holidays(holidays: Holidays, country: str | None, region: str | None)
     """
     own = tuple(code for code in holidays.calendars if country and code[:2] == country)
     if not own:
+        parent = parent_of_territory(country) if country else None
+        if parent is not None and any(code[:2] == parent[:2] for code in holidays.calendars):
+            return narrow_holidays(holidays, parent[:2], parent)
         return holidays
-    narrowed = []
-    for code in own:
-        if len(code) == 2 and region and "-" in region:
-            try:
-                narrowed.append(Holidays.parse(region, field="region").calendars[0])
-                continue
-            except InvalidValue:
-                pass  # the holiday data does not know this region: its country's calendar then
-        narrowed.append(code)
+    found = calendar_of(region) if region else None
+    narrowed = [found if len(code) == 2 and found and found[:2] == code else code for code in own]
     return Holidays(tuple(dict.fromkeys(narrowed)), holidays.dates, holidays.workdays)
+
+
+@cache
+def calendar_of(region: str) -> str | None:
+    """Whose holidays a region keeps: "ES-B" those of "ES-CT", "FR-75" those of "FR" alone. None: not known, so that
+    its country's are kept and those of the region may be missed.
+    """
+    country = region[:2]
+    subdivisions = _subdivisions().get(country)
+    if subdivisions is None:
+        return None
+    for place in (*lineage(region), region):
+        if found := _own_calendar(country, place.partition("-")[2]):
+            return found
+    if len(region) == 2 or not subdivisions:
+        return country
+    # Calendars of some regions only: the others keep the national ones. Those of its parts may be kept in it.
+    is_whole = is_known(region) and not any(_own_calendar(country, part.partition("-")[2]) for part in parts_of(region))
+    return country if is_whole else None
+
+
+def _own_calendar(country: str, subdivision: str) -> str | None:
+    known = _spellings(country).get(subdivision.upper())
+    return f"{country}-{known}" if known else None
+
+
+@cache
+def _spellings(country: str) -> Mapping[str, str]:
+    """The regional calendars of a country, also by their other codes and names."""
+    import holidays
+
+    others = getattr(getattr(holidays, country), "subdivisions_aliases", None) or {}
+    return {name.upper(): code for name, code in others.items()} | {
+        code.upper(): code for code in _subdivisions()[country]
+    }
 
 
 def _parse_object(value: Mapping[object, object], field: str) -> Holidays:
@@ -145,9 +178,9 @@ def _calendar_code(text: str, field: str) -> str:
         raise InvalidValue(field, text, right)
     if not subdivision:
         return country
-    for known in subdivisions:
-        if known.upper() == subdivision.upper():
-            return f"{country}-{known}"
+    for place in (f"{country}-{subdivision}", *lineage(f"{country}-{subdivision.upper()}")):
+        if found := _own_calendar(country, place.partition("-")[2]):
+            return found
     some = ", ".join(f"{country}-{known}" for known in subdivisions)
     right = f"{country} has these regions: {some}" if some else f"{country} has no regional calendars"
     raise InvalidValue(field, text, right)

@@ -150,6 +150,11 @@ class Windows:
     def is_empty(self) -> bool:
         return not any(self.weekdays) and not self.holiday
 
+    def nights(self) -> list[tuple[str, Span]]:
+        """The spans that go on past midnight, each with the day on which it begins (mon ... sun, hol)."""
+        days = zip((*_DAYS, "hol"), (*self.weekdays, self.holiday), strict=True)
+        return [(day, span) for day, spans in days for span in spans if 0 < span.close_s <= span.open_s]
+
     def spoken(self) -> str:
         """Such as "mon-fri 09:00-20:00, sat 10:00-13:00"; days that are shut are left out."""
         parts = []

@@ -18,15 +18,24 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from scheduler.errors import InvalidSettings, InvalidValue
 from scheduler.model import RETRYABLE_OUTCOMES, UNREADABLE, Outcome
 from scheduler.rules.caps import Cap, Cooldown, parse_caps, parse_cooldowns, parse_spacing
-from scheduler.rules.holiday_calendars import Holidays, narrow_holidays
+from scheduler.rules.holiday_calendars import Holidays, calendar_of, narrow_holidays
 from scheduler.rules.hours import HoursRule, Span, Windows, tzdata_version, zone_info
 from scheduler.rules.phones import read_countries
 from scheduler.rules.presets import Preset, find_preset
+from scheduler.rules.subdivisions import is_known
 from scheduler.rules.zones import LeadZones
 
 T = TypeVar("T")
@@ -48,10 +57,23 @@ class Setting(Generic[T]):
 # --- scheduler_config ---------------------------------------------------------------------------
 
 
+def _float(text: str) -> float:
+    """Raises ValueError for other digits than 0 to 9 too: Python would read them, a person may not."""
+    if not text.isascii() or "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
+def _int(text: str) -> int:
+    if not text.isascii() or "_" in text:
+        raise ValueError(text)
+    return int(text)
+
+
 def _hours_number(text: str, key: str) -> float:
     right = "write hours as a number of 0 or more, like 4 or 0.5"
     try:
-        hours = float(text)
+        hours = _float(text)
     except ValueError:
         raise InvalidValue(key, text, right) from None
     if not math.isfinite(hours) or not 0 <= hours <= MAX_DELAY_HOURS:
@@ -62,7 +84,7 @@ def _hours_number(text: str, key: str) -> float:
 def _whole(least: int, most: int, what: str) -> Callable[[str, str], int]:
     def read(text: str, key: str) -> int:
         try:
-            number = int(text.strip())
+            number = _int(text.strip())
         except ValueError:
             raise InvalidValue(key, text, f"write a whole number of {what}, {least} to {most}") from None
         if not least <= number <= most:
@@ -76,7 +98,8 @@ def _clock_time(text: str, key: str) -> int:
     """Seconds after midnight. `24:00` is a closing time."""
     right = "write a time of day as HH:MM, 00:00 to 24:00"
     hours, colon, minutes = text.strip().partition(":")
-    if not (colon and hours.isdigit() and minutes.isdigit() and len(hours) in (1, 2) and len(minutes) == 2):
+    is_plain = text.isascii() and hours.isdigit() and minutes.isdigit()
+    if not (colon and is_plain and len(hours) in (1, 2) and len(minutes) == 2):
         raise InvalidValue(key, text, right)
     seconds = int(hours) * 3600 + int(minutes) * 60
     if int(minutes) > 59 or seconds > DAY_SECONDS:
@@ -87,7 +110,7 @@ def _clock_time(text: str, key: str) -> int:
 def _weekdays(text: str, key: str) -> tuple[int, ...]:
     right = "write days as numbers 1 to 7 with commas between, Monday = 1, at least one, like 1,2,3,4,5"
     try:
-        days = tuple(sorted({int(part) for part in text.split(",")}))
+        days = tuple(sorted({_int(part) for part in text.split(",")}))
     except ValueError:
         raise InvalidValue(key, text, right) from None
     if not days or days[0] < 1 or days[-1] > 7:
@@ -108,17 +131,35 @@ def _countries(text: str, key: str) -> tuple[str, ...]:
     return read_countries(text.replace(",", " ").split(), key)
 
 
+def _names(text: str, key: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+    if len(names) > 8:
+        raise InvalidValue(key, text, "write at most 8 names of variables, with commas between")
+    return names
+
+
+CLEARLY_NO = ("no", "false", "0", "off", "n", "f")
+"""What `paused` must say for calls to be placed. SQL compares by these words too (`store.calls`)."""
+_CLEARLY_YES = ("yes", "y", "si", "sí", "s", "true", "t", "1", "on", "paused", "x")
+
+
+def is_no(text: str | None) -> bool:
+    """Does this value of `paused` let calls be placed? Whatever is not clearly no pauses."""
+    return text is not None and text.strip(" ").lower() in CLEARLY_NO
+
+
 def _yes_or_no(text: str, key: str) -> bool:
-    word = text.strip().lower()
-    if word not in ("yes", "no"):
-        raise InvalidValue(key, text, "write yes or no")
-    return word == "yes"
+    if is_no(text):
+        return False
+    if text.strip().lower() in _CLEARLY_YES:
+        return True
+    raise InvalidValue(key, text, "write yes or no; everything is paused as long as it is not clearly no")
 
 
 def _number_from_0(most: float, what: str) -> Callable[[str, str], float]:
     def read(text: str, key: str) -> float:
         try:
-            number = float(text)
+            number = _float(text)
         except ValueError:
             raise InvalidValue(key, text, f"write a number of {what}, 0 to {most:g}") from None
         if not math.isfinite(number) or not 0 <= number <= most:
@@ -150,13 +191,16 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "cleanup_after_days": _whole(0, 3650, "days"),
     "paused": _yes_or_no,
     "allowed_countries": _countries,
+    "searchable_variables": _names,
     "alert_pending_above": _whole(0, 10**9, "calls"),
     "alert_success_below": _number_from_0(100, "percent"),
     "alert_due_minutes": _number_from_0(60 * 24 * 365, "minutes"),
     "alert_balance_below": _number_from_0(10**9, "credits or minutes"),
     "alert_silent_seconds": _whole(1, 86_400, "seconds"),
 }
-_MAY_BE_EMPTY = {"holidays", "allowed_countries"}
+FOUND_BY = "searchable_variables"
+"""The row that names the variables that leads are found by."""
+_MAY_BE_EMPTY = {"holidays", "allowed_countries", FOUND_BY}
 for _outcome in RETRYABLE_OUTCOMES:
     _READERS[f"{_outcome}_delay_hours"] = _hours_number
     _READERS[f"{_outcome}_max_attempts"] = _READERS["default_max_attempts"]
@@ -170,6 +214,10 @@ for _provider in PROVIDER_NAMES:
     _READERS[f"{_provider}_calls_per_second"] = _calls_per_second
     _MAY_BE_EMPTY |= {f"{_provider}_max_concurrent_calls", f"{_provider}_calls_per_second"}
 ALL_KEYS = tuple(_READERS)
+
+
+STOP = "paused"
+"""The row that stops everything."""
 
 
 def read_config_value(key: str, text: str) -> Any:
@@ -210,15 +258,18 @@ class Config:
         return built_in if found is None else found
 
 
-def read_config(rows: Mapping[str, str], last_good: Mapping[str, str] | None = None) -> Config:
-    """Every row read; a row that does not validate keeps its last good text, if one is known."""
+def read_config(rows: Mapping[str, str | None], last_good: Mapping[str, str] | None = None) -> Config:
+    """Every row read; a row that does not validate keeps its last good text, if one is known. Only `paused` does
+    not: whoever wrote something there meant to stop, so that what cannot be read stops.
+    """
     values: dict[str, Any] = {}
     texts: dict[str, str] = {}
     problems: dict[str, str] = {}
     for key in ALL_KEYS:
         if key in rows:
             try:
-                values[key], texts[key] = read_config_value(key, rows[key]), rows[key]
+                text = rows[key] or ""
+                values[key], texts[key] = read_config_value(key, text), text
             except InvalidValue as error:
                 problems[key] = str(error)
     _check_hours(values, rows, problems)
@@ -227,11 +278,13 @@ def read_config(rows: Mapping[str, str], last_good: Mapping[str, str] | None = N
         texts.pop(key, None)
         if last_good and key in last_good:
             values[key], texts[key] = read_config_value(key, last_good[key]), last_good[key]
+    if STOP in problems:
+        values[STOP], texts[STOP] = True, "yes"
     unknown = tuple(sorted(set(rows) - set(ALL_KEYS)))
     return Config(values, problems, unknown, texts)
 
 
-def _check_hours(values: dict[str, Any], rows: Mapping[str, str], problems: dict[str, str]) -> None:
+def _check_hours(values: dict[str, Any], rows: Mapping[str, str | None], problems: dict[str, str]) -> None:
     start, end = values.get("working_hours_start"), values.get("working_hours_end")
     if start is not None and start >= DAY_SECONDS:
         problems["working_hours_start"] = str(
@@ -278,9 +331,9 @@ class _Strict(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_booleans(cls, value: Any) -> Any:
+    def _no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
         # JSON true would otherwise be read as the number 1.
-        if isinstance(value, bool):
+        if isinstance(value, bool) and info.field_name != "overnight":
             raise ValueError("true and false are not numbers")
         return value
 
@@ -315,6 +368,8 @@ class CallSettings(_Strict):
     max_call_duration: int | None = Field(None, ge=10, le=86_400)
     max_concurrent_calls: int | None = Field(None, ge=0, le=100_000)
     windows: dict[str, Any] | None = None
+    overnight: bool | None = None
+    """Do windows go on past midnight on purpose? Hours typed the wrong way round would open a whole night."""
     holidays: Any = None
     close_margin_s: float | None = Field(None, ge=0, le=DAY_SECONDS, allow_inf_nan=False)
     outcomes: dict[str, OutcomeSettings] | None = None
@@ -354,7 +409,10 @@ class CallSettings(_Strict):
         if hours := self.hours:
             self.span_of(hours)
         if self.windows is not None:
-            Windows.parse(self.windows, field="windows")
+            nights = Windows.parse(self.windows, field="windows").nights()
+            if nights and not self.overnight:
+                begins, span = nights[0]
+                raise InvalidValue(f"windows.{begins}", str(span), _past_midnight(span))
         if self.holidays is not None:
             Holidays.parse(self.holidays, field="holidays")
         for cap in self.own_caps:
@@ -402,7 +460,8 @@ class CallSettings(_Strict):
         if end <= start:
             raise InvalidValue(
                 "allowed_hours.end", hours.end,
-                f"it must be later than the start ({hours.start}); hours across midnight are written as windows",
+                f"it must be later than the start ({hours.start}); hours across midnight are written as windows, with "
+                "overnight",
             )
         return Span(start, end)
 
@@ -413,8 +472,19 @@ class CallSettings(_Strict):
 
 def read_call_settings(document: Any, where: str = "call_settings") -> CallSettings:
     """The settings of a campaign. Raises InvalidSettings naming each field and what would be right."""
-    if document is None:
+    document = read_object(document, where)
+    if not document:
         return CallSettings()
+    try:
+        return CallSettings.model_validate(document)
+    except ValidationError as error:
+        raise InvalidSettings(where, [_sentence(problem) for problem in error.errors()]) from None
+    except InvalidValue as error:
+        raise InvalidSettings(where, [str(error)]) from None
+
+
+def read_object(document: Any, where: str = "call_settings") -> dict[str, Any]:
+    """The object that a document or its JSON is, whatever is in it. Raises InvalidSettings."""
     if isinstance(document, str | bytes):
         try:
             document = json.loads(document, object_pairs_hook=_without_twins)
@@ -422,16 +492,11 @@ def read_call_settings(document: Any, where: str = "call_settings") -> CallSetti
             raise InvalidSettings(where, [f"it is not JSON: {error}"]) from None
         except RecursionError:
             raise InvalidSettings(where, ["it is not JSON: it is nested too deeply"]) from None
-        if document is None:
-            return CallSettings()
+    if document is None:
+        return {}
     if not isinstance(document, dict):
         raise InvalidSettings(where, ["it must be a JSON object, like {\"max_attempts\": 3}"])
-    try:
-        return CallSettings.model_validate(document)
-    except ValidationError as error:
-        raise InvalidSettings(where, [_sentence(problem) for problem in error.errors()]) from None
-    except InvalidValue as error:
-        raise InvalidSettings(where, [str(error)]) from None
+    return document
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -441,6 +506,14 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"{name!r} is there twice; keep one of them")
         found[name] = value
     return found
+
+
+def _past_midnight(span: Span) -> str:
+    start, end = str(span).split("-")
+    right = f"it goes on past midnight until {end} of the next day"
+    if start != end:
+        right += f"; write {end}-{start} if that is the wrong way round"
+    return f"{right}; if the night is meant, set overnight to true beside windows"
 
 
 def _refuse_loose(by: tuple[str, ...], what: str) -> None:
@@ -536,6 +609,11 @@ class Policy:
                 if not days[day] and not any(0 < span.close_s <= span.open_s for span in days[day - 1])
             }
         return tuple(sorted(found))
+
+    @property
+    def nights(self) -> tuple[str, ...]:
+        """The spans of the campaign's own hours that go on past midnight, like "fri 20:00-02:00"."""
+        return tuple(f"{day} {span}" for day, span in self._windows().nights())
 
     @property
     def hours_source(self) -> str:
@@ -642,6 +720,17 @@ class Policy:
         every_day = (1, 2, 3, 4, 5, 6, 7) if all_day else self.config.get("working_days", (1, 2, 3, 4, 5))
         days = self.settings.days_of_week or every_day
         return Windows(tuple((span,) if day in days else () for day in range(1, 8)))
+
+    def doubt_about(self, region: str) -> str | None:
+        """What is not known of a region (its normal code) and bears on these hours; None: nothing."""
+        found = []
+        if not is_known(region):
+            country = region[:2]
+            found.append(f"no region {region} is known, so every clock of {country} and of the number must be open")
+        where = LeadZones((self.default_zone,), "", region[:2], region)
+        if any(region[:2] in rule.holidays.calendars for rule in self.hours(where)) and calendar_of(region) is None:
+            found.append(f"the regional holidays of {region} are not known, so only those of {region[:2]} are kept")
+        return "; ".join(found) or None
 
     def _holidays_for(self, where: LeadZones) -> Holidays:
         written = self.settings.holidays

@@ -15,12 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
-from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
-
-import phonenumbers
 
 from scheduler.errors import InvalidValue
 from scheduler.rules.cells import ERROR_CELLS, NumberCell, restore
@@ -29,7 +26,8 @@ from scheduler.rules.headers import REJECT_COLUMNS, Columns, plain
 from scheduler.rules.hours import wall_to_utc, zone_info
 from scheduler.rules.phone_cells import Destinations, NumberReader
 from scheduler.rules.phones import DEAR_KINDS, learn, line_kind
-from scheduler.rules.zones import REGIONS, lead_zones, normal_region
+from scheduler.rules.subdivisions import read_region
+from scheduler.rules.zones import lead_zones
 
 T = TypeVar("T")
 
@@ -192,7 +190,7 @@ class RowJudge:
             if at is None or not texts[at]:
                 self._refuse_missing(name, at, numbers)
         time_zone = self._read(texts, columns.time_zone, _read_zone)
-        region = self._read(texts, columns.region, _read_region)
+        region = self._read_region(texts, columns.region, numbers[0].number)
 
         def zone() -> ZoneInfo:
             where = lead_zones(
@@ -241,6 +239,13 @@ class RowJudge:
         if at is None or not texts[at]:
             return None
         return read(texts[at], self.columns.headers[at])
+
+    def _read_region(self, texts: Sequence[str], at: int | None, number: str) -> str | None:
+        if at is None or not (text := texts[at]):
+            return None
+        # A name that several countries have is read as one of the number's.
+        is_name = len(text) > 2 and "-" not in text
+        return read_region(text, learn(number).country if is_name else None, self.columns.headers[at])
 
     def _read_numbers(
         self, line: int, cells: tuple[str, ...], texts: list[str]
@@ -389,24 +394,6 @@ def _read_zone(text: str, column: str) -> str:
     return text
 
 
-@lru_cache(maxsize=1024)
-def _read_region(text: str, column: str) -> str:
-    try:
-        code = normal_region(text)
-    except InvalidValue as error:
-        raise InvalidValue(column, text, error.right) from None
-    country, _, subdivision = code.partition("-")
-    known = SUBDIVISIONS.get(country)
-    if country not in phonenumbers.SUPPORTED_REGIONS:
-        raise InvalidValue(column, text, f"there is no country {country}; write an ISO code like CL, CL-MA or ES-CT")
-    if "-" in code and code not in REGIONS and not (
-        subdivision in known.split() if known else _ISO_SUBDIVISION.fullmatch(subdivision)
-    ):
-        right = f"{country} has no region {subdivision}"
-        raise InvalidValue(column, text, f"{right}; its codes are {known}" if known else right)
-    return code
-
-
 def _read_priority(text: str, column: str) -> int:
     number = _PRIORITY.fullmatch(text)
     if number is None:
@@ -422,22 +409,6 @@ def _shown(value: object) -> str:
 _PRIORITY = re.compile(r"([+-]?[0-9]{1,6})(?:\.0+)?")
 _DATE = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}")
 _TOTAL = re.compile(r"(?:sub|gran )?total(?:es)?\b", re.IGNORECASE)
-_ISO_SUBDIVISION = re.compile(r"[A-Z0-9]{1,3}")
-
-SUBDIVISIONS: Mapping[str, str] = {
-    "AR": "A B C D E F G H J K L M N P Q R S T U V W X Y Z",
-    "CL": "AI AN AP AR AT BI CO LI LL LR MA ML NB RM TA VS",
-    "CO": "AMA ANT ARA ATL BOL BOY CAL CAQ CAS CAU CES CHO COR CUN DC GUA GUV HUI LAG MAG MET NAR NSA PUT QUI RIS "
-    "SAN SAP SUC TOL VAC VAU VID",
-    "ES": "AN AR AS CB CE CL CM CN CT EX GA IB MC MD ML NC PV RI VC "
-    "A AB AL AV B BA BI BU C CA CC CO CR CS CU GC GI GR GU H HU J L LE LO LU M MA MU NA O OR P PM PO S SA SE SG SO "
-    "SS T TE TF TO V VA VI Z ZA",
-    "MX": "AGU BCN BCS CAM CHH CHP CMX COA COL DUR GRO GUA HID JAL MEX MIC MOR NAY NLE OAX PUE QUE ROO SIN SLP SON "
-    "TAB TAM TLA VER YUC ZAC",
-    "US": "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND "
-    "OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY AS GU MP PR UM VI",
-}
-"""ISO 3166-2 of the countries that are called most; of the others only the form is checked."""
 
 
 # --- rows among rows ----------------------------------------------------------------------------

@@ -7,6 +7,8 @@ is asked even when another one finds a problem; a question that cannot be answer
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +21,7 @@ from scheduler.providers.base import Standing
 from scheduler.rules.alerts import LATE_DIALS_OVER, NAMES_OVER
 from scheduler.rules.hours import tzdata_version
 from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settings, read_config
+from scheduler.rules.subdivisions import normal_region
 from scheduler.service.alerts import OF_NAMES, read_names
 from scheduler.service.runtime import Runtime
 from scheduler.service.vitals import read_vitals
@@ -65,6 +68,7 @@ def run_checks(runtime: Runtime) -> Iterator[Finding]:
         return
     yield from _or_ok("scheduler_config", _check_config(rules), "every row of scheduler_config can be used")
     yield from _or_ok("campaigns", _check_campaigns(runtime, rules), "the call_settings of every campaign can be used")
+    yield from _or_ok("regions", _check_regions(runtime, rules), "the clocks and holidays of every region are known")
     yield from _or_ok("accounts", _check_accounts(runtime), "every account can be used")
     yield Finding(Level.OK, "schema", f"the tables are at revision {schema.head()}, as this program needs them")
     yield from _or_ok("tzdata", _check_zones(runtime), f"the time zone database is {tzdata_version()}")
@@ -197,6 +201,25 @@ def _check_campaigns(runtime: Runtime, rules: _Rules) -> Iterator[Finding]:
                 runtime.providers.get(campaign.provider)
             except InvalidValue as error:
                 yield Finding(Level.PROBLEM, "campaigns", f"campaign {campaign.code}: {error}", (campaign.id,))
+
+
+def _check_regions(runtime: Runtime, rules: _Rules) -> Iterator[Finding]:
+    """Regions of callable leads of whose clock or holidays something is not known."""
+    policies: dict[int | None, Policy] = {None: Policy(rules.config)}
+    for campaign in rules.campaigns:
+        with contextlib.suppress(InvalidSettings):
+            policies[campaign.id] = Policy(rules.config, read_call_settings(campaign.settings))
+    found: Counter[str] = Counter()
+    for campaign_id, written, leads in runtime.database.read(reports.count_regions):
+        try:
+            region = normal_region(written)
+        except InvalidValue as error:
+            found[f"{error}; a number of that country may tell which is meant, else nobody there is called"] += leads
+            continue
+        if (policy := policies.get(campaign_id)) is not None and (doubt := policy.doubt_about(region)) is not None:
+            found[doubt] += leads
+    for sentence, leads in found.most_common():
+        yield Finding(Level.WARNING, "regions", f"{leads} leads: {sentence}")
 
 
 def _check_accounts(runtime: Runtime) -> Iterator[Finding]:

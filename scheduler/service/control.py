@@ -30,7 +30,17 @@ from scheduler.model import (
 from scheduler.providers.base import Queueing
 from scheduler.rules.eligibility import latest_date, phones_of, zones_of
 from scheduler.rules.hours import Windows, zone_info
-from scheduler.rules.policy import CallSettings, Policy, Setting, read_call_settings, read_last_date
+from scheduler.rules.policy import (
+    STOP,
+    CallSettings,
+    Policy,
+    Setting,
+    is_no,
+    read_call_settings,
+    read_last_date,
+    read_object,
+)
+from scheduler.rules.zones import LeadZones
 from scheduler.service.acting import current_actor
 from scheduler.service.effects import Effect, Told, count_effect, to_the_end
 from scheduler.service.outcomes import planned_row
@@ -91,14 +101,11 @@ def create_campaign(
         name=name, description=description, priority=priority, provider=provider, account=account, group=group,
         call_settings=call_settings, set_values=set_values or {}, deadline=deadline, deadline_days=deadline_days,
     )
-    if code is not None and not 0 < len(code) <= 64:
-        raise InvalidValue("code", code[:40], "write 1 to 64 characters")
     now = runtime.clock.now()
     public = code or f"batch-{now:%Y%m%d}-{uuid.uuid4().hex[:6]}"
 
     def work(connection: Connection) -> str:
-        if campaigns.find_campaign(connection, public) is not None:
-            raise Conflict(f"there is a campaign {public} already")
+        _check_code(connection, code)
         values = _values(connection, plan, None, runtime, now)
         if paused:
             values |= {"status": CampaignStatus.PAUSED, "status_reason": paused_reason}
@@ -110,16 +117,52 @@ def create_campaign(
 
 
 @dataclass(frozen=True, slots=True)
+class Preview:
+    """What hours a campaign would have: all of `windows` must be open. On `closed_days` (1 is Monday) nobody is called;
+    `nights` are spans that go on past midnight, like "fri 20:00-02:00".
+    """
+
+    windows: tuple[Windows, ...]
+    closed_days: tuple[int, ...]
+    nights: tuple[str, ...]
+
+
+def preview_campaign(plan: CampaignPlan, *, code: str | None = None, runtime: Runtime | None = None) -> Preview:
+    """What a campaign would be like; nothing is written. Raises what `create_campaign` raises for the same."""
+    runtime = runtime or shared_runtime()
+
+    def look(connection: Connection) -> Preview:
+        _check_code(connection, code)
+        values = _values(connection, plan, None, runtime, runtime.clock.now())
+        policy = replace(
+            RuleBook().read(connection).policy(None), settings=read_call_settings(values.get("call_settings")),
+        )
+        where = LeadZones((policy.zones or (policy.default_zone,))[:1], "", None, None)
+        windows = tuple(rule.windows for rule in policy.hours(where))
+        return Preview(windows, policy.closed_days, policy.nights)
+
+    return runtime.database.read(look)
+
+
+def _check_code(connection: Connection, code: str | None) -> None:
+    if code is not None and not 0 < len(code) <= 64:
+        raise InvalidValue("code", code[:40], "write 1 to 64 characters")
+    if code is not None and campaigns.find_campaign(connection, code) is not None:
+        raise Conflict(f"there is a campaign {code} already")
+
+
+@dataclass(frozen=True, slots=True)
 class Edited:
     """What an edit changes: fields with their values before and after, and what it does to planned calls.
 
-    On `closed_days` (1 is Monday) the new hours call nobody.
+    On `closed_days` (1 is Monday) the new hours call nobody; `nights` are spans of theirs that go on past midnight.
     """
 
     code: str
     changes: Mapping[str, tuple[Any, Any]]
     effect: Effect
     closed_days: tuple[int, ...]
+    nights: tuple[str, ...] = ()
 
     @property
     def waiting(self) -> int:
@@ -164,15 +207,15 @@ def edit_campaign(
         return campaign, changes
 
     campaign, changes = runtime.database.read(look)
-    effect, closed_days = Effect(), tuple[int, ...]()
+    effect, closed_days, nights = Effect(), tuple[int, ...](), tuple[str, ...]()
     if "call_settings" in changes:  # told by what is in force until now, so before it is written
         before = runtime.database.read(lambda connection: RuleBook().read(connection, [campaign])).policy(campaign.id)
         after = replace(before, settings=read_call_settings(changes["call_settings"][1]))
         effect = count_effect(runtime, campaign.id, before, after, now, told)
-        closed_days = after.closed_days
+        closed_days, nights = after.closed_days, after.nights
     if changes and not dry_run:
         campaign, changes = runtime.database.transact(write)
-    return Edited(campaign.code, changes, effect, closed_days)
+    return Edited(campaign.code, changes, effect, closed_days, nights)
 
 
 def _plain(value: Any) -> Any:
@@ -236,8 +279,10 @@ def _today(connection: Connection, now: datetime) -> date:
 
 def _document(plan: CampaignPlan, campaign: Campaign | None) -> dict[str, Any] | None:
     """The new `call_settings`: a whole document, or the present one with some keys changed."""
-    if plan.call_settings is not None:
+    if plan.call_settings is not None and not plan.set_values:
         base = read_call_settings(plan.call_settings).model_dump(mode="json", exclude_unset=True)
+    elif plan.call_settings is not None:
+        base = read_object(plan.call_settings)  # what it lacks may be among the keys that are set
     else:
         base = read_call_settings(campaign.settings if campaign else None).model_dump(mode="json", exclude_unset=True)
     for name in set(plan.set_values) - set(CallSettings.model_fields):
@@ -345,7 +390,7 @@ def resume_all(*, reason: str | None = None, runtime: Runtime | None = None) -> 
 
 
 def _is_all_paused(connection: Connection) -> bool:
-    return settings.read_config_rows(connection).get("paused", "no").strip().lower() == "yes"
+    return not is_no(settings.read_config_rows(connection).get(STOP, "no"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,13 +69,20 @@ REMIND_EVERY = 60.0
 """Seconds between words of a paused daemon that was told to work until nothing is left."""
 
 
+MOST_TOLD = 10
+EVERYTHING_PAUSED = "everything is paused (scheduler_config.paused)"
+
+
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing to do now. `waiting` rows are planned, the next of them for `next_at`."""
+    """Nothing to do now. `waiting` rows are planned, the next of them for `next_at`. `why` says, for each campaign
+    (or leads without one) whose calls are due all the same, why they wait.
+    """
 
     waiting: int
     held: int
     next_at: datetime | None
+    why: tuple[str, ...] = ()
 
 
 class Daemon:
@@ -182,14 +189,24 @@ class Daemon:
                 connection, {one.campaign.account_id for one in due if one.campaign and one.campaign.account_id}
             )
 
-            def may_call(one: calls.DueCampaign) -> bool:
+            def hindrance_of(one: calls.DueCampaign) -> str | None:
+                if rules.policy(None).is_paused:
+                    return EVERYTHING_PAUSED
                 payer = payers.get(one.campaign.account_id or 0) if one.campaign else None
-                return find_hindrance(self.runtime, one.campaign, rules, payer) is None
+                return find_hindrance(self.runtime, one.campaign, rules, payer)
 
-            if not rules.policy(None).is_paused and any(map(may_call, due)):
+            hindrances = [(one, hindrance_of(one)) for one in due]
+            if any(why is None for _, why in hindrances):
                 return None  # what no rule lets through waits for people; it is not work
             found = calls.read_workload(connection)
-            return Idle(waiting=found.waiting, held=found.held, next_at=found.next_at)
+            return Idle(
+                waiting=found.waiting, held=found.held, next_at=found.next_at,
+                why=(
+                    *(f"{_who(one)}: {why}" for one, why in hindrances if one.oldest <= now),
+                    *(f"campaign {code}: it is {status}" for code, status in calls.list_stopped_with_due(
+                        connection, now, MOST_TOLD)),
+                )[:MOST_TOLD],
+            )
 
         return self.runtime.database.read(look)
 
@@ -665,4 +682,10 @@ def _say_idle(idle: Idle) -> str:
         waiting = f"{idle.waiting} calls wait, the next for {idle.next_at:%Y-%m-%d %H:%M:%S} UTC"
     else:
         waiting = "no call is waiting"
-    return f"nothing is left to do: {waiting}" + (f"; {idle.held} leads are held" if idle.held else "")
+    held = f"; {idle.held} leads are held" if idle.held else ""
+    why = f"; calls are due and wait: {'; '.join(idle.why)}" if idle.why else ""
+    return f"nothing is left to do: {waiting}{held}{why}"
+
+
+def _who(due: calls.DueCampaign) -> str:
+    return f"campaign {due.campaign.code}" if due.campaign else "leads without a campaign"

@@ -31,7 +31,7 @@ from scheduler.rules.headers import REJECT_COLUMNS, Columns, HeaderWishes, Mappe
 from scheduler.rules.hours import zone_info
 from scheduler.rules.people import Mark, People
 from scheduler.rules.phone_cells import NumberReader
-from scheduler.rules.policy import Policy, read_last_date
+from scheduler.rules.policy import FOUND_BY, Policy, read_last_date
 from scheduler.rules.rows import DUPLICATES, NewLead, Reject, RowJudge, Settled, Verdict
 from scheduler.rules.verdicts import RowVerdict, describe_rows
 from scheduler.service.acting import current_actor
@@ -199,7 +199,10 @@ def import_leads(
         _calling_it(path, manner),
         open_rejects(path, rejects_path, columns, is_wanted=is_wanted) as rejects,
         open_verdicts(path, verdicts_path, rejects_path) as verdicts,
-        _open_writer(runtime, target, path, manner, size=source.size, skip_known=skip_known, dry_run=dry_run) as writer,
+        _open_writer(
+            runtime, target, path, manner, size=source.size, skip_known=skip_known, dry_run=dry_run,
+            found_by=policy.config.get(FOUND_BY, ()),
+        ) as writer,
     ):
         try:
             for outcome in _overlap(writer, judged):
@@ -224,7 +227,11 @@ def import_leads(
         writer.finish(tally, assumptions())
     if on_progress:
         on_progress(source.size, source.size)
-    warnings = _warnings(columns, target, writer, source, tally, manner, judge, dry_run=dry_run)
+    warnings = (
+        *_warnings(columns, target, writer, source, tally, manner, judge, dry_run=dry_run),
+        *(f"{tally.regions[one]} rows are in {one}: {doubt}" for one in sorted(tally.regions)
+          if (doubt := policy.doubt_about(one))),
+    )
     return tally.report(
         warnings, assumptions=assumptions(), import_id=writer.import_id, verdicts_path=verdicts_path,
         rejects_path=rejects.published_path if rejects else None,
@@ -321,11 +328,13 @@ class _Tally:
     kinds: Counter[str] = field(default_factory=Counter)
     countries: Counter[str] = field(default_factory=Counter)
     zones: Counter[str] = field(default_factory=Counter)
+    regions: Counter[str] = field(default_factory=Counter)
     kept: _Kept | None = None
 
     def count(self, outcome: _Outcome) -> None:
         self.verdicts += _count_verdicts(outcome.settled.added, outcome.rejects)
         self.known += len(outcome.settled.known)
+        self.regions.update(row.region for row in outcome.settled.added if row.region is not None)
         self.first += outcome.faults[: FIRST_REJECTS - len(self.first)]
         if self.kept is not None:
             self.kept.add(outcome.faults)
@@ -528,10 +537,13 @@ def _read_policy(runtime: Runtime, target: Campaign | None) -> Policy:
 
 @contextlib.contextmanager
 def _open_writer(
-    runtime: Runtime, target: Campaign | None, path: Path, manner: Manner, *, size: int, skip_known: bool, dry_run: bool
+    runtime: Runtime, target: Campaign | None, path: Path, manner: Manner, *, size: int, skip_known: bool,
+    dry_run: bool, found_by: Sequence[str],
 ) -> Iterator[_Writer]:
     """A writer whose import says that it failed, should it not come to its end."""
-    writer = _Writer(runtime, target, manner, size=size, skip_known=skip_known, dry_run=dry_run)
+    writer = _Writer(
+        runtime, target, manner, size=size, skip_known=skip_known, dry_run=dry_run, found_by=found_by
+    )
     if not dry_run:
         writer.start(path)
     try:
@@ -545,11 +557,12 @@ class _Writer:
     """Settles chunks against the table and writes them, one transaction each, in the order of the file."""
 
     def __init__(
-        self, runtime: Runtime, target: Campaign | None, manner: Manner, *, size: int, skip_known: bool, dry_run: bool
+        self, runtime: Runtime, target: Campaign | None, manner: Manner, *, size: int, skip_known: bool, dry_run: bool,
+        found_by: Sequence[str],
     ) -> None:
         self._manner, self._size = manner, size
         self._database, self._clock, self._target = runtime.database, runtime.clock, target
-        self._skip_known, self._dry_run = skip_known, dry_run
+        self._skip_known, self._dry_run, self._found_by = skip_known, dry_run, found_by
         self._now, self._actor = runtime.clock.now(), current_actor()
         self._seen: dict[int, int] = {}
         self.has_reactivated = False
@@ -624,7 +637,7 @@ class _Writer:
         assert self.import_id is not None
         settled, has_reactivated = store.add_rows(
             connection, self._target, chunk.rows, self._seen, self._now, import_id=self.import_id,
-            skip_known=self._skip_known, account_id=self._manner.account_id,
+            skip_known=self._skip_known, account_id=self._manner.account_id, found_by=self._found_by,
         )
         counts = _sum_up(_count_verdicts(settled.added, _in_order(chunk, settled)))
         store.count_rows(connection, self.import_id, **counts, progress=progress)

@@ -28,10 +28,10 @@ from scheduler.model import (
 from scheduler.providers.base import CallReport, Phase
 from scheduler.rules.eligibility import missing_variables, zones_of
 from scheduler.rules.hours import wall_to_utc, zone_info
-from scheduler.rules.phones import may_be_dialed, to_e164
-from scheduler.rules.policy import PROVIDER_NAMES, Policy, read_config, read_config_value
+from scheduler.rules.phones import learn, may_be_dialed, to_e164
+from scheduler.rules.policy import FOUND_BY, PROVIDER_NAMES, Policy, read_config, read_config_value
 from scheduler.rules.retry import Ended, Reschedule
-from scheduler.rules.zones import normal_region
+from scheduler.rules.subdivisions import read_region
 from scheduler.service.acting import current_actor
 from scheduler.service.control import create_campaign, past_last_date
 from scheduler.service.outcomes import (
@@ -88,7 +88,8 @@ def add_lead(
         raise InvalidValue("priority", priority, "write a whole number of at most nine digits")
     values = {
         "nombre": first_name, "apellidos": last_name, "email": email, "time_zone": time_zone,
-        "region": normal_region(region) if region else None, "priority": priority, "fecha_limite": call_until,
+        "region": read_region(region, learn(numbers[0]).country) if region else None,
+        "priority": priority, "fecha_limite": call_until,
         "variables": dict(variables) if variables else None,
     }
     now = runtime.clock.now()
@@ -108,7 +109,7 @@ def add_lead(
             raise InvalidValue("variables", ", ".join(missing), right)
         lead_id = leads.insert_lead(
             connection, {**values, "campaign_id": found.id if found else None, "created_at": now, "updated_at": now},
-            numbers,
+            numbers, _policy_of(connection, found).config.get(FOUND_BY, ()),
         )
         lead = _get_lead(connection, lead_id)
         _plan(connection, lead, _instant(connection, lead, at, now), "added", now)

@@ -16,7 +16,7 @@ from typing import Any
 
 from scheduler.errors import InvalidSettings
 from scheduler.model import UNREADABLE, Campaign
-from scheduler.rules.policy import CallSettings, Config, Policy, read_call_settings, read_config
+from scheduler.rules.policy import STOP, CallSettings, Config, Policy, read_call_settings, read_config
 from scheduler.store import settings as store
 from scheduler.store.campaigns import read_campaigns
 from scheduler.store.database import Connection
@@ -139,7 +139,8 @@ class RuleBook:
 
     def _problems(self, campaigns: Iterable[Campaign]) -> Iterable[Problem]:
         for key, sentence in self._config.problems.items():
-            yield Problem("scheduler_config", sentence, kept=key in self._config.values)
+            # No value is kept of the row that stops everything: what cannot be read there stops.
+            yield Problem("scheduler_config", sentence, kept=key in self._config.values and key != STOP)
         for campaign in campaigns:
             _, good, sentence2 = self._settings[campaign.id]
             if sentence2 is not None:

@@ -26,7 +26,7 @@ from scheduler.model import (
 from scheduler.rules.eligibility import CAPS_REASON, RECHECK_HELD, phones_of
 from scheduler.rules.hours import is_allowed
 from scheduler.rules.openings import Openings, Place, whereabouts
-from scheduler.rules.policy import Fingerprint, Policy, read_call_settings, read_config
+from scheduler.rules.policy import FOUND_BY, Fingerprint, Policy, read_call_settings, read_config
 from scheduler.rules.retry import Reschedule
 from scheduler.service.accounts import BalanceWatch
 from scheduler.service.dispatch import find_hindrance, find_rest
@@ -35,7 +35,7 @@ from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
 from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
 from scheduler.service.runtime import Runtime
-from scheduler.store import accounts, calls, campaigns, do_not_call, journal, leads, numbers, settings
+from scheduler.store import accounts, calls, campaigns, do_not_call, journal, leads, numbers, settings, terms
 from scheduler.store.calls import Move, PlannedCall
 from scheduler.store.database import Connection
 
@@ -44,6 +44,10 @@ PAGE = 2000
 PAGES_OF_LIST = 5
 """Pages of unread entries of the do-not-call list at a turn, each in a transaction of its own."""
 SLOW_EVERY = timedelta(minutes=1)
+TERM_PAGE, TERM_PAGES = 1000, 10
+"""Leads of one transaction, and transactions at a turn, that what leads are found by is brought up to date in."""
+TERMS_AGAIN = timedelta(hours=1)
+"""After so long all leads are gone through again, a page at a turn: a name changed by SQL is found by then."""
 SWEEP = timedelta(minutes=1)
 """How far back leads closed with `closed_at` already set are looked at for rows left waiting."""
 
@@ -83,6 +87,8 @@ class Upkeep:
         self._stopped_after: dict[int, tuple[datetime, int]] = {}
         self._waiting_after: dict[int | None, tuple[datetime, int]] = {}
         self._learnt_until: int | None = 0
+        self._terms_until, self._terms_again, self._terms_since = 0, 0, runtime.clock.now()
+        self._found_by: tuple[str, ...] = ()
         self._slow_at: datetime | None = None
         self._balances = BalanceWatch(runtime.database)
 
@@ -119,6 +125,7 @@ class Upkeep:
         self._read_barred(now)
         if is_slow_turn:
             self._complete_books(now)
+        self._keep_terms(now)
         self._follow_rules(now, report)
         return report
 
@@ -132,6 +139,34 @@ class Upkeep:
             raise
         except Exception as error:  # as with the other steps: tried again next time
             self.reporter.tick_failed(now, "adding up the accounts", error)
+
+    def _keep_terms(self, now: datetime) -> None:
+        """What leads are found by, for those that people wrote by SQL or changed: page by page in transactions of its
+        own, all leads again from time to time, and at once when other variables are chosen.
+        """
+        try:
+            found_by = self.runtime.database.read(self.rulebook.read).config.get(FOUND_BY, ())
+            if found_by != self._found_by:
+                self._found_by, self._terms_until = found_by, 0
+            for _ in range(TERM_PAGES):
+                last = self._bring_terms_up_to_date(self._terms_until)
+                if last is None:
+                    break
+                self._terms_until = last
+            else:
+                return
+            if now - self._terms_since >= TERMS_AGAIN:
+                last = self._bring_terms_up_to_date(self._terms_again)
+                self._terms_again, self._terms_since = (0, now) if last is None else (last, self._terms_since)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # as with the other steps: tried again next time
+            self.reporter.tick_failed(now, "keeping what leads are found by", error)
+
+    def _bring_terms_up_to_date(self, after: int) -> int | None:
+        return self.runtime.database.transact(
+            lambda connection: terms.bring_up_to_date(connection, after, TERM_PAGE, self._found_by)
+        )
 
     # --- leases ----------------------------------------------------------------------------------
 
@@ -380,10 +415,10 @@ class Upkeep:
 
     def _report_problems(self, rules: Rules, now: datetime) -> None:
         self.reporter.settings_problems(len(rules.problems))
-        for one in rules.problems:
-            self.reporter.settings_refused(now, where=one.where, problem=one.sentence, kept=one.kept)
         found = frozenset((one.where, one.sentence) for one in rules.problems)
         new = [one for one in rules.problems if (one.where, one.sentence) not in self._known_problems]
+        for one in new:  # once, and not at every look: `check` and the alerts say it as long as it lasts
+            self.reporter.settings_refused(now, where=one.where, problem=one.sentence, kept=one.kept)
         if new:
             self.runtime.database.transact(lambda connection: journal.add_events(connection, [
                 Happening(

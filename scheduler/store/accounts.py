@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -245,4 +245,10 @@ def _by_key(key: str | int) -> Select[Any]:
 
 def to_account(row: Any) -> Account:
     (account_id, code, name, status, billing, *figures) = row
-    return Account(account_id, code, name, status, BillingType(billing), *figures)
+    if billing in _BILLING:
+        return Account(account_id, code, name, status, BillingType(billing), *figures)
+    # What a server without strict mode makes of a word that it does not know.
+    return replace(Account(account_id, code, name, status, BillingType.CREDITS, *figures), odd_billing=billing)
+
+
+_BILLING = {one.value for one in BillingType}

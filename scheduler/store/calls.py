@@ -26,8 +26,10 @@ from sqlalchemy import (
     and_,
     case,
     delete,
+    exists,
     func,
     insert,
+    literal,
     or_,
     select,
     type_coerce,
@@ -49,6 +51,7 @@ from scheduler.model import (
 )
 from scheduler.rules.lifecycle import states_before, statuses_before
 from scheduler.rules.pacing import FIRST_REST, Breaker
+from scheduler.rules.policy import CLEARLY_NO, STOP
 from scheduler.store.database import (
     BY_ID,
     Raw,
@@ -90,7 +93,7 @@ ATTEMPT_COLUMNS = (
     A.answered_at, A.dial_before, A.claimed_by,
 )
 CAMPAIGN_COLUMNS = (
-    C.id, C.code, C.name, C.status, C.priority, C.provider, type_coerce(C.call_settings, Text).label("settings"),
+    C.id, C.code, C.name, word(C.status), C.priority, C.provider, type_coerce(C.call_settings, Text).label("settings"),
     C.account_id, C.fecha_limite, C.group_name,
 )
 NO_LEASE: Mapping[str, Any] = {"lease_owner": None, "lease_token": None, "lease_expires_at": None}
@@ -140,6 +143,16 @@ def list_due_campaigns(connection: Connection, now: datetime) -> list[DueCampaig
     if without is not None and without <= now:
         due.append(DueCampaign(None, without))
     return sorted(due, key=lambda one: (-one.priority, one.oldest, one.id or 0))
+
+
+def list_stopped_with_due(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str]]:
+    """(code, status) of paused and cancelled campaigns with due calls: a seek for each."""
+    oldest = _oldest_pending(S.campaign_id == C.id).scalar_subquery()
+    stopped = (CampaignStatus.PAUSED, CampaignStatus.CANCELLED)
+    rows = connection.execute(
+        select(C.code, word(C.status)).where(C.status.in_(stopped), oldest <= now).order_by(C.id).limit(limit)
+    )
+    return [(code, status) for code, status in rows]
 
 
 def is_any_due(connection: Connection, now: datetime) -> bool:
@@ -507,10 +520,10 @@ def mark_in_progress(
 
 
 def is_anything_called() -> ColumnElement[bool]:
-    """False while somebody has paused everything."""
+    """False while somebody has paused everything, in whatever words: only what is clearly no lets calls be placed."""
     c = scheduler_config.c
-    paused = select(func.lower(func.trim(c.config_value))).where(c.config_key == "paused").limit(1).scalar_subquery()
-    return func.coalesce(paused, "no") != "yes"
+    value = func.coalesce(func.lower(func.trim(c.config_value)), "")
+    return ~exists(select(literal(1)).where(c.config_key == STOP, value.not_in(CLEARLY_NO)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -1447,10 +1460,18 @@ def _attempt(row: Any) -> Attempt:
 
 def to_campaign(row: Any) -> Campaign:
     return Campaign(
-        id=row.id, code=row.code, name=row.name, status=CampaignStatus(row.status), priority=row.priority,
+        id=row.id, code=row.code, name=row.name, status=to_campaign_status(row.status), priority=row.priority,
         provider=row.provider, settings=row.settings, account_id=row.account_id,
-        call_until=row.fecha_limite, group=row.group_name,
+        call_until=row.fecha_limite, group=row.group_name, odd_status=None if row.status in _STATUSES else row.status,
     )
+
+
+def to_campaign_status(text: str) -> CampaignStatus:
+    """A word that is none of ours is what a server without strict mode makes of one that it does not know: it stops."""
+    return CampaignStatus(text) if text in _STATUSES else CampaignStatus.PAUSED
+
+
+_STATUSES = {one.value for one in CampaignStatus}
 
 
 

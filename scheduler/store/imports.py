@@ -27,11 +27,13 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, u
 from scheduler.errors import Conflict, NotFound
 from scheduler.model import Campaign, CampaignStatus, ImportStatus, ScheduleStatus
 from scheduler.rules.rows import Holder, NewLead, Settled, in_order, settle
-from scheduler.store.calls import word
+from scheduler.rules.terms import terms_of
+from scheduler.store.calls import to_campaign_status, word
 from scheduler.store.database import BY_ID, ids_in, insert_row, marks, raw, select_among
 from scheduler.store.do_not_call import read_barred
 from scheduler.store.numbers import COLUMNS, NOT_LEARNT, learnt_columns
-from scheduler.store.tables import call_attempts, call_schedule, campaigns, imports, lead_phones, leads
+from scheduler.store.tables import call_attempts, call_schedule, campaigns, imports, lead_phones, lead_terms, leads
+from scheduler.store.terms import forget_terms, variables_of
 
 A, C, L, M, P, S = call_attempts.c, campaigns.c, leads.c, imports.c, lead_phones.c, call_schedule.c
 
@@ -64,7 +66,7 @@ def settle_rows(
         found = connection.execute(select(C.status).where(C.id == campaign.id)).scalar()
         if found is None:
             raise NotFound("campaign", campaign.code)
-        check_takes_leads(CampaignStatus(found), campaign.code)
+        check_takes_leads(to_campaign_status(found), campaign.code)
     numbers = {one.number for row in rows for one in row.numbers}
     held, elsewhere = find_holders(connection, campaign_id, numbers, account_id=account_id)
     return settle(
@@ -75,14 +77,14 @@ def settle_rows(
 
 def add_rows(
     connection: Connection, campaign: Campaign | None, rows: Sequence[NewLead], seen: Mapping[int, int], now: datetime,
-    *, import_id: int, skip_known: bool = False, account_id: int | None = None,
+    *, import_id: int, skip_known: bool = False, account_id: int | None = None, found_by: Sequence[str] = (),
 ) -> tuple[Settled, bool]:
     """Settle rows and add the good ones. Also says whether a completed campaign goes on because of them.
 
     Raises Overtaken, and what `settle_rows` raises.
     """
     settled = settle_rows(connection, campaign, rows, seen, now, skip_known=skip_known, account_id=account_id)
-    insert_leads(connection, campaign.id if campaign else None, settled.added, now, import_id)
+    insert_leads(connection, campaign.id if campaign else None, settled.added, now, import_id, found_by)
     return settled, bool(campaign and settled.added and _reactivate(connection, campaign.id))
 
 
@@ -123,9 +125,11 @@ def find_holders(
 
 
 def insert_leads(
-    connection: Connection, campaign_id: int | None, rows: Sequence[NewLead], now: datetime, import_id: int
+    connection: Connection, campaign_id: int | None, rows: Sequence[NewLead], now: datetime, import_id: int,
+    found_by: Sequence[str] = (),
 ) -> None:
-    """Add leads with their numbers, and plan a first call for each. No number of theirs is held yet.
+    """Add leads with their numbers and what they are found by, and plan a first call for each. No number of theirs is
+    held yet.
 
     Raises Overtaken.
     """
@@ -155,6 +159,17 @@ def insert_leads(
             (ids[row.numbers[0].number], position, one.number, *learnt.get(one.number, NOT_LEARNT))
             for row in rows
             for position, one in enumerate(row.numbers, 1)
+        ],
+    )
+    _insert(
+        connection, lead_terms, ("lead_id", "term"),
+        [
+            (ids[row.numbers[0].number], term)
+            for row in rows
+            for term in sorted(terms_of(
+                (row.first_name, row.last_name), row.email, [one.number for one in row.numbers],
+                variables_of(row.variables, found_by),
+            ))
         ],
     )
     _check_not_overtaken(connection, campaign_id, rows, set(ids.values()))
@@ -427,6 +442,7 @@ def take_back(connection: Connection, import_id: int, *, after: int, limit: int)
     if free:
         connection.execute(delete(call_schedule).where(ids_in(S.lead_id, free)))
         connection.execute(delete(lead_phones).where(ids_in(P.lead_id, free)))
+        forget_terms(connection, free)
         connection.execute(delete(leads).where(ids_in(L.id, free)))
         connection.execute(update(imports).where(M.id == import_id).values(taken_back=M.taken_back + len(free)))
     return len(free), ids[-1]

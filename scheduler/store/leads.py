@@ -29,10 +29,12 @@ from sqlalchemy import (
 )
 
 from scheduler.model import CallStatus, Hold, Lead, LeadStatus, Phone, PhoneStatus, ScheduleStatus
+from scheduler.rules.terms import terms_of
 from scheduler.store.calls import in_states, word
 from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, insert_rows
 from scheduler.store.numbers import COLUMNS, NOT_LEARNT, known_traits, learnt_columns, read_traits
 from scheduler.store.tables import call_schedule, do_not_call, lead_phones, leads
+from scheduler.store.terms import add_terms, variables_of
 
 L, P, D, S = leads.c, lead_phones.c, do_not_call.c, call_schedule.c
 
@@ -131,10 +133,16 @@ def set_lead_status(
     return changed.rowcount == 1
 
 
-def insert_lead(connection: Connection, values: Mapping[str, Any], phones: Sequence[str]) -> int:
-    """One lead and its numbers; the first number is `telefono` too."""
+def insert_lead(
+    connection: Connection, values: Mapping[str, Any], phones: Sequence[str], found_by: Sequence[str] = ()
+) -> int:
+    """One lead and its numbers; the first number is `telefono` too. `found_by` are variables that it is found by."""
     lead_id = insert_row(connection, leads, {**values, "telefono": phones[0] if phones else None})
     insert_phones(connection, [(lead_id, position, number) for position, number in enumerate(phones, 1)])
+    names, email = (values.get("nombre"), values.get("apellidos")), values.get("email")
+    add_terms(connection, {
+        lead_id: terms_of(names, email, phones, variables_of(values.get("variables"), found_by))
+    })
     return lead_id
 
 

@@ -14,7 +14,7 @@ and then sorts a million rows, or walks the primary key past all campaigns but o
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,8 +26,10 @@ from scheduler.rules.phones import KEY_DIGITS, digits_of, number_key
 from scheduler.store import reports
 from scheduler.store.database import ids_in, raw
 from scheduler.store.journal import find_first_since
-from scheduler.store.reports import A, E, K, L, P, ReportRow, S
+from scheduler.store.reports import A, E, K, L, ReportRow, S
 from scheduler.store.tables import UTCDateTime, campaigns, do_not_call, do_not_call_keys
+from scheduler.store.terms import FEW as LISTED
+from scheduler.store.terms import Wanted, find_digits, read_search
 
 C, D, M = campaigns.c, do_not_call.c, do_not_call_keys.c
 WINDOW = 20_000
@@ -37,7 +39,6 @@ FEW = 2_000
 FEW_BRANCHES = 16
 BRANCHES = 400
 """Ranges of one statement: SQLite takes no more than 500."""
-MOST_PHONES = 200
 PEOPLE = ("cli", "open", "api", "sql")
 """Who did something, beside `key:NAME` and `user:NAME`: what people do. Everything else is a daemon or a provider."""
 KINDS_OF_PEOPLE = (
@@ -135,11 +136,13 @@ def list_leads_page(
     before: int | None = None,
     limit: int,
     window: int = WINDOW,
+    few: int = LISTED,
 ) -> Rows:
     """Leads, newest first. `reached`: closed ones that were, or were not; `called`: those with an attempt, or without.
 
-    `search`: `+569...` or digits are a number, whole or its beginning (digits an id too); anything else is a part
-    of a name, which needs a campaign to be found quickly.
+    `search` as people say it: a number (whole, its beginning, its last digits, in national form; digits an id too), the
+    beginnings of words of a name, without accents as well, an e-mail, and variables that are searchable. A part of a
+    name that no word begins with needs a campaign to be found quickly.
     """
     walk = _Walk("leads", ("id",), before=None if before is None else (before,), limit=limit, window=window)
     scopes = _scopes(connection, account_id, campaign_id)
@@ -163,12 +166,17 @@ def list_leads_page(
     if import_id is not None and not search:
         walk.of_scopes_as_filter(scopes)
         return _leads(connection, walk, [_Branch("t.import_id = :import_id", "ix_leads_import")])
-    if search and (number := _number(search)) is not None:
-        return _leads_by_number(connection, walk, scopes, number, search)
     if search:
-        walk.filter(
-            "(t.nombre LIKE :name ESCAPE '!' OR t.apellidos LIKE :name ESCAPE '!')", name=f"%{_escaped(search)}%"
-        )
+        wanted = read_search(connection, search, few=few)
+        _filter_by_terms(walk, wanted, "t.id")
+        if wanted.part is not None:
+            walk.filter(_named("t"), name=f"%{_escaped(wanted.part)}%")
+        if wanted.ids is not None:
+            if not wanted.ids:
+                return Rows()
+            walk.filter(f"t.id IN ({', '.join(map(str, sorted(wanted.ids)))})")
+            walk.of_scopes_as_filter(scopes)
+            return _leads(connection, walk, [_Branch("1 = 1", "PRIMARY", is_ordered=False)])
     if status == LeadStatus.SUSPENDED and not search and _are_few(connection, "leads", "lead_status = 'suspended'"):
         walk.of_scopes_as_filter(scopes)
         return _leads(connection, walk, [_Branch("t.lead_status = 'suspended'", "ix_leads_closed", is_ordered=False)])
@@ -189,28 +197,30 @@ def _leads(connection: Connection, walk: _Walk, branches: Sequence[_Branch]) -> 
     return found
 
 
-def _leads_by_number(
-    connection: Connection, walk: _Walk, scopes: list[int] | None, number: str, search: str
-) -> Rows:
-    """Leads one of whose numbers is this or begins so; few have the same, so they are sorted."""
-    spellings = [number] if number.startswith("+") else [number, f"+{number}"]
-    ids: set[int] = {int(search)} if _is_id(search) else set()
-    for one in spellings:
-        for column, of in ((P.lead_id, P.telefono), (L.id, L.telefono)):
-            # A range of the index on the numbers; past so many, the beginning says too little.
-            query = select(column).where(of >= one, of < one + ":").order_by(of).limit(MOST_PHONES)
-            ids.update(connection.execute(query).scalars())
-    if not ids:
-        return Rows()
-    walk.filter(f"t.id IN ({', '.join(map(str, sorted(ids)))})")
-    walk.of_scopes_as_filter(scopes)
-    return _leads(connection, walk, [_Branch("1 = 1", "PRIMARY", is_ordered=False)])
+def _filter_by_number(connection: Connection, walk: _Walk, digits: str, of_leads: set[int]) -> None:
+    """Calls to this number, of a lead that has it or had it, and those of the lead with this id."""
+    bare = digits.lstrip("+")
+    begins = f"+{bare}"
+    had = select(A.lead_id).where(A.telefono >= begins, A.telefono < begins + ":").order_by(A.telefono).limit(FEW)
+    of_leads.update(connection.execute(had).scalars())
+    walk.filter(
+        "(t.telefono LIKE :begins OR t.telefono LIKE :ends OR t.lead_id = :lead)",
+        begins=f"{begins}%", ends=f"%{bare.lstrip('0') or bare}", lead=int(bare) if _is_id(digits) else 0,
+    )
 
 
-def _number(search: str) -> str | None:
-    """What could be a number or its beginning, without what people write between digits."""
-    bare = re.sub(r"[\s().\-/]", "", search)
-    return bare if re.fullmatch(r"\+?[0-9]{1,20}", bare) else None
+def _filter_by_terms(walk: _Walk, wanted: Wanted, lead_id: str) -> None:
+    for one, (low, high) in zip("abcdefghijklmnopqrst", wanted.ranges, strict=False):
+        walk.filter(
+            # Not by EXISTS: MariaDB would make a list of all leads with a frequent name first.
+            f"(SELECT 1 FROM lead_terms x WHERE x.lead_id = {lead_id} "
+            f"AND x.term >= :low_{one} AND x.term < :high_{one} LIMIT 1) = 1",
+            **{f"low_{one}": low, f"high_{one}": high},
+        )
+
+
+def _named(lead: str) -> str:
+    return f"({lead}.nombre LIKE :name ESCAPE '!' OR {lead}.apellidos LIKE :name ESCAPE '!')"
 
 
 def _is_id(search: str) -> bool:
@@ -327,15 +337,21 @@ def list_attempts_page(
     provider: str | None = None,
     since: datetime | None = None,
     attempt_id: int | None = None,
+    until: datetime | None = None,
+    search: str | None = None,
     before: Place | None = None,
     limit: int,
     window: int = WINDOW,
 ) -> Rows:
-    """Attempts, those claimed last first; `before` is the place (claimed_at, id) of the last row before this page."""
+    """Attempts, those claimed last first; `before` is the place (claimed_at, id) of the last row before this page.
+
+    `since` and `until` are for `claimed_at` (half-open). `search` finds leads, as `list_leads_page` does, and calls to
+    a number that begins so.
+    """
     scopes = _scopes(connection, account_id, campaign_id)
     if scopes == []:
         return Rows()
-    by_time = scopes is not None and lead_id is None
+    by_time = scopes is not None and lead_id is None and not search
     order = ("claimed_at", "id") if by_time else ("id",)
     place = before if by_time or before is None else before[1:]
     walk = _Walk("call_attempts", order, before=place, limit=limit, window=window)
@@ -351,11 +367,28 @@ def list_attempts_page(
         walk.filter("t.id = :attempt_id", attempt_id=attempt_id)
         if lead_id is None:
             lead_id = connection.execute(select(A.lead_id).where(A.id == attempt_id)).scalar()
+    if until is not None:
+        walk.filter("t.claimed_at < :until", until=until)
+    wanted = read_search(connection, search) if search else Wanted()
+    _filter_by_terms(walk, wanted, "t.lead_id")
+    if wanted.part is not None:
+        walk.filter(
+            f"EXISTS (SELECT 1 FROM leads l WHERE l.id = t.lead_id AND {_named('l')})",
+            name=f"%{_escaped(wanted.part)}%",
+        )
+    of_leads = None if wanted.ids is None else set(wanted.ids)
+    if search and of_leads is not None and (digits := find_digits(search)) is not None:
+        _filter_by_number(connection, walk, digits, of_leads)
     if lead_id is not None:
+        of_leads = {int(lead_id)} if of_leads is None else {int(lead_id)} & of_leads
+    if of_leads is not None:
+        if not of_leads:
+            return Rows()
         if states:
             walk.filter(f"t.state IN ({_quoted(states)})")
         walk.of_scopes_as_filter(scopes)
-        branches = [_Branch(f"t.lead_id = {int(lead_id)}", "ix_call_attempts_lead", is_ordered=False)]
+        of = ", ".join(map(str, sorted(of_leads)))
+        branches = [_Branch(f"t.lead_id IN ({of})", "ix_call_attempts_lead", is_ordered=False)]
     elif states and set(states) <= {one.value for one in OPEN_STATES}:
         # Lines are thousands, so what is open is sorted; everything else is beyond counting.
         walk.of_scopes_as_filter(scopes)
@@ -458,7 +491,7 @@ def list_numbers_barred_page(
     if before is not None:
         query = query.where(D.id < before)
     if search:
-        number = _number(search)
+        number = find_digits(search)
         if number is None:
             return Rows()
         begins = [number] if number.startswith("+") else [number, f"+{number}"]
@@ -472,6 +505,18 @@ def list_numbers_barred_page(
             of += connection.execute(select(M.entry_id).where(M.number_key == key).limit(FEW)).scalars()
         query = query.where(ids_in(D.id, of))
     return _fetch(connection, query.order_by(D.id.desc()).limit(limit + 1))
+
+
+def read_on(read: Callable[[Any], Rows], limit: int) -> list[ReportRow]:
+    """What pages hold one after the other, until there is one row more than `limit`, or no more."""
+    found: list[ReportRow] = []
+    before = None
+    while True:
+        rows = read(before)
+        found += rows
+        before = rows.goes_on_at
+        if len(found) > limit or before is None:
+            return found[: limit + 1]
 
 
 # --- walking an index -----------------------------------------------------------------------------

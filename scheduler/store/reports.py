@@ -596,6 +596,17 @@ def list_held(connection: Connection) -> list[ReportRow]:
     return _rows(connection, query)
 
 
+def count_regions(connection: Connection) -> list[tuple[int | None, str, int]]:
+    """(campaign, region as it is written, callable leads in it)."""
+    query = (
+        select(L.campaign_id, L.region, func.count())
+        .where(IS_CALLABLE, L.region.is_not(None), L.region != "")
+        .group_by(L.campaign_id, L.region)
+        .order_by(L.campaign_id, L.region)
+    )
+    return [(campaign_id, region, count) for campaign_id, region, count in connection.execute(query)]
+
+
 def list_daemons(connection: Connection, seen_since: datetime) -> list[ReportRow]:
     """Daemons that have given a sign of life since then and did not say goodbye."""
     n = daemons.c

@@ -15,7 +15,7 @@ G, V = scheduler_config.c, rule_versions.c
 
 def read_config_rows(connection: Connection) -> dict[str, str]:
     rows = connection.execute(select(G.config_key, G.config_value))
-    return {row.config_key: row.config_value for row in rows}
+    return {row.config_key: row.config_value or "" for row in rows}
 
 
 def write_config(connection: Connection, key: str, value: str, now: datetime) -> None:

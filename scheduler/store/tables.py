@@ -427,6 +427,16 @@ lead_phones = Table(
     Index("ix_lead_phones_key", "number_key"),
 )
 
+lead_terms = Table(
+    "lead_terms",
+    metadata,
+    Column("lead_id", BIG, primary_key=True, autoincrement=False),
+    Column("term", String(48), primary_key=True),
+    Index("ix_lead_terms_term", "term", "lead_id"),
+    comment="what leads are found by; written by the program, and again where somebody deletes it",
+    sqlite_with_rowid=False,  # two trees to write into, as on MySQL, and not three
+)
+
 number_traits = Table(
     "number_traits",
     metadata,

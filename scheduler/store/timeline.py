@@ -7,7 +7,6 @@ history is. Only what is said to does read a whole campaign: `list_ids`, for a c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,6 +58,7 @@ from scheduler.store.tables import (
     lead_phones,
     leads,
 )
+from scheduler.store.terms import Wanted, conditions_of, read_search
 
 Row = dict[str, Any]
 
@@ -192,13 +192,14 @@ def list_ids(
         query = query.where(L.lead_status == LeadStatus.CLOSED, why.in_(REACHED) if reached else why.not_in(REACHED))
     if called is not None:
         query = query.where(L.call_attempts_count > 0 if called else L.call_attempts_count == 0)
-    number = find_number(search) if search else None
-    if search and number is None:
-        named = (L.nombre.contains(search, autoescape=True), L.apellidos.contains(search, autoescape=True))
+    found_by = read_search(connection, search) if search else Wanted()
+    if found_by.part is not None:
+        named = (name.contains(found_by.part, autoescape=True) for name in (L.nombre, L.apellidos))
         query = query.where(or_(*named))
-    if number is None:
+    query = query.where(*conditions_of(found_by))
+    if found_by.ids is None:
         return list(connection.execute(query).scalars())
-    ids = sorted(_ids_of_number(connection, number, str(search)))
+    ids = sorted(found_by.ids)
     found: list[int] = []
     for start in range(0, len(ids), MOST_IDS):
         found += connection.execute(query.where(ids_in(L.id, ids[start : start + MOST_IDS]))).scalars()
@@ -209,20 +210,6 @@ def read_rows(connection: Connection, ids: Sequence[int]) -> list[Row]:
     """These leads as `listings` gives them, in this order; those that are gone are left out."""
     found = {row["id"]: row for row in _rows(connection, lead_query(L.created_at).where(ids_in(L.id, ids)))}
     return [found[one] for one in ids if one in found]
-
-
-def find_number(search: str) -> str | None:
-    """What could be a number or its beginning, without what people write between digits; None: it is a name."""
-    bare = re.sub(r"[\s().\-/]", "", search)
-    return bare if re.fullmatch(r"\+?[0-9]{1,20}", bare) else None
-
-
-def _ids_of_number(connection: Connection, number: str, search: str) -> set[int]:
-    ids = {int(search)} if re.fullmatch(r"[0-9]{1,18}", search.strip()) else set()
-    for one in [number] if number.startswith("+") else [number, f"+{number}"]:
-        for column, of in ((P.lead_id, P.telefono), (L.id, L.telefono)):
-            ids.update(connection.execute(select(column).where(of >= one, of < one + ":")).scalars())
-    return ids
 
 
 def name_campaigns(connection: Connection, ids: Iterable[int | None]) -> dict[int, str]:

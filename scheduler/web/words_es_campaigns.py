@@ -92,6 +92,17 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "and": "y",
     # the list
     "New campaign": "Nueva campaña",
+    "Hours that go on past midnight are meant (20:00-02:00)":
+        "El horario que sigue después de medianoche es a propósito (20:00-02:00)",
+    "People are called at night, past midnight: {hours}":
+        "Se llama de noche, después de medianoche: {hours}",
+    "Before it is created": "Antes de crearla",
+    "From (date)": "Desde (fecha)",
+    "To (date)": "Hasta (fecha)",
+    "Name, number or e-mail": "Nombre, número o correo",
+    "It begins": "Comienza",
+    "paused: it places no calls until it is resumed": "en pausa: no llama hasta que se reanude",
+    "at once: leads that are added are called": "en seguida: se llama a los contactos que se agreguen",
     "Name, code or number": "Nombre, código o número",
     "Campaigns, newest first": "Campañas, las más nuevas primero",
     "Campaign": "Campaña",

@@ -171,6 +171,13 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "no lead of import {id} is there any more, so there is nothing to take back":
         "ya no queda ningún contacto de la importación {id}: no hay nada que retirar",
     # Values of settings.
+    "it goes on past midnight until {end} of the next day; write {right} if that is the wrong way round; if the night "
+    "is meant, set overnight to true beside windows":
+        "sigue después de la medianoche hasta las {end} del día siguiente; escriba {right} si está al revés; si se"
+        " quiere llamar de noche, ponga overnight en true junto a windows",
+    "it goes on past midnight until {end} of the next day; if the night is meant, set overnight to true beside windows":
+        "sigue después de la medianoche hasta las {end} del día siguiente; si se quiere llamar de noche, ponga"
+        " overnight en true junto a windows",
     "write a whole number of {what}, {low} to {high}": "escriba un número entero de {what}, de {low} a {high}",
     "write a number of {what}, {low} to {high}": "escriba un número de {what}, de {low} a {high}",
     "attempts": "intentos",
@@ -180,7 +187,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "days": "días",
     "above 0": "mayor que 0",
     "of 0 or more": "de 0 o más",
-    "write yes or no": "escriba yes o no",
+    "write yes or no; everything is paused as long as it is not clearly no":
+        "escriba yes o no; todo está en pausa mientras no sea claramente no",
     "write hours as a number of 0 or more, like 4 or 0.5": "escriba horas como un número desde 0, como 4 o 0.5",
     "write days as numbers 1 to 7 with commas between, Monday = 1, at least one, like 1,2,3,4,5":
         "escriba los días como números de 1 a 7 con comas, lunes = 1, al menos uno, como 1,2,3,4,5",

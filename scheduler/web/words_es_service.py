@@ -42,7 +42,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "there is no such setting; the settings are {names}": "no existe ese ajuste; los ajustes son {names}",
     "{field}: there is no such setting; the settings are {names}":
         "{field}: no existe ese ajuste; los ajustes son {names}",
-    "it must be later than the start ({start}); hours across midnight are written as windows":
+    "it must be later than the start ({start}); hours across midnight are written as windows, with "
+    "overnight":
         "debe ser posterior al comienzo ({start})",
     "{first} and {second} contradict each other; write one of them":
         "{first} y {second} se contradicen; escriba uno de los dos",

@@ -29,6 +29,20 @@ def test_create_takes_account_group_preset_and_last_date(ringback: Ringback, dat
     assert shown["account_id"] == find(database, tables.accounts, code="acme").id
 
 
+def test_a_night_is_said_before_a_campaign_is_made_with_it(ringback: Ringback, database: Database) -> None:
+    night = '{"windows": {"fri": [["20:00", "02:00"]]}}'
+
+    refused = ringback("campaigns", "create", "Nights", "--settings", night, "--dry-run")
+    told = ringback.ok("campaigns", "create", "Nights", "--settings", night, "--set", "overnight=true", "--dry-run")
+
+    assert refused.exit_code == 1
+    assert "until 02:00 of the next day; write 02:00-20:00" in refused.stderr
+    assert "hours: fri 20:00-02:00\n" in told
+    assert "people are called at night, past midnight: fri 20:00-02:00\n" in told
+    assert "nobody is called on Mon, Tue, Wed, Thu, Sun\n" in told
+    assert find_all(database, tables.campaigns) == []
+
+
 @pytest.mark.parametrize(
     "words, says",
     [

@@ -114,6 +114,20 @@ def test_calls_that_wait_although_there_is_room_are_a_warning(ringback: Ringback
     assert "leads without a campaign" in late[0]
 
 
+def test_regions_of_which_something_is_not_known_are_told(ringback: Ringback, database: Database) -> None:
+    campaign = add_campaign(database, call_settings={"preset": "es-sales"})
+    for region in ("ES-QQ", "ES-QQ", "ES-B", None):
+        add_lead(database, campaign_id=campaign, region=region)
+    add_lead(database, region="Atlantis")
+
+    told = [one["sentence"] for one in findings(ringback, "warning") if one["check"] == "regions"]
+
+    assert len(told) == 2
+    assert told[0].startswith("2 leads: no region ES-QQ is known")
+    assert "the regional holidays of ES-QQ are not known" in told[0]
+    assert told[1].startswith("1 leads: region: 'Atlantis' cannot be used")
+
+
 def test_held_calls_are_told_with_their_reason(ringback: Ringback, database: Database) -> None:
     plan_call(database, add_lead(database), at=database.now() + timedelta(days=1), hold="never", reason="no hours")
 

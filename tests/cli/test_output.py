@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
 import click
 import pytest
+import structlog
 from sqlalchemy.exc import OperationalError
 
 from cli import output
 from cli.instants import read_instant
 from scheduler.errors import DatabaseUnavailable, RingbackError
+from scheduler.events import STEERING, Reporter, one_line, set_up_logging
 from scheduler.model import Outcome
 from tests.each import each
 
@@ -39,6 +43,59 @@ def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "\x07" not in shown
     assert "[red]" in shown
+
+
+HOSTILE = (
+    "Ana\n2027-03-01 12:00:00Z lead 7 is closed", "Ana\r\nx", "Ana\rx", "Ana\x85x", "Ana\u2028x", "Ana\u2029x",
+    "Ana\x0bx", "Ana\x1b[2J", "Ana\x9b31m", "Ana\u202egnp", "Ana\u2066x", "Ana\x00", "Ana\x7f", "Ana\ud800",
+)
+
+
+@each("text", HOSTILE)
+def test_nothing_that_people_wrote_begins_a_line_or_is_obeyed(text: str) -> None:
+    shown = one_line(text)
+
+    assert len(shown.splitlines()) == 1
+    assert shown.startswith("Ana")
+    assert STEERING.search(shown) is None
+    assert output.printable(text) == shown
+
+
+@each("text", ["José Ñandú", "日本", "👩\u200d👧", "می\u200cخواهم", "a\tb", "80\xa0%"])
+def test_names_of_every_kind_are_shown_as_they_are(text: str) -> None:
+    assert one_line(text) == text
+
+
+def test_a_table_has_one_line_for_each_row_whatever_is_written_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    output.show_table([{"nombre": text} for text in HOSTILE], ["nombre"])
+    output.show_facts({"name": HOSTILE[0]})
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + len(HOSTILE) + 1
+    assert not any(line.startswith("2027") for line in lines)
+
+
+@each("text", HOSTILE[:-1])
+def test_json_keeps_the_text_and_steers_no_terminal(text: str) -> None:
+    with redirect_stdout(io.StringIO()) as shown:
+        output.show({"nombre": text})
+
+    assert json.loads(shown.getvalue()) == {"nombre": text}
+    assert STEERING.search(shown.getvalue()) is None
+
+
+def test_a_name_forges_no_line_of_a_log() -> None:
+    for log_format in ("text", "json"):
+        said: list[str] = []
+        Reporter(lambda line, said=said: said.append(line.text)).closed(THREE, who="lead 7 (" + HOSTILE[0], reason="x")
+        assert said == ["lead 7 (Ana ↵ 2027-03-01 12:00:00Z lead 7 is closed is closed: x"]
+        with redirect_stderr(io.StringIO()) as log:
+            set_up_logging("INFO", log_format)
+            for text in HOSTILE:
+                Reporter().closed(THREE, who=text, reason=text)
+        assert len(log.getvalue().splitlines()) == len(HOSTILE)
+        structlog.reset_defaults()
+        assert "\x1b[2J" not in log.getvalue()
 
 
 def test_a_list_says_on_stderr_that_there_is_more(capsys: pytest.CaptureFixture[str]) -> None:

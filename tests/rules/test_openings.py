@@ -28,7 +28,7 @@ CHANGES = [
 SETTINGS = [
     {}, {"allowed_hours": {"start": "10:00", "end": "18:00"}, "days_of_week": [1, 2, 3, 4, 5, 6]},
     {"allowed_hours": {"start": "00:00", "end": "24:00"}, "days_of_week": [1, 2, 3, 4, 5, 6, 7]},
-    {"windows": {"mon-fri": [["22:00", "02:00"]], "sat": [["09:00", "13:00"], ["15:00", "17:00"]]}},
+    {"overnight": True, "windows": {"mon-fri": [["22:00", "02:00"]], "sat": [["09:00", "13:00"], ["15:00", "17:00"]]}},
     {"windows": {"hol": [["09:00", "10:00"]]}}, {"windows": {"all": [["01:30", "02:30"]]}, "close_margin_s": 300},
     {"holidays": {"calendars": ["CL", "ES", "US"]}, "zones": ["America/Santiago", "Asia/Tokyo"]},
     {"preset": "cl"}, {"timezone": "Pacific/Kiritimati"},

@@ -55,11 +55,43 @@ def test_a_value_is_read_as_what_it_means(key, text, value):
         ("working_days", "1,,2"), ("timezone", "Santiago"), ("timezone", ""), ("timezone", "america/santiago/x"),
         ("holidays", "XX"), ("ring_timeout", "4"), ("ring_timeout", "301"), ("max_call_duration", "9"),
         ("max_concurrent_calls", "-1"), ("lease_seconds", "0"), ("cleanup_after_days", "-1"), ("no_such_key", "1"),
+        ("ring_timeout", "٣٠"), ("ring_timeout", "３０"), ("max_concurrent_calls", "1_0"),
+        ("default_delay_hours", "١.٥"),
+        ("working_hours_start", "٠٩:٠٠"), ("working_hours_start", "²3:00"), ("working_days", "١,٢"),
+        ("twilio_calls_per_second", "٢"), ("paused", "alto"), ("paused", ""),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_used_is_refused_and_says_what_could(key, text):
     with pytest.raises(InvalidValue, match=r"cannot be used; .+"):
         read_config_value(key, text)
+
+
+# --- hours past midnight --------------------------------------------------------------------------------------
+
+
+@each(
+    "windows, said",
+    [
+        ({"mon-fri": [["20:00", "09:00"]]}, "windows.mon: '20:00-09:00' .* until 09:00 of the next day; write 09:00"),
+        ({"fri": [["09:00", "13:00"], ["22:00", "02:00"]]}, "windows.fri: '22:00-02:00'"),
+        ({"all": [["09:00", "20:00"]], "hol": [["18:00", "06:00"]]}, "windows.hol: '18:00-06:00'"),
+        ({"sun": [["09:00", "09:00"]]}, "windows.sun: '09:00-09:00' cannot be used; it goes on past midnight"),
+    ],
+)
+def test_hours_past_midnight_are_taken_only_when_they_are_said_to_be_meant(windows, said):
+    for overnight in (None, False):
+        with pytest.raises(InvalidSettings, match=said):
+            read_call_settings({"windows": windows, "overnight": overnight})
+
+    assert Policy(read_config({}), read_call_settings({"windows": windows, "overnight": True})).nights
+
+
+@each("windows", [
+    {"all": [["20:00", "24:00"]]}, {"all": [["20:00", "00:00"]]}, {"all": [["00:00", "24:00"]]},
+    {"all": [["00:00", "00:00"]]}, {"fri": [["22:00", "24:00"]], "sat": [["00:00", "02:00"]]},
+])  # fmt: skip
+def test_hours_that_end_at_midnight_need_no_word(windows):
+    assert Policy(read_config({}), read_call_settings({"windows": windows})).nights == ()
 
 
 # --- scheduler_config, all of it ------------------------------------------------------------------------------
@@ -71,6 +103,14 @@ def test_good_rows_are_read_beside_bad_ones():
     assert config.values == {"default_delay_hours": 2.0, "ring_timeout": 40}
     assert list(config.problems) == ["timezone"]
     assert not config.is_usable
+
+
+def test_a_stop_that_cannot_be_read_is_no_reason_to_go_on_as_before():
+    config = read_config({"paused": "alto"}, {"paused": "no"})
+
+    assert Policy(config).is_paused
+    assert "everything is paused as long as it is not clearly no" in config.problems["paused"]
+    assert read_config({"paused": "sí"}).problems == {}
 
 
 def test_a_bad_row_keeps_its_last_good_text():
@@ -277,7 +317,7 @@ HOLIDAYS = "scheduler_config.holidays"
         ({"working_hours_start": "10:00"}, {"allowed_hours": {"start": "08:00", "end": "12:00"}}, "08:00-12:00", ""),
         ({}, {"days_of_week": [6, 7]}, "", "09:00-20:00"),
         ({}, {"windows": {"mon": [["09:00", "11:00"], ["16:00", "18:00"]]}}, "09:00-11:00 16:00-18:00", ""),
-        ({"working_days": "6"}, {"windows": {"mon": [["22:00", "02:00"]]}}, "22:00-02:00", ""),
+        ({"working_days": "6"}, {"windows": {"mon": [["22:00", "02:00"]]}, "overnight": True}, "22:00-02:00", ""),
     ],
 )
 def test_windows_go_before_allowed_hours_and_these_before_working_hours(config, settings, monday, saturday):

@@ -266,7 +266,7 @@ def test_empty_cells_beyond_the_header_are_nothing() -> None:
         ({"telefono": ""}, "telefono", "there is no phone number"),
         ({"telefono": "123"}, "telefono", "too few digits"),
         ({"región": "CL-XX"}, "región", "CL has no region XX; its codes are AI AN"),
-        ({"región": "Magallanes"}, "región", "ISO code"),
+        ({"región": "Patagonia"}, "región", "ISO code"), ({"región": "ES-QQ"}, "región", "ES has no region QQ"),
         ({"región": "QQ"}, "región", "no country QQ"),
         ({"región": "FR-LONG"}, "región", "FR has no region LONG"),
         ({"zona_horaria": "Santiago"}, "zona_horaria", "IANA"),

@@ -141,6 +141,20 @@ def test_held_calls_and_paused_campaigns_keep_nobody_waiting(runtime, database):
     assert (idle.waiting, idle.held, idle.next_at) == (0, 1, None)
 
 
+def test_it_says_why_due_calls_wait_when_it_ends(runtime, database):
+    add_due_lead(database, campaign_id=add_campaign(database, "resting", status="paused"))
+    add_due_lead(database, campaign_id=add_campaign(database, "broken", call_settings='{"max_attempts": 0}'))
+
+    (broken, resting) = Daemon(runtime).is_idle().why
+    assert broken.startswith("campaign broken: ")
+    assert "settings cannot be used" in broken
+    assert resting == "campaign resting: it is paused"
+
+    set_config(database, paused="sí")
+    add_due_lead(database)
+    assert "leads without a campaign: everything is paused (scheduler_config.paused)" in Daemon(runtime).is_idle().why
+
+
 # --- steered from outside -------------------------------------------------------------------------------------
 
 

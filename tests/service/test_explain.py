@@ -31,7 +31,7 @@ SETTINGS = [
     {"windows": {"mon-fri": [["09:00", "13:00"], ["15:00", "19:00"]], "sat": [["10:00", "12:00"]]}},
     {"allowed_hours": {"start": "18:00", "end": "21:00"}, "days_of_week": [2, 4], "close_margin_s": 60},
     {"windows": {"all": [["00:00", "24:00"]]}, "caps": [{"max": 2, "per": {"hours": 24}, "by": "phone"}]},
-    {"windows": {"all": [["22:00", "06:00"]]}, "spacing": [{"per": {"hours": 5}, "by": "lead"}]},
+    {"windows": {"all": [["22:00", "06:00"]]}, "overnight": True, "spacing": [{"per": {"hours": 5}, "by": "lead"}]},
     {"windows": {"mon-fri": [["08:00", "20:00"]]},
      "cooldowns": [{"after": ["no_answer"], "wait": {"days": 2, "first_day": "next"}, "by": "lead"}]},
     {"windows": {}, "max_attempts": 2},

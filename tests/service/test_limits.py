@@ -8,12 +8,17 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
 
 from scheduler.model import EntryKind
+from scheduler.rules.alerts import AlertCode
 from scheduler.rules.pacing import slot_step
+from scheduler.rules.policy import Policy, read_config
+from scheduler.service.alerts import list_alerts
 from scheduler.store import calls, tables
+from scheduler.store.calls import is_anything_called
 from scheduler.store.reports import list_steps
-from tests.conftest import NOON, sqlite_suffices
+from tests.conftest import NOON, on_every_engine, sqlite_suffices
 from tests.factories import (
     DAY,
     HOUR,
@@ -523,6 +528,54 @@ def test_nothing_is_dialed_while_everything_is_paused(runtime, database):
     station.dispatch()
 
     assert len(station.provider.dials) == 1
+
+
+STOPS = [
+    "yes", "YES", " yes ", "si", "sí", "SÍ", "1", "on", "true", "x", "PAUSED", "pausado", "stop", "2", "", " ", "?",
+    "no, wait", "nope", "y", "oui", "ja", "\tno",
+]
+GOES_ON = ["no", "NO", " no ", "No", "false", "0", "off", "n"]
+
+
+@pytest.mark.parametrize("word, pauses", [*((one, True) for one in STOPS), *((one, False) for one in GOES_ON)])
+@sqlite_suffices
+def test_whatever_is_not_clearly_no_pauses_everything(runtime, database, word, pauses):
+    set_config(database, paused="no")
+    station = Station(runtime)
+    station.upkeep()
+    add_due_lead(database, campaign_id=add_campaign(database, call_settings=ALWAYS))
+
+    set_config(database, paused=word)
+    station.dispatch()
+    station.upkeep()
+
+    assert station.provider.dials == [] if pauses else len(station.provider.dials) == 1
+    assert Policy(read_config({"paused": word})).is_paused is pauses
+
+
+@on_every_engine
+def test_the_last_look_before_a_dial_reads_the_stop_as_the_take_does(database):
+    for word in (*STOPS, *GOES_ON):
+        set_config(database, paused=word)
+        is_called = database.read(lambda connection: bool(connection.scalar(select(is_anything_called()))))
+
+        assert is_called is not Policy(read_config({"paused": word})).is_paused, word
+
+
+@sqlite_suffices
+def test_a_stop_that_cannot_be_read_is_said_once_in_the_log_and_as_long_as_it_lasts_in_alerts(runtime, database):
+    set_config(database, paused="alto")
+    station = Station(runtime)
+
+    for _ in range(3):
+        station.upkeep()
+
+    (line,) = station.said("settings_refused")
+    assert "paused: 'alto' cannot be used" in line
+    assert "everything is paused" in line
+    assert "nothing is dialed by it" in line
+    (alert,) = [one for one in list_alerts(runtime=runtime) if one.code is AlertCode.SETTINGS_INVALID]
+    assert "'alto'" in alert.sentence
 
 
 def test_a_lead_of_a_campaign_past_its_last_date_is_closed(runtime, database):

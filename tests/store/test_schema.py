@@ -7,16 +7,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, make_url
 
 from scheduler.errors import RingbackError, SchemaMismatch
+from scheduler.rules.policy import read_call_settings
 from scheduler.store import schema, tables
 from scheduler.store.database import Database
 from tests.conftest import fresh_database
-from tests.factories import sql
+from tests.factories import add_campaign, find_all, sql
 from tests.waiting import BACKSTOP
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +78,26 @@ def test_upgrade_goes_on_from_an_older_revision(blank: Database) -> None:
 
     assert schema.upgrade(blank).current == "0007"
     assert schema.list_differences(blank) == []
+
+
+def test_night_shifts_of_before_keep_working_and_are_undone_as_they_were(blank: Database) -> None:
+    from alembic import command
+
+    def move(to: str, how: Any) -> None:
+        blank.transact(lambda connection: how(schema.alembic_config(connection), to))
+
+    night = {"windows": {"mon-fri": [["20:00", "02:00"]], "sat": []}, "max_attempts": 2}
+    others = ({"windows": {"all": [["9:00", "00:00"]]}}, {"windows": "?"}, {"max_attempts": 3}, None)
+    at = schema.list_revisions().index("0044")
+    move(schema.list_revisions()[at - 1], command.upgrade)
+    for number, settings in enumerate((night, *others)):
+        add_campaign(blank, f"c{number}", call_settings=settings)
+    move("0044", command.upgrade)
+
+    assert [one.call_settings for one in find_all(blank, tables.campaigns)] == [{**night, "overnight": True}, *others]
+    assert read_call_settings(find_all(blank, tables.campaigns)[0].call_settings).overnight
+    move("-1", command.downgrade)
+    assert [one.call_settings for one in find_all(blank, tables.campaigns)] == [night, *others]
 
 
 def test_a_newer_database_is_refused_and_left_alone(blank: Database) -> None:

@@ -38,6 +38,7 @@ from tests.factories import (
     add_many_planned,
     events_of,
     find,
+    find_all,
     plan_call,
     set_config,
     sql,
@@ -530,7 +531,7 @@ DOCUMENTS: tuple[dict[str, Any], ...] = (
     {"retry_settings": {"max_attempts": 4, "retry_delay_hours": 1.5},
      "allowed_call_hours": {"start": "08:00", "end": "9:30"}},
     {"windows": {"mon-fri": [["22:00", "02:00"]], "sat": [], "hol": [["10:00", "12:00"]]},
-     "zones": ["Asia/Tokyo", "UTC"]},
+     "overnight": True, "zones": ["Asia/Tokyo", "UTC"]},
     {"caps": [{"max": 3, "per": {"days": 7}, "by": "lead"}], "outcomes": {"busy": {"delay_hours": 0.25}},
      "days_of_week": [6]},
     {"allowed_countries": ["CL", "ES"], "required_variables": ["debt"], "preset": "cl-collections"},
@@ -552,8 +553,9 @@ def test_fields_that_nobody_touched_leave_the_document_as_it_is(document: dict[s
     ({"zones": ["UTC", "Asia/Tokyo"]}, "timezone", "UTC", {"timezone": "UTC"}),
     ({"timezone": "UTC"}, "timezone", "", {}),
     ({"outcomes": {"busy": {"delay_hours": 2}}}, "outcomes.busy.delay_hours", "", {}),
-    ({"windows": {"all": [["22:00", "02:00"]]}}, "windows.hol", "10:00–12:00 y 15-16",
-     {"windows": {"mon-sun": [["22:00", "02:00"]], "hol": [["10:00", "12:00"], ["15:00", "16:00"]]}}),
+    ({"overnight": True, "windows": {"all": [["22:00", "02:00"]]}}, "windows.hol", "10:00–12:00 y 15-16",
+     {"overnight": True,
+      "windows": {"mon-sun": [["22:00", "02:00"]], "hol": [["10:00", "12:00"], ["15:00", "16:00"]]}}),
 ])  # fmt: skip
 def test_a_changed_field_replaces_its_setting_in_whichever_shape_it_was_written(
     document: dict[str, Any], field: str, text: str, after: dict[str, Any]
@@ -561,6 +563,40 @@ def test_a_changed_field_replaces_its_setting_in_whichever_shape_it_was_written(
     form = settings_form.field_values(document, Config()) | {field: text}
     draft = settings_form.read_form(form, None, document, Config(), as_json=False)
     assert (draft.errors, draft.plan.call_settings) == ({}, after)
+
+
+def test_a_box_that_is_taken_away_takes_the_night_away():
+    document = {"overnight": True, "windows": {"all": [["22:00", "02:00"]]}}
+    form = {**settings_form.field_values(document, Config()), settings_form.OVERNIGHT_SHOWN: "yes"}
+    del form["overnight"]
+    draft = settings_form.read_form(form, None, document, Config(), as_json=False)
+    assert list(draft.errors) == ["windows.mon"]
+    assert "it goes on past midnight until 02:00 of the next day" in draft.errors["windows.mon"]
+
+
+@sqlite_alone
+def test_a_night_is_confirmed_in_the_form_and_seen_before_a_campaign_is_made(client: httpx.Client, database: Database):
+    form = form_of(client, "/campaigns/new") | {"name": "Nights", "code": "nights", "windows.mon": "20:00-09:00"}
+    preview = form | {"step": "preview"}
+    slip = client.post("/campaigns/new", headers=HTML, data=preview)
+    spanish = client.post("/campaigns/new", headers={**HTML, "Accept-Language": "es"}, data=preview)
+    seen = client.post("/campaigns/new", headers=HTML, data=preview | {"overnight": "yes"})
+
+    assert slip.status_code == spanish.status_code == 422
+    assert "write 09:00-20:00 if that is the wrong way round" in slip.text
+    assert "sigue después de la medianoche hasta las 09:00" in spanish.text
+    assert seen.status_code == 200
+    assert "People are called at night, past midnight: mon 20:00-09:00" in seen.text
+    assert "Days on which nobody is called" in seen.text
+    assert find_all(database, tables.campaigns) == []
+    again = fields_of(seen.text)
+    back = client.post("/campaigns/new", headers=HTML, data=again | {"step": "edit"})
+    made = client.post("/campaigns/new", headers=HTML, data=again | {"step": "save"})
+    assert (back.status_code, 'value="Nights"' in back.text) == (200, True)
+    assert made.status_code == 303
+    assert find(database, tables.campaigns, code="nights").call_settings == {
+        "windows": {"mon": [["20:00", "09:00"]]}, "overnight": True,
+    }
 
 
 # --- help -----------------------------------------------------------------------------------------

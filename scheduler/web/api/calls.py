@@ -12,7 +12,18 @@ from scheduler.model import AttemptState, Outcome
 from scheduler.service import operations
 from scheduler.store import listings
 from scheduler.web.access import Operator, Reader, RuntimeOf
-from scheduler.web.api.asked import NO_REASON, CallKey, Flag, OfCampaign, OfLead, Since, by_claim, found, read_list
+from scheduler.web.api.asked import (
+    NO_REASON,
+    CallKey,
+    Flag,
+    OfCampaign,
+    OfLead,
+    Search,
+    Since,
+    by_claim,
+    found,
+    read_list,
+)
 from scheduler.web.api.models import AttemptItem, CallLearnt, CallMade, CallOutcome, Said, Why
 from scheduler.web.api.route import noun
 from scheduler.web.problems import responses
@@ -35,9 +46,13 @@ def list_calls(
         min_length=1, max_length=128, pattern=r"^[^\x00]+$", examples=["CA5d0d0d8047bf685c3f0ff980fe62c123"],
         description="The one call with this reference of ours (`attempt_ref`), or this id of its provider's",
     )] = None,
-    since: Since = None, limit: Limit = 50, cursor: Cursor = None,
+    since: Since = None, until: Since = None, search: Search = None, limit: Limit = 50, cursor: Cursor = None,
 ) -> Response:
-    """Attempts, newest first: one for each dial. `since` is for `claimed_at`."""
+    """Attempts, newest first: one for each dial. `since` and `until` are for `claimed_at` (from, and before).
+
+    `search` is a number (whole, its beginning or its last digits, also in national form), a name or an e-mail, as for
+    leads.
+    """
     attempt_id = None
     if ref is not None:
         try:
@@ -51,7 +66,8 @@ def list_calls(
     rows = read_list(runtime, caller, campaign, None, lambda connection, account_id, campaign_id: (
         listings.list_attempts_page(
             connection, account_id=account_id, campaign_id=campaign_id, lead_id=lead_id, state=state, outcome=outcome,
-            is_open=is_open == "true", since=since, before=before, limit=limit, attempt_id=attempt_id,
+            is_open=is_open == "true", since=since, until=until, search=search, before=before, limit=limit,
+            attempt_id=attempt_id,
         )
     ))
     return tagged(request, Page[AttemptItem].model_validate(paged(rows, limit, by_claim)))

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
+from fastapi.responses import JSONResponse
 
 from scheduler.errors import InvalidSettings, NotFound
 from scheduler.model import CampaignStatus
@@ -14,6 +15,7 @@ from scheduler.service import control
 from scheduler.service.effects import Patience
 from scheduler.service.runtime import Runtime
 from scheduler.store import listings
+from scheduler.store.calls import to_campaign_status
 from scheduler.store.database import Connection
 from scheduler.store.totals import find_campaign
 from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
@@ -38,6 +40,7 @@ from scheduler.web.api.models import (
     CampaignFull,
     CampaignItem,
     CampaignNew,
+    CampaignPreview,
     CampaignState,
     CampaignSummary,
     Change,
@@ -75,10 +78,24 @@ def list_campaigns(
 
 
 @router.post(
-    "/campaigns", response_model=CampaignFull, status_code=201, operation_id="create_campaign", responses=responses(404)
+    "/campaigns", response_model=CampaignFull, status_code=201, operation_id="create_campaign",
+    responses={200: {"model": CampaignPreview, "description": "A dry run: what it would be like"}, **responses(404)},
 )
-def create_campaign(caller: Operator, runtime: RuntimeOf, body: CampaignNew, response: Response) -> Any:
-    """Make a campaign. Its code is made up when left out."""
+def create_campaign(
+    caller: Operator, runtime: RuntimeOf, body: CampaignNew, response: Response,
+    dry_run: Annotated[Flag, Query(description="Say what it would be like, write nothing")] = "false",
+) -> Any:
+    """Make a campaign. Its code is made up when left out. A dry run says in which hours it would call."""
+    if dry_run == "true":
+        found = control.preview_campaign(control.CampaignPlan(
+            name=body.name, description=body.description, priority=body.priority, provider=body.provider,
+            account=own_account(runtime, caller, body.account), group=body.group, call_settings=body.call_settings,
+            deadline=body.deadline, deadline_days=body.deadline_days,
+        ), code=body.code, runtime=runtime)
+        return JSONResponse(CampaignPreview(
+            dry_run=True, hours=[one.spoken() for one in found.windows], closed_days=list(found.closed_days),
+            nights=list(found.nights),
+        ).model_dump())
     code = control.create_campaign(
         body.name, code=body.code, description=body.description, priority=body.priority, provider=body.provider,
         call_settings=body.call_settings, account=own_account(runtime, caller, body.account), group=body.group,
@@ -133,7 +150,7 @@ def edit_campaign(
     return CampaignEffect(
         code=done.code, dry_run=dry_run == "true", waiting=effect.waiting, moved=effect.moved,
         exact=effect.is_exact, looked_at=effect.looked_at, never=effect.never, first_at=effect.first_at,
-        last_at=effect.last_at, closed_days=list(done.closed_days),
+        last_at=effect.last_at, closed_days=list(done.closed_days), nights=list(done.nights),
         changes=[Change(field=name, before=plain(old), after=plain(new)) for name, (old, new) in done.changes.items()],
     )
 
@@ -149,7 +166,7 @@ def read_summary(request: Request, caller: Reader, runtime: RuntimeOf, campaign:
         raise NotFound("campaign", campaign)
     counted = runtime.counts.of_campaign(row.id)
     return tagged(request, CampaignSummary(
-        id=row.id, code=row.code, name=row.name, status=CampaignStatus(row.status), status_reason=row.status_reason,
+        id=row.id, code=row.code, name=row.name, status=to_campaign_status(row.status), status_reason=row.status_reason,
         account_id=row.account_id, priority=row.priority, created_at=row.created_at, started_at=row.started_at,
         completed_at=row.completed_at, totals=figures(counted.value), counted_at=counted.at,
     ), volatile=("counted_at",))

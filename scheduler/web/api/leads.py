@@ -69,7 +69,8 @@ def list_leads(
 ) -> Any:
     """Leads, newest first.
 
-    `search` is a number or its beginning, an id, or a part of a name (best together with a campaign). A page may be
+    `search` is a number (whole, its beginning or its last digits, also in national form), an id, words of a name or
+    their beginnings, with or without accents, an e-mail, or the value of a variable that is searchable. A page may be
     short or empty and still have a `next_cursor`: then the rows looked at held no more matches, and others do.
     """
     place = read_cursor(cursor, int)

@@ -266,7 +266,7 @@ class CampaignEffect(BaseModel):
 
     Many planned calls are counted for some seconds only. Then `exact` is false, and `moved` is that of the first
     `looked_at` of `waiting`. The new times lie from `first_at` to `last_at`; `never` of the moved calls get none, and
-    on `closed_days` (1 is Monday) the new hours call nobody.
+    on `closed_days` (1 is Monday) the new hours call nobody. `nights` are spans of theirs that go on past midnight.
     """
 
     code: str
@@ -280,6 +280,18 @@ class CampaignEffect(BaseModel):
     first_at: datetime | None = None
     last_at: datetime | None = None
     closed_days: list[int]
+    nights: list[str]
+
+
+class CampaignPreview(BaseModel):
+    """What a campaign would be like. All of `hours` must be open; on `closed_days` (1 is Monday) nobody is called;
+    `nights` are spans that go on past midnight, like "fri 20:00-02:00".
+    """
+
+    dry_run: bool
+    hours: list[str]
+    closed_days: list[int]
+    nights: list[str]
 
 
 class CampaignState(BaseModel):

@@ -148,6 +148,7 @@ def kinds() -> dict[str, Kind]:
             StrictStr, {"type": "string", "anyOf": [{"enum": _countries()}, {"pattern": f"^-?{_DATE}$"}]}, most=20
         ),
         "allowed_countries": _words(StrictStr, {"enum": sorted(phonenumbers.SUPPORTED_REGIONS)}, most=80),
+        "searchable_variables": _words(StrictStr, {"type": "string", "pattern": "^[^,\\s]+$", "maxLength": 25}, most=8),
         "ring_timeout": _number(5, 300, is_whole=True),
         "max_call_duration": _number(10, 86_400, is_whole=True),
         "max_concurrent_calls": _number(0, 100_000, is_whole=True),
@@ -284,8 +285,13 @@ def _call_settings() -> Schema:
                     "prefixItems": [{"type": "string", "pattern": _CLOCK}, {"type": "string", "pattern": _CLOSING}],
                 }},
                 "not": {"type": "object", "additionalProperties": {"type": "array", "maxItems": 0}},
-                "description": "Spans by days; the key that names the fewest days counts, an empty list shuts them",
+                "description": "Spans by days; the key that names the fewest days counts, an empty list shuts them. "
+                "One that does not end after it begins goes on past midnight, and needs `overnight`",
                 "examples": [{"mon-fri": [["09:00", "13:00"], ["15:00", "20:00"]], "sat": [["10:00", "14:00"]]}],
+            },
+            "overnight": {
+                "type": ["boolean", "null"],
+                "description": "Spans of windows that go on past midnight are meant, and not hours the wrong way round",
             },
             "holidays": _list({"type": "string", "anyOf": [
                 {"enum": _countries()}, {"pattern": f"^-?{_DATE}$"},
@@ -311,6 +317,12 @@ def _call_settings() -> Schema:
             "agent_id": {"type": ["string", "null"], "pattern": r"^[!-~]([ -~]{0,126}[!-~])?$"},
             "from_number": {"type": ["string", "null"], "pattern": r"^\+[1-9][0-9]{6,14}$"},
         },
+        "anyOf": [
+            {"required": ["overnight"], "properties": {"overnight": {"const": True}}},
+            {"properties": {"windows": {"additionalProperties": {"items": {"anyOf": [
+                {"prefixItems": [{"pattern": f"^{hour:02}:"}, {"pattern": _end_after(hour)}]} for hour in range(24)
+            ]}}}}},
+        ],
         "not": {"anyOf": [
             *({"required": [one, other]} for one, other in (
                 ("allowed_hours", "allowed_call_hours"), ("timezone", "zones"), ("windows", "allowed_hours"),
@@ -331,11 +343,15 @@ _CHANNEL: Schema = {"type": ["string", "null"], "enum": ["voice", "written", ANY
 
 def _hours_from(hour: int) -> Schema:
     """Hours that begin in this hour of the day and end in a later one."""
-    later = "|".join(f"{one:02}" for one in range(hour + 1, 24))
-    end = f"^(({later}):[0-5][0-9]|24:00)$" if later else "^24:00$"
     return _object({
-        "start": {"type": "string", "pattern": f"^{hour:02}:[0-5][0-9]$"}, "end": {"type": "string", "pattern": end},
+        "start": {"type": "string", "pattern": f"^{hour:02}:[0-5][0-9]$"},
+        "end": {"type": "string", "pattern": _end_after(hour)},
     }, ["start", "end"], or_null=False)
+
+
+def _end_after(hour: int) -> str:
+    later = "|".join(f"{one:02}" for one in range(hour + 1, 24))
+    return f"^(({later}):[0-5][0-9]|24:00)$" if later else "^24:00$"
 
 
 def _object(properties: Schema, required: list[str] | None = None, *, or_null: bool = True) -> Schema:

@@ -7,14 +7,16 @@ who is about to press a button.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from scheduler.errors import InvalidValue, NotFound, RingbackError
 from scheduler.model import AttemptState, Campaign, Outcome
+from scheduler.rules.hours import wall_to_utc
 from scheduler.service import operations
 from scheduler.service.runtime import Runtime
 from scheduler.store import listings, timeline
@@ -48,6 +50,9 @@ class Asked:
     outcome: str = ""
     provider: str = ""
     open: str = ""
+    search: str = ""
+    since: str = ""
+    until: str = ""
 
     @property
     def query(self) -> dict[str, str]:
@@ -69,13 +74,27 @@ class Asked:
 
 def read_asked(
     campaign: Word = "", lead: Word = "", state: Word = "", outcome: Word = "", provider: Word = "", open: Word = "",
+    search: Word = "", since: Word = "", until: Word = "",
 ) -> Asked:
     for name, value, words in (("state", state, STATES), ("outcome", outcome, OUTCOMES)):
         if value and value not in words:
             raise InvalidValue(name, value[:40], f"write one of {', '.join(words)}")
     if lead and not (lead.isascii() and lead.isdigit() and len(lead) < 19):
         raise InvalidValue("lead", lead[:40], "write the id of a lead")
-    return Asked(campaign.strip(), lead, state, outcome, provider.strip()[:32], open if open in ("1", "yes") else "")
+    for name, value in (("since", since), ("until", until)):
+        if value:
+            read_day(value, name)
+    return Asked(
+        campaign.strip(), lead, state, outcome, provider.strip()[:32], open if open in ("1", "yes") else "",
+        search.strip(), since.strip(), until.strip(),
+    )
+
+
+def read_day(text: str, name: str) -> date:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise InvalidValue(name, text[:40], "write a date like 2027-12-31") from None
 
 
 AskedOf = Annotated[Asked, Depends(read_asked)]
@@ -87,7 +106,7 @@ def calls_page(
     cursor: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     """Open calls first, then the others, newest first."""
-    place = _read_place(cursor)
+    place, zone = _read_place(cursor), screen.zone if asked.since or asked.until else ZoneInfo("UTC")
 
     def read(connection: Connection) -> dict[str, Any]:
         campaign = require_campaign(connection, caller, asked.campaign) if asked.campaign else None
@@ -95,7 +114,7 @@ def calls_page(
         opened = timeline.list_open_calls(
             connection, limit=MOST_OPEN + 1, account_id=caller.account_id
         ) if is_first else []
-        rows = _list(connection, caller, asked, campaign, place)
+        rows = _list(connection, caller, asked, campaign, place, zone)
         return {
             "campaign": campaign, "opened": opened, "has_open_list": is_first, "rows": rows,
             "names": timeline.name_leads(connection, (row["lead_id"] for row in rows)),
@@ -118,14 +137,21 @@ def calls_page(
 
 
 def _list(
-    connection: Connection, caller: Caller, asked: Asked, campaign: Campaign | None, place: listings.Place | None
+    connection: Connection, caller: Caller, asked: Asked, campaign: Campaign | None, place: listings.Place | None,
+    zone: ZoneInfo,
 ) -> listings.Rows:
     return listings.list_attempts_page(
         connection, account_id=caller.account_id if campaign is None else None,
         campaign_id=campaign.id if campaign else None, lead_id=int(asked.lead) if asked.lead else None,
         state=asked.state or None, outcome=asked.outcome or None, is_open=asked.is_open,
-        provider=asked.provider or None, before=place, limit=PAGE,
+        provider=asked.provider or None, search=asked.search or None, before=place, limit=PAGE,
+        since=_begin_of(read_day(asked.since, "since"), zone) if asked.since else None,
+        until=_begin_of(read_day(asked.until, "until") + timedelta(days=1), zone) if asked.until else None,
     )
+
+
+def _begin_of(day: date, zone: ZoneInfo) -> datetime:
+    return wall_to_utc(datetime.combine(day, time()), zone)
 
 
 def _write_place(place: listings.Place) -> str:

@@ -28,7 +28,7 @@ from scheduler.model import RETRYABLE_OUTCOMES, Campaign, CampaignStatus
 from scheduler.rules.policy import PROVIDER_NAMES, Config, Policy
 from scheduler.rules.presets import PRESETS
 from scheduler.service import control
-from scheduler.service.control import Cancelled, Edited
+from scheduler.service.control import CampaignPlan, Cancelled, Edited, Preview
 from scheduler.service.effects import Count, EffectCounts, Patience
 from scheduler.service.runtime import Runtime
 from scheduler.store import campaigns as store
@@ -128,12 +128,17 @@ def ask_for_campaign(request: Request, caller: Operator, runtime: RuntimeOf) -> 
 
 @router.post("/campaigns/new")
 def create_campaign(request: Request, caller: Operator, runtime: RuntimeOf, form: FormOf) -> Response:
+    """Three steps of one form, as for `edit_settings`; a post that names none creates."""
     require_everything(caller)
-    screen = screen_of(request)
+    screen, step = screen_of(request), form.get("step", "save")
+    if step == "edit":
+        return _show_form(request, runtime, None, form, {})
     draft = settings_form.read_form(form, None, {}, screen.config, as_json="call_settings" in form)
     if not draft.errors:
         plan, code = draft.plan, form.get("code", "").strip() or None
         try:
+            if step == "preview":
+                return _show_new(request, form, plan, control.preview_campaign(plan, code=code, runtime=runtime))
             made = control.create_campaign(
                 plan.name or "", code=code, description=plan.description or None, priority=plan.priority or 0,
                 provider=plan.provider or None, account=plan.account or None, group=plan.group or None,
@@ -481,7 +486,16 @@ def _show_preview(
         request, "campaign_preview.html", row=row, edited=edited, changes=list(_spell_out(edited)), kept=kept,
         path_of=campaign_path(row["code"], row["id"]), plan=draft.plan, count=count,
         effect=count.effect if count and count.effect.looked_at else edited.effect,
-        closed=[words.name_day(language, day) for day in edited.closed_days],
+        closed=[words.name_day(language, day) for day in edited.closed_days], nights=edited.nights,
+    )
+
+
+def _show_new(request: Request, form: Mapping[str, str], plan: CampaignPlan, preview: Preview) -> Response:
+    language = screen_of(request).language
+    return render(
+        request, "campaign_new.html", plan=plan, kept={n: t for n, t in form.items() if n not in NOT_SETTINGS},
+        hours=[speak_windows(language, one) for one in preview.windows], nights=preview.nights,
+        closed=[words.name_day(language, day) for day in preview.closed_days],
     )
 
 

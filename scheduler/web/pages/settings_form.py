@@ -28,6 +28,8 @@ TEXTS = ("preset", "agent_id", "from_number")
 LISTS = ("allowed_countries", "required_variables")
 DOCUMENTS = ("caps", "cooldowns", "spacing", "holidays")
 PLAIN = ("name", "description", "priority", "provider", "account", "group", "deadline")
+OVERNIGHT_SHOWN = "overnight_shown"
+"""A hidden field beside the box, so that one that is not ticked can be told from a form without it."""
 _SPAN = re.compile(r"\s*([0-9]{1,2}(?::[0-9]{2})?)\s*(?:-|–|—|a|to)\s*([0-9]{1,2}(?::[0-9]{2})?)\s*", re.IGNORECASE)
 _SETTING = re.compile(r"(?:call_settings: )?([a-z_]+(?:\.[\w, -]+|\[\d+\])*): (.+)", re.DOTALL)
 
@@ -74,6 +76,7 @@ def field_values(document: Mapping[str, Any], config: Config) -> dict[str, str]:
         found["max_attempts"] = found["max_attempts"] or _text(nested.max_attempts)
         found["retry_delay_hours"] = found["retry_delay_hours"] or _text(nested.retry_delay_hours)
     found["timezone"] = ", ".join(settings.zone_names)
+    found["overnight"] = "yes" if settings.overnight else ""
     for name in LISTS:
         value = document.get(name)
         found[name] = ", ".join(map(str, value)) if isinstance(value, list) else _text(value)
@@ -208,6 +211,8 @@ def _read_fields(
         _put(found, "zones", zones if len(zones) > 1 else None)
     if any(name.startswith("windows.") for name in changed):
         _put_hours(found, form, errors)
+    if OVERNIGHT_SHOWN in form:  # a box that is not ticked is not posted
+        _put(found, "overnight", True if form.get("overnight") == "yes" else None)
     if any(name.startswith("outcomes.") for name in changed):
         _put_outcomes(found, changed, errors)
     return found

@@ -14,6 +14,22 @@ CAMPAIGNS = "/api/v1/campaigns"
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
+def test_what_a_campaign_would_be_like_is_told_before_it_is_made(client, database):
+    night = {"windows": {"mon-fri": [["20:00", "02:00"]]}}
+    body = {"name": "Nights", "call_settings": {**night, "overnight": True}}
+    refused = client.post(f"{CAMPAIGNS}?dry_run=true", json={"name": "Nights", "call_settings": night})
+    told = client.post(f"{CAMPAIGNS}?dry_run=true", json=body)
+
+    assert refused.status_code == 422
+    assert "it goes on past midnight until 02:00 of the next day" in refused.text
+    assert told.status_code == 200
+    assert told.json() == {
+        "dry_run": True, "hours": ["mon-fri 20:00-02:00"], "closed_days": [7],
+        "nights": [f"{day} 20:00-02:00" for day in ("mon", "tue", "wed", "thu", "fri")],
+    }
+    assert factories.find_all(database, tables.campaigns) == []
+
+
 def test_a_campaign_is_made_with_settings_and_answers_with_where_it_is(client, database):
     answer = client.post(CAMPAIGNS, json={
         "name": "Autumn", "code": "autumn", "priority": 3, "group": "north", "deadline_days": 30, "paused": True,
