@@ -581,6 +581,31 @@ MUTANTS: Sequence[Mutant] = (
         "pass",
         "service/test_dispatch.py::test_a_stopped_dispatcher_takes_nothing_new",
     ),
+    # --- what strangers may send to webhooks
+    mutant(
+        "a webhook's headers are looked at before its body", "scheduler/web/webhooks.py",
+        "await run_in_threadpool(webhooks.glance, provider, hook)",
+        "pass",
+        "web/test_webhooks.py::test_what_the_headers_show_to_be_no_webhook_is_refused_before_its_body",
+    ),
+    mutant(
+        "slow bodies make room", "scheduler/web/webhooks.py",
+        "self._break_off(own[0])",
+        "raise Crowded",
+        "web/test_webhooks.py::test_slow_strangers_keep_no_webhook_out",
+    ),
+    mutant(
+        "large bodies share a bounded memory", "scheduler/web/webhooks.py",
+        "elif held.total() > LARGE_TOGETHER:",
+        "elif False:",
+        "web/test_webhooks.py::test_large_bodies_that_trickle_share_a_bounded_memory",
+    ),
+    mutant(
+        "strangers are not told what is set up", "scheduler/web/webhooks.py",
+        "UNPROVEN if error.status == HTTPStatus.UNAUTHORIZED else str(error)",
+        "str(error)",
+        "web/test_webhooks.py::test_strangers_are_not_told_which_providers_are_set_up",
+    ),
 )
 
 

@@ -103,7 +103,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, rate: float, moment: Callable[[], float] = time.monotonic) -> None:
         self.app = app
-        self.places, self.upload_places, self.hook_places = Places(PLACES), Places(UPLOAD_PLACES), Places(PLACES)
+        self.places, self.upload_places = Places(PLACES), Places(UPLOAD_PLACES)
         self.buckets = Buckets(rate, rate * BURST_SECONDS, moment)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,9 +134,8 @@ class Guard:
         if "content-length" in request.headers and "transfer-encoding" in request.headers:
             # A proxy in front may go by the other one, and then take for a request what is part of a body.
             raise Refusal(HTTPStatus.BAD_REQUEST, "say the length of the body in one way: it has two")
-        if path.startswith("/webhooks/"):  # they have limits of their own: see webhooks.py
-            with self.hook_places.taken():
-                await self.app(exchange.scope, exchange.receive, exchange.send)
+        if path.startswith("/webhooks/"):  # they have places and limits of their own: see webhooks.py
+            await self.app(exchange.scope, exchange.receive, exchange.send)
             return
         is_upload = request.method == "POST" and UPLOADS.fullmatch(path) is not None
         await self._admit(request, path)
@@ -445,12 +444,31 @@ class Buckets:
         """Raises Refusal (429)."""
         if not self._rate:
             return
-        now = self._moment()
-        tokens, at = self._full.pop(caller, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - at) * self._rate)
-        self._full[caller] = (tokens - 1 if tokens >= 1 else tokens, now)
+        tokens = self._tokens(caller)
+        self.note(caller)
+        self._refuse_below_one(tokens)
+
+    def require(self, caller: str) -> None:
+        """Is there one left, which this does not take? Raises Refusal (429)."""
+        if self._rate and caller in self._full:
+            self._refuse_below_one(self._tokens(caller))
+
+    def note(self, caller: str) -> None:
+        """Take one, if there is one."""
+        if not self._rate:
+            return
+        tokens = self._tokens(caller)
+        self._full.pop(caller, None)
+        self._full[caller] = (tokens - 1 if tokens >= 1 else tokens, self._moment())
         if len(self._full) > self._most:
             self._full.popitem(last=False)
+
+    def _tokens(self, caller: str) -> float:
+        now = self._moment()
+        tokens, at = self._full.get(caller, (self._burst, now))
+        return min(self._burst, tokens + (now - at) * self._rate)
+
+    def _refuse_below_one(self, tokens: float) -> None:
         if tokens < 1:
             wait = math.ceil((1 - tokens) / self._rate)
             sentence = f"at most {self._rate:g} requests a second; try again in {wait} s"

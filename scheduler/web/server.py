@@ -37,6 +37,8 @@ HEADERS_SECONDS = 20.0
 BACKLOG = 4096
 SPARE_FILES = 256
 """Open files that connections must leave for the database and the disk."""
+READ_AT_ONCE = 32 * 2**10
+"""What a connection hands over at a time. asyncio's own 256 KiB, two of them for each slow sender, are too much."""
 LOOPBACK = "127.0.0.1, ::1"
 LOGGER = logging.getLogger("uvicorn")
 LOGGER.propagate = False
@@ -173,6 +175,8 @@ class Prompt(H11Protocol):
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if hasattr(transport, "max_size"):  # of asyncio's own loop
+            transport.max_size = READ_AT_ONCE
         super().connection_made(transport)
         self._wait()
 
