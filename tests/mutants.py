@@ -581,6 +581,19 @@ MUTANTS: Sequence[Mutant] = (
         "pass",
         "service/test_dispatch.py::test_a_stopped_dispatcher_takes_nothing_new",
     ),
+    # --- before there is anybody
+    mutant(
+        "to come from this machine opens nothing", "scheduler/web/access.py",
+        "if not door.opening.lets_in(request.cookies.get(OPENED_COOKIE)):",
+        "if False:",
+        "web/test_access.py::test_before_the_first_user_a_plain_proxy_lets_nobody_in",
+    ),
+    mutant(
+        "the link is good once", "scheduler/web/access.py",
+        "if self._given is not None or not _is_same(link, self.link):",
+        "if not _is_same(link, self.link):",
+        "web/test_access.py::test_the_link_of_the_terminal_lets_one_browser_in_once",
+    ),
     # --- what strangers may send to webhooks
     mutant(
         "a webhook's headers are looked at before its body", "scheduler/web/webhooks.py",

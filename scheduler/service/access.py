@@ -12,8 +12,9 @@ What must stay true:
   of it, and its failures are counted by themselves.
 - A name that nobody has takes as long as a wrong password.
 
-Access is open as long as the tables have neither a key nor a user. A revoked key still counts: otherwise
-revoking the last one would open what it closed. The command line always gets in.
+Nobody has to be known as long as the tables have neither a key nor a user: then a link that is good once decides (see
+`web.access.Opening`). A revoked key still counts: otherwise revoking the last one would open what it closed. The
+command line always gets in.
 """
 
 from __future__ import annotations

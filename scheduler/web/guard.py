@@ -48,7 +48,7 @@ from scheduler.web.access import (
 from scheduler.web.problems import Refusal, problem_of
 
 HEALTH = frozenset({"/health/live", "/health/ready", "/api/v1/health/live", "/api/v1/health/ready"})
-PUBLIC = HEALTH | {"/login", "/language", "/theme"}
+PUBLIC = HEALTH | {"/login", "/open", "/language", "/theme"}
 PUBLIC_UNDER = ("/static/", "/webhooks/")
 MACHINES_UNDER = ("/api/", "/webhooks/", "/health/", "/metrics", "/openapi.json", "/static/")
 """Where programs ask: they are answered with problems, not with pages."""

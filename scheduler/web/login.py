@@ -18,6 +18,7 @@ from scheduler.service.access import LONGEST_SESSION, Admitted, Wait
 from scheduler.store import access as store
 from scheduler.web.access import (
     COOKIE,
+    OPENED_COOKIE,
     SECURE_COOKIE,
     Admin,
     Reader,
@@ -25,9 +26,11 @@ from scheduler.web.access import (
     Unforged,
     door_of,
     is_secure,
+    require_local,
     session_token,
 )
 from scheduler.web.pages.base import FormOf, Screen, local_address, render
+from scheduler.web.problems import Refusal
 from scheduler.web.reach import require_everything
 
 router = APIRouter(include_in_schema=False)
@@ -44,6 +47,24 @@ def ask_to_log_in(request: Request, next: str = "/") -> Response:
     if token is not None and door.entrance.find_by_session(token) is not None:
         return RedirectResponse(local_address(next), status_code=HTTPStatus.SEE_OTHER)
     return _page(request, next)
+
+
+@router.get("/open")
+def open_once(request: Request, runtime: RuntimeOf, link: str = "") -> Response:
+    """Before there is a user or a key: let this one browser in, by the link that the terminal shows."""
+    door, answer = door_of(request), RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
+    if not door.entrance.is_open():
+        return answer
+    require_local(request)
+    shown = door.opening.redeem(link)
+    if shown is not None:
+        answer.set_cookie(OPENED_COOKIE, shown, path="/", httponly=True, samesite="lax")
+    elif not door.opening.lets_in(request.cookies.get(OPENED_COOKIE)):
+        raise Refusal(
+            HTTPStatus.FORBIDDEN,
+            "this link was used already, or never was one: start anew for another, or make a user or a key",
+        )
+    return answer
 
 
 @router.post("/login")

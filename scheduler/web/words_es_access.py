@@ -43,6 +43,12 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "this concerns the whole installation; a key of one account cannot ask it":
         "esto concierne a toda la instalación; una clave de una sola cuenta no puede pedirlo",
     "this needs the scope {scope}; yours is {own}": "esto requiere el alcance {scope}; el suyo es {own}",
+    "there is no user and no key yet: open the link that was printed where this was started, or make one "
+    "(ringback users add NAME --role admin, ringback keys create NAME)":
+        "todavía no hay usuarios ni claves: abra el enlace que se mostró donde se inició esto, o cree uno "
+        "(ringback users add NOMBRE --role admin, ringback keys create NOMBRE)",
+    "this link was used already, or never was one: start anew for another, or make a user or a key":
+        "este enlace ya se usó o nunca lo fue: inicie de nuevo para tener otro, o cree un usuario o una clave",
     "access is open, so only localhost is served; make a user or a key first":
         "el acceso está abierto, así que solo se atiende a localhost; cree antes un usuario o una clave",
     "access is open, so no proxy is served; make a user or a key first":

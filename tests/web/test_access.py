@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import httpx
@@ -128,6 +129,52 @@ def test_a_key_works_at_once_in_either_header_until_it_is_revoked(
     assert [one.status_code for one in refused] == [401, 401, 401]
     assert {one.json()["detail"] for one in refused} == {"this API key was revoked"}
     assert refused[0].headers["www-authenticate"] == 'Bearer realm="ringback", error="invalid_token"'
+
+
+@sqlite_alone
+def test_before_the_first_user_a_plain_proxy_lets_nobody_in(runtime: Runtime):
+    """`proxy_pass http://127.0.0.1:8000` alone: the host becomes ours, and nothing says that it was passed on."""
+    with shut(runtime) as (server, client):
+        for headers in ({}, {"Host": f"localhost:{server.port}"}, {"Cookie": "ringback_opened=guess"},
+                        {"Authorization": "Basic dTpw"}, {"X-CSRF-Token": "0" * 64}):
+            assert client.get(READ, headers=headers).status_code == 401, headers
+            assert client.post(OPERATE, json={}, headers=headers).status_code == 401, headers
+        for spoofed in ({"X-Forwarded-For": "127.0.0.1"}, {"Host": "evil.example"}, {"X-Forwarded-Host": "localhost"}):
+            assert client.get(READ, headers=spoofed).status_code in (401, 403), spoofed
+        assert client.get("/", headers={"Accept": "text/html"}).headers["location"] == "/login"
+        assert client.get("/openapi.json").status_code == 401
+
+
+@sqlite_alone
+def test_the_link_of_the_terminal_lets_one_browser_in_once(runtime: Runtime):
+    with shut(runtime) as (server, client), httpx.Client(base_url=server.url, **PLAIN) as other:
+        link = server.page.removeprefix(server.url)
+        assert link.startswith("/open?link=")
+        assert other.get("/open?link=guess").status_code == 403
+        assert other.get(link, headers={"Host": "evil.example"}).status_code == 403
+        assert other.get(link, headers={"X-Forwarded-For": "10.1.1.1"}).status_code == 403
+        opened = client.get(link)
+        assert (opened.status_code, opened.headers["location"]) == (303, "/")
+        assert {"httponly", "samesite=lax"} <= set(opened.headers["set-cookie"].lower().replace(" ", "").split(";"))
+        assert client.get(READ).status_code == 200
+
+        assert other.get(link).status_code == 403
+        assert other.get(READ).status_code == 401
+        assert client.get(link).status_code == 303  # whoever is in may look at their own link again
+
+        access.create_key("first", runtime=runtime)
+        assert client.get(READ).status_code == 401
+        assert server.page == server.url
+
+
+@contextmanager
+def shut(runtime: Runtime) -> Iterator[tuple[WebServer, httpx.Client]]:
+    """A server as it is started by anybody who switched nothing on."""
+    server = WebServer(with_settings(runtime, open_access=False), "127.0.0.1", 0, reporter=Reporter(lambda line: None))
+    server.start()
+    with httpx.Client(base_url=server.url, **PLAIN) as client:
+        yield server, client
+    server.stop()
 
 
 @sqlite_alone
