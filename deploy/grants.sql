@@ -30,6 +30,7 @@ GRANT INSERT ON ringback.number_traits TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.call_schedule TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.campaigns TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.accounts TO 'ringback'@'%';
+GRANT INSERT, UPDATE, DELETE ON ringback.account_allowances TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.imports TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.scheduler_config TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.rule_versions TO 'ringback'@'%';

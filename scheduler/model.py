@@ -186,6 +186,17 @@ class Role(StrEnum):
         return {Role.VIEWER: Scope.READ, Role.OPERATOR: Scope.OPERATE, Role.ADMIN: Scope.ADMIN}[self]
 
 
+class AllowanceKind(StrEnum):
+    """What the key of an account may only choose from a list."""
+
+    PROVIDER = "provider"
+    AGENT = "agent"
+    CALLER_ID = "caller_id"
+    COUNTRY = "country"
+    GROUP = "group"
+    PRIORITY = "priority"
+
+
 @dataclass(frozen=True, slots=True)
 class NumberTraits:
     """What many telephone numbers have in common.

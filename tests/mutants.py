@@ -581,6 +581,20 @@ MUTANTS: Sequence[Mutant] = (
         "pass",
         "service/test_dispatch.py::test_a_stopped_dispatcher_takes_nothing_new",
     ),
+    # --- what an account may use
+    mutant(
+        "an account chooses from its list", "scheduler/service/allowances.py",
+        "if not _may(kind, value, listed):",
+        "if False:",
+        "web/api/test_scoping.py::test_what_an_account_may_use_is_a_list_whatever_the_door",
+    ),
+    mutant(
+        "only an admin of everything keeps the list", "scheduler/web/api/accounts.py",
+        "body: AllowancesSet) -> Any:\n    \"\"\"List what the keys of an account may choose. Campaigns keep what they"
+        " have.\"\"\"\n    require_everything(caller)",
+        "body: AllowancesSet) -> Any:\n    \"\"\"List what the keys of an account may choose.\"\"\"",
+        "web/api/test_scoping.py::test_the_list_is_an_admins_affair",
+    ),
     # --- before there is anybody
     mutant(
         "to come from this machine opens nothing", "scheduler/web/access.py",

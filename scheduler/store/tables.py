@@ -307,6 +307,17 @@ accounts = Table(
     UniqueConstraint("code"),
 )
 
+account_allowances = Table(
+    "account_allowances",
+    metadata,
+    _id(),
+    Column("account_id", BIG, nullable=False),
+    Column("kind", String(16), nullable=False, comment="provider, agent, caller_id, country, group, priority"),
+    Column("value", String(191), nullable=False),
+    _created(),
+    UniqueConstraint("account_id", "kind", "value"),
+)
+
 account_entries = Table(
     "account_entries",
     metadata,

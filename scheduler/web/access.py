@@ -322,7 +322,7 @@ def needs(scope: Scope) -> Callable[..., Awaitable[Caller]]:
         if not caller.scope.includes(scope):
             raise Refusal(HTTPStatus.FORBIDDEN, f"this needs the scope {scope}; yours is {caller.scope}")
         # Each request is a task with a context of its own, which the threads that serve it inherit.
-        acting.act_as(caller.actor)
+        acting.act_as(caller.actor, caller.account_id)
         return caller
 
     return ask

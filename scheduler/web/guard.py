@@ -163,7 +163,7 @@ class Guard:
                 self.buckets.take(f"from {address_of(request)}")
                 raise
         self.buckets.take(f"from {address_of(request)}" if caller.kind == "open" else caller.identity)
-        acting.act_as(caller.actor)
+        acting.act_as(caller.actor, caller.account_id)
 
 
 def is_public(path: str) -> bool:
