@@ -6,6 +6,7 @@ Reasons that the service writes are matched as patterns: the parts in braces are
 from __future__ import annotations
 
 WORDS: dict[str, str | tuple[str, str]] = {
+    "calls that are not of this account count too": "cuentan también llamadas que no son de esta cuenta",
     # what an account may use
     "What its keys and users may choose": "Lo que sus claves y usuarios pueden elegir",
     "To choose nothing is always allowed. Without a country they call where the installation does; the highest "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -298,3 +299,31 @@ def bodied(document, operation, about):
     example = (schema.get("examples") or [{}])[0]
     properties = schema.get("properties", {})
     return {**example, **{name: value for name, value in about.items() if name in properties}}
+
+
+def test_explain_does_not_tell_when_another_account_called_a_number(asking, world, database, runtime):
+    """A cap by phone counts the calls of all: that it is full is said, but not since when."""
+    settings = {"caps": [{"max": 1, "per": {"hours": 24}, "by": "phone"}], "windows": {"all": [["00:00", "24:00"]]}}
+    for code in ("of-acme", "of-other"):
+        control.edit_campaign(code, CampaignPlan(call_settings=settings), runtime=runtime)
+    number = "+56987650001"
+    ours = factories.add_due_lead(database, number, campaign_id=world["acme"]["campaign"])
+    theirs = factories.add_due_lead(database, number, campaign_id=world["other"]["campaign"])
+    factories._insert(database, tables.call_attempts, {
+        "attempt_ref": "theirs", "lead_id": theirs, "campaign_id": world["other"]["campaign"], "attempt_number": 1,
+        "telefono": number, "provider": "simulator", "state": AttemptState.ENDED.value, "outcome": "no_answer",
+        "claimed_at": NOON - timedelta(hours=5), "placed_at": NOON - timedelta(hours=5),
+        "ended_at": NOON - timedelta(hours=5), "provider_call_id": "theirs",
+    })
+    whole = access.create_key("whole", scope="admin", runtime=runtime).token
+    with asking() as client:
+        address = f"{V1}/leads/{ours}/explain"
+        said = client.get(address).json()
+        known = client.get(address, headers={"Authorization": f"Bearer {whole}"}).json()
+
+    until = (NOON + timedelta(hours=19)).isoformat()[:16]
+    assert until in str(known)  # whoever sees everything is told
+    assert (said["may_be_called"], said["first_yes_at"]) == (False, None)
+    assert "calls that are not of this account count too" in said["decided"]
+    for hint in (until, until[11:], "full until"):
+        assert hint not in str(said), hint
