@@ -68,8 +68,9 @@ COMMON_PASSWORDS = frozenset({
 })  # fmt: skip
 MOST_DAYS = 3650
 
-IDLE = timedelta(hours=8)
-LONGEST_SESSION = timedelta(days=7)
+IDLE = timedelta(hours=4)
+LONGEST_SESSION = timedelta(hours=12)
+"""A working day. A page that is open asks by itself, so only a browser that was closed is idle."""
 MOST_SESSIONS = 10
 """Of one user at a time; the oldest end."""
 NOTED_EVERY = timedelta(minutes=1)

@@ -156,7 +156,8 @@ def _own(connection: Connection, history: Sequence[PastCall]) -> Sequence[PastCa
     if account_id is None:
         return None
     known = campaigns.read_campaigns(connection, {one.campaign for one in history if isinstance(one.campaign, int)})
-    return [one for one in history if (of := known.get(one.campaign)) is not None and of.account_id == account_id]
+    ours = {campaign_id for campaign_id, one in known.items() if one.account_id == account_id}
+    return [one for one in history if one.campaign in ours]
 
 
 def _imagined(lead: Lead, last: ScheduledCall | None, now: datetime) -> ScheduledCall:

@@ -33,6 +33,7 @@ from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from scheduler.model import Scope
 from scheduler.service import acting
 from scheduler.service.access import Entrance, Known, is_loopback
+from scheduler.service.refusals import Refusals
 from scheduler.service.runtime import Runtime
 from scheduler.web.problems import MEDIA_TYPE, Problem, Refusal
 
@@ -90,6 +91,7 @@ class Door:
         self.lookups = anyio.CapacityLimiter(LOOKUPS_AT_ONCE)
         self.secret = secrets.token_bytes(32)
         self._noting: dict[str, asyncio.Task[None]] = {}
+        self._refusals = Refusals(runtime)
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
         found: T = await anyio.to_thread.run_sync(work, *arguments, limiter=self.lookups)
@@ -97,9 +99,17 @@ class Door:
 
     def note_use(self, kind: str, row_id: int) -> None:
         """In the background: nobody waits for it."""
-        name = f"{kind}:{row_id}"
+        self._behind(f"{kind}:{row_id}", self.entrance.note_use, kind, row_id)
+
+    def note_refusal(self, status: int, *, actor: str, address: str, key: str | None, what: str) -> None:
+        """For the audit, in the background too; most of what comes in a flood is only counted."""
+        told = self._refusals.count(status, actor, address, key, what)
+        if told is not None:
+            self._behind(f"refusal:{told.reason}:{told.kind}:{told.actor}", self._refusals.write, told)
+
+    def _behind(self, name: str, work: Callable[..., None], *arguments: Any) -> None:
         if name not in self._noting:
-            self._noting[name] = task = asyncio.create_task(self.run(self.entrance.note_use, kind, row_id))
+            self._noting[name] = task = asyncio.create_task(self.run(work, *arguments))
             task.add_done_callback(lambda _: self._noting.pop(name, None))
 
 

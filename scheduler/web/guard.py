@@ -38,12 +38,14 @@ from scheduler.web.access import (
     Caller,
     Door,
     describe_access,
+    door_of,
     find_caller,
     is_browser,
     is_own_origin,
     is_own_token,
     is_secure,
     runtime_of,
+    shown_key,
 )
 from scheduler.web.problems import Refusal, problem_of
 
@@ -114,7 +116,10 @@ class Guard:
             return
         exchange = Exchange(scope, receive, send)
         try:
-            await self._serve(exchange)
+            try:
+                await self._serve(exchange)
+            finally:
+                self._note_refusal(exchange)
         except ClientDisconnect:
             return  # nobody is there to be answered
         except Exception as error:
@@ -122,6 +127,7 @@ class Guard:
             is_half_told = exchange.is_begun
             if not is_half_told:
                 await exchange.answer(refusal_of(exchange.request, told))
+                self._note_refusal(exchange)
             if not isinstance(told, Refusal) and not is_ours(told):
                 report(exchange.request, told)
                 if is_half_told:
@@ -148,6 +154,21 @@ class Guard:
         with (self.upload_places if is_upload else self.places).taken() as place:
             exchange.place = place
             await self.app(exchange.scope, exchange.receive, exchange.send)
+
+    def _note_refusal(self, exchange: Exchange) -> None:
+        """For the audit: a key that is none any more, and what somebody who is known may not do."""
+        request, status, exchange.status = exchange.request, exchange.status, None
+        if request.url.path.startswith("/webhooks/") or status not in (401, 403):
+            return
+        caller: Caller | None = getattr(request.state, "caller", None)
+        shown = shown_key(request)
+        if status == HTTPStatus.UNAUTHORIZED and shown is None:
+            return  # somebody who has to log in
+        path = re.sub(r"[0-9]{6,}", "(number)", request.url.path)
+        door_of(request).note_refusal(
+            int(status), actor=caller.actor if caller is not None else "nobody", address=address_of(request),
+            key=shown, what=f"{request.method} {path[:100]}",
+        )
 
     async def _admit(self, request: Request, path: str) -> None:
         """Who asks, and not too often. Raises Refusal."""
@@ -269,6 +290,7 @@ class Exchange:
         self.request = Request(scope)
         headers = self.request.headers
         self.is_begun = False
+        self.status: int | None = None
         self.place: Place | None = None
         self._is_read = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
         self._has_asked_first = "expect" in headers
@@ -343,7 +365,7 @@ class Exchange:
         if self.breach is not None and not self.is_begun:
             raise self.breach
         if message["type"] == "http.response.start":
-            self.is_begun = True
+            self.is_begun, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
             self._mark(headers, message["status"])
             if self.place is not None and headers.get("content-type", "").startswith("text/event-stream"):

@@ -14,6 +14,7 @@ from scheduler.clock import ManualClock
 from scheduler.errors import Conflict
 from scheduler.events import Reporter
 from scheduler.service import access, accounts
+from scheduler.service.refusals import MOST_AN_HOUR, Refusals
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
 from scheduler.store.database import Database
@@ -444,3 +445,48 @@ def token_of_page(text: str) -> str:
 
 def a_batch(runtime: Runtime) -> dict[str, str]:
     return {"account_id": accounts.create_account("Acme", runtime=runtime), "name": "Spring"}
+
+
+# --- what the audit says of it -----------------------------------------------------------------------------------
+
+
+@sqlite_alone
+def test_refused_keys_and_what_nobody_may_are_in_the_audit_and_fill_no_table(
+    client: httpx.Client, runtime: Runtime, database: Database
+):
+    reader = access.create_key("reader", runtime=runtime).token
+    gone = access.create_key("gone", runtime=runtime)
+    access.revoke_key("gone", runtime=runtime)
+    for _ in range(9):
+        assert client.get(READ, headers={"X-API-Key": gone.token}).status_code == 401
+        assert client.post("/api/v1/campaigns", json={"name": "x"}, headers={"X-API-Key": reader}).status_code == 403
+    client.get("/api/v1/leads?search=%2B56912345678", headers={"X-API-Key": "rb_" + "0" * 12 + "_" + "x" * 43})
+
+    def told() -> tuple[list[int], list[int]]:
+        of = {kind: events_of(database, kind) for kind in ("key_refused", "not_allowed")}
+        assert not any(gone.token[16:] in repr(one) or "56912345678" in repr(one) for one in sum(of.values(), []))
+        return tuple(sorted(one.details["count"] for one in found) for found in of.values())  # type: ignore[return-value]
+
+    wait_until(lambda: told() == ([1, 2, 4, 8], [1, 2, 4, 8]), what="every doubling is told")
+    first = events_of(database, "not_allowed")[0]
+    assert (first.actor, first.reason) == ("key:reader", "POST /api/v1/campaigns, from 127.0.0.1")
+    assert events_of(database, "key_refused")[0].details["prefix"] == gone.prefix
+
+
+@sqlite_alone
+def test_a_flood_of_refusals_writes_so_many_an_hour(runtime: Runtime):
+    refusals = Refusals(runtime)
+    told = [refusals.count(403, f"key:{n}", "10.0.0.1", None, "GET /") for n in range(MOST_AN_HOUR + 50)]
+
+    assert sum(one is not None for one in told) == MOST_AN_HOUR
+
+
+@sqlite_alone
+def test_files_that_are_taken_out_are_in_the_audit(client: httpx.Client, runtime: Runtime, database: Database):
+    add_campaign(database, "autumn")
+    assert client.get("/leads/export.csv?campaign=autumn&search=%2B569123").status_code == 200
+
+    (event,) = events_of(database, "exported")
+    assert (event.actor, event.reason) == ("open", "leads as CSV")
+    assert "569123" not in repr(event)
+    assert "campaign=autumn" in event.details["filter"]

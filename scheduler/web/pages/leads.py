@@ -26,6 +26,7 @@ from scheduler.rules.eligibility import phones_of, zones_of
 from scheduler.service import control, operations
 from scheduler.service.bulk import Action, BulkJobs, Job, slices
 from scheduler.service.explain import explain_case, read_case
+from scheduler.service.refusals import record_export
 from scheduler.service.runtime import Runtime
 from scheduler.store import listings, timeline
 from scheduler.store.database import Connection
@@ -229,6 +230,12 @@ def export_leads(runtime: RuntimeOf, caller: Reader, asked: AskedOf) -> Response
             if before is None:
                 return
 
+    # What was looked for may be a number or a name.
+    wanted = {**asked.query, **({"search": "(given)"} if asked.search else {})}
+    record_export(
+        "leads as CSV", asked=urlencode(wanted)[:500] or "all", campaign_id=campaign.id if campaign else None,
+        runtime=runtime,
+    )
     name = f"leads-{_file_word(asked.campaign)}" if asked.campaign else "leads"
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
     return StreamingResponse(_write_csv(EXPORTED, pages()), media_type="text/csv; charset=utf-8", headers=headers)
