@@ -70,6 +70,6 @@ GRANT SELECT ON ringback.scheduler_config TO 'ringback_reader'@'%';
 GRANT SELECT ON ringback.alembic_version TO 'ringback_reader'@'%';
 GRANT SELECT (id, name, prefix, scope, account_id, created_at, expires_at, revoked_at, last_used_at)
     ON ringback.api_keys TO 'ringback_reader'@'%';
-GRANT SELECT (id, name, role, created_at, last_login_at) ON ringback.users TO 'ringback_reader'@'%';
+GRANT SELECT (id, name, role, account_id, totp_since, created_at, last_login_at) ON ringback.users TO 'ringback_reader'@'%';
 GRANT SELECT (id, provider, kind, attempt_ref, provider_call_id, received_at, processed_at, tries, result)
     ON ringback.provider_events TO 'ringback_reader'@'%';

@@ -25,7 +25,9 @@ def upgrade() -> None:
         "account_allowances",
         sa.Column("id", BIG, autoincrement=True, nullable=False),
         sa.Column("account_id", BIG, nullable=False),
-        sa.Column("kind", tables.String(16), nullable=False),
+        sa.Column(
+            "kind", tables.String(16), nullable=False, comment="provider, agent, caller_id, country, group, priority"
+        ),
         sa.Column("value", tables.String(191), nullable=False),
         sa.Column("created_at", tables.UTCDateTime(), server_default=tables.PresentInstant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account_allowances")),

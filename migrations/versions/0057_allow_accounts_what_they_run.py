@@ -11,13 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from scheduler.store.tables import account_allowances
+from scheduler.store import tables
 
 revision = "0057"
 down_revision = "0056"
 branch_labels = None
 depends_on = None
 
+LISTED = tables.account_allowances
 CAMPAIGNS = sa.text(
     "SELECT id, account_id, provider, group_name, priority, call_settings FROM campaigns"
     " WHERE account_id IS NOT NULL AND status <> 'cancelled' AND id > :after ORDER BY id LIMIT 1000"
@@ -51,10 +52,10 @@ def upgrade() -> None:
     used |= {(account, "priority", str(most)) for account, most in highest.items() if most > 0}
     # Where one campaign names no country, the account may call wherever the installation does.
     used = {one for one in used if one[1] != "country" or one[0] not in everywhere}
-    known = sa.select(account_allowances.c.account_id, account_allowances.c.kind, account_allowances.c.value)
+    known = sa.select(LISTED.c.account_id, LISTED.c.kind, LISTED.c.value)
     used -= {(row.account_id, row.kind, row.value) for row in connection.execute(known)}
     for account, kind, value in sorted(used):
-        connection.execute(account_allowances.insert().values(account_id=account, kind=kind, value=value))
+        connection.execute(LISTED.insert().values(account_id=account, kind=kind, value=value))
 
 
 def _read(text: Any) -> dict[str, Any]:

@@ -664,6 +664,11 @@ users = Table(
     Column("role", _words(Role, "user_role"), nullable=False, server_default="viewer"),
     _created(),
     _instant("last_login_at"),
+    Column("account_id", BIG),
+    Column("totp_secret", String(64)),
+    _instant("totp_since"),
+    Column("totp_step", BIG),
+    Column("recovery_codes", JSON(none_as_null=True)),
     UniqueConstraint("name"),
 )
 

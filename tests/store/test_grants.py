@@ -93,7 +93,7 @@ def test_what_is_not_granted_is_said_in_one_sentence(granted):
 HIDDEN = {"sessions", "login_failures", "idempotency_keys"}
 """Tables of which the reader sees nothing."""
 IN_PART = {
-    "api_keys": {"secret_sha256"}, "users": {"password_hash"},
+    "api_keys": {"secret_sha256"}, "users": {"password_hash", "totp_secret", "totp_step", "recovery_codes"},
     "provider_events": {"event_key", "payload", "next_try_at"},
 }  # fmt: skip
 """Columns that the reader does not see. Whoever adds a table or a column decides here whether it is a secret."""
