@@ -35,6 +35,7 @@ GRANT INSERT, UPDATE, DELETE ON ringback.account_allowances TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.imports TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.scheduler_config TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.rule_versions TO 'ringback'@'%';
+GRANT INSERT ON ringback.account_do_not_call TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.do_not_call TO 'ringback'@'%';
 -- How processes and providers stand: forgotten when it is old.
 GRANT INSERT, UPDATE, DELETE ON ringback.daemons TO 'ringback'@'%';
@@ -52,6 +53,7 @@ GRANT INSERT ON ringback.events TO 'ringback'@'%';
 GRANT INSERT ON ringback.account_entries TO 'ringback'@'%';
 -- What reports need, table by table. Of those that hold secrets, the columns that hold none.
 GRANT SELECT ON ringback.account_allowances TO 'ringback_reader'@'%';
+GRANT SELECT ON ringback.account_do_not_call TO 'ringback_reader'@'%';
 GRANT SELECT ON ringback.account_entries TO 'ringback_reader'@'%';
 GRANT SELECT ON ringback.accounts TO 'ringback_reader'@'%';
 GRANT SELECT ON ringback.call_attempts TO 'ringback_reader'@'%';

@@ -583,6 +583,24 @@ MUTANTS: Sequence[Mutant] = (
     ),
     # --- what an account may use
     mutant(
+        "an account bars numbers for itself alone", "scheduler/service/outcomes.py",
+        "    if account_id is not None:\n        leads.bar_for_account",
+        "    if False:\n        leads.bar_for_account",
+        "web/api/test_scoping.py::test_what_a_key_of_an_account_says_of_a_number_bars_it_for_that_account_alone",
+    ),
+    mutant(
+        "an account does not call what it was asked not to", "scheduler/service/dispatch.py",
+        "barred = {**own, **of_all} if own else of_all",
+        "barred = of_all",
+        "web/api/test_scoping.py::test_what_a_key_of_an_account_says_of_a_number_bars_it_for_that_account_alone",
+    ),
+    mutant(
+        "a code is good once", "scheduler/service/second_factor.py",
+        "if is_right and (last_step is None or step > last_step):",
+        "if is_right:",
+        "service/test_second_factor.py",
+    ),
+    mutant(
         "an account chooses from its list", "scheduler/service/allowances.py",
         "if not _may(kind, value, listed):",
         "if False:",

@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("value", tables.String(191), nullable=False),
         sa.Column("created_at", tables.UTCDateTime(), server_default=tables.PresentInstant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account_allowances")),
-        sa.UniqueConstraint("account_id", "kind", "value", name=op.f("uq_account_allowances_account_id")),
+        sa.UniqueConstraint("account_id", "kind", "value", name=op.f("uq_account_allowances_account_id_kind_value")),
     )
 
 

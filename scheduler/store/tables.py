@@ -318,6 +318,17 @@ account_allowances = Table(
     UniqueConstraint("account_id", "kind", "value"),
 )
 
+account_do_not_call = Table(
+    "account_do_not_call",
+    metadata,
+    _id(),
+    Column("account_id", BIG, nullable=False),
+    Column("telefono", PHONE, nullable=False),
+    Column("source", Prose(255)),
+    _created(),
+    UniqueConstraint("telefono", "account_id"),
+)
+
 account_entries = Table(
     "account_entries",
     metadata,

@@ -327,3 +327,28 @@ def test_explain_does_not_tell_when_another_account_called_a_number(asking, worl
     assert "calls that are not of this account count too" in said["decided"]
     for hint in (until, until[11:], "full until"):
         assert hint not in str(said), hint
+
+
+def test_what_a_key_of_an_account_says_of_a_number_bars_it_for_that_account_alone(asking, world, database, runtime):
+    number, late = "+56987650002", "+56987650003"
+    ours, again = (factories.add_due_lead(database, number, campaign_id=world["acme"]["campaign"]) for _ in "12")
+    theirs = factories.add_due_lead(database, number, campaign_id=world["other"]["campaign"])
+    resolved = factories.add_due_lead(database, late, campaign_id=world["acme"]["campaign"])
+    attempt = factories._insert(database, tables.call_attempts, {
+        "attempt_ref": "late", "lead_id": resolved, "campaign_id": world["acme"]["campaign"], "attempt_number": 1,
+        "telefono": late, "provider": "simulator", "state": AttemptState.UNKNOWN.value, "claimed_at": NOON,
+    })
+    with asking("operate") as client:
+        assert client.post(f"{V1}/calls", json={"lead_id": ours, "outcome": "do_not_call"}).status_code == 201
+        resolve = client.post(f"{V1}/calls/{attempt}/resolve", json={"outcome": "do_not_call"})
+        assert resolve.status_code == 200, resolve.text
+
+    assert factories.find_all(database, tables.do_not_call) == []
+    kept = {(one.account_id, one.telefono) for one in factories.find_all(database, tables.account_do_not_call)}
+    assert kept == {(world["acme"]["account"], number), (world["acme"]["account"], late)}
+    station = factories.Station(runtime)
+    station.dispatch()
+    assert number in station.provider.numbers
+    assert factories.attempt_of(database, theirs).telefono == number
+    assert factories.lead_of(database, again).closed_reason == "do_not_call", "its own are not called any more"
+    assert factories.lead_of(database, ours).closed_reason == "do_not_call"
