@@ -7,6 +7,13 @@ from __future__ import annotations
 
 WORDS: dict[str, str | tuple[str, str]] = {
     "calls that are not of this account count too": "cuentan también llamadas que no son de esta cuenta",
+    "Erase the person: it cannot be undone": "Borrar a la persona: no se puede deshacer",
+    "Erase": "Borrar",
+    "Lead {id} is erased: when it was called and how that ended stays.":
+        "El contacto {id} está borrado: queda cuándo se llamó y cómo terminó.",
+    "say who asked for it": "diga quién lo pidió",
+    "a call to lead {id} is in flight; erase the person when it has ended":
+        "hay una llamada en curso al contacto {id}; borre a la persona cuando haya terminado",
     # what an account may use
     "What its keys and users may choose": "Lo que sus claves y usuarios pueden elegir",
     "To choose nothing is always allowed. Without a country they call where the installation does; the highest "
