@@ -296,7 +296,8 @@ class Server:
 def serving(database_url: str) -> Iterator[Server]:
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.web", "--serve"], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "RINGBACK_DATABASE_URL": database_url, "RINGBACK_LOG_LEVEL": "WARNING"},
+        env={**os.environ, "RINGBACK_DATABASE_URL": database_url, "RINGBACK_LOG_LEVEL": "WARNING",
+             "RINGBACK_OPEN_ACCESS": "1"},
     )
     try:
         assert process.stdout is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from cli import Program, output
 
 if TYPE_CHECKING:
+    from scheduler.model import AllowanceKind
     from scheduler.store.database import Connection
 
 SIGNED = {"ignore_unknown_options": True}
@@ -186,6 +188,76 @@ def adjust(program: Program, account: str, amount: str, reason: str) -> None:
     with program.working() as runtime:
         after = service.adjust(account, amount, reason=reason, runtime=runtime)
     _tell_balance(after.code, after.balance, after.billing)
+
+
+KINDS = {
+    "provider": "provider", "agent": "agent", "caller_id": "caller-id", "country": "country", "group": "group",
+    "priority": "priority",
+}  # fmt: skip
+
+
+def allowance_options(command: Callable[..., None]) -> Callable[..., None]:
+    for name, option in reversed(KINDS.items()):
+        if name != "priority":
+            add = click.option(f"--{option}", name, multiple=True, metavar="VALUE", help="Can be repeated.")
+            command = add(command)
+    return command
+
+
+@accounts.command()
+@click.argument("account", metavar="CODE")
+@allowance_options
+@click.option("--priority", metavar="N", help="The highest that its campaigns may have.")
+@click.option("--reason")
+@output.json_option
+@click.pass_obj
+def allow(
+    program: Program, /, account: str, priority: str | None, reason: str | None, as_json: bool, **given: tuple[str, ...]
+) -> None:
+    """List what the keys and users of an account may choose for its campaigns; without options, show the list.
+
+    To choose nothing is always allowed: it is the installation's own choice. Without a country they call where the
+    installation does. Agents and caller ids that end with * allow what begins so. The highest priority is 0.
+
+    \b
+    Examples:
+      ringback accounts allow acme --agent "sales,*" --caller-id +56221234567 --country CL
+      ringback accounts allow acme --priority 5 --reason "their contract"
+      ringback accounts allow acme
+    """
+    from scheduler.service import allowances
+
+    add: dict[str, Sequence[str]] = {**given, **({"priority": [priority]} if priority is not None else {})}
+    with program.working() as runtime:
+        now = allowances.change_allowances(account, add=add, reason=reason, runtime=runtime)
+    _show_allowed(now, as_json)
+
+
+@accounts.command()
+@click.argument("account", metavar="CODE")
+@allowance_options
+@click.option("--reason")
+@output.json_option
+@click.pass_obj
+def disallow(program: Program, /, account: str, reason: str | None, as_json: bool, **given: tuple[str, ...]) -> None:
+    """Take values from what an account may choose. Campaigns that have them keep them.
+
+    \b
+    Example:
+      ringback accounts disallow acme --caller-id +56221234567 --reason "given back to the carrier"
+    """
+    from scheduler.service import allowances
+
+    with program.working() as runtime:
+        now = allowances.change_allowances(account, take=given, reason=reason, runtime=runtime)
+    _show_allowed(now, as_json)
+
+
+def _show_allowed(now: Mapping[AllowanceKind, list[str]], as_json: bool) -> None:
+    if as_json:
+        output.show({kind.value: values for kind, values in now.items()})
+    else:
+        output.show_facts({kind.value: ", ".join(values) or "-" for kind, values in now.items()})
 
 
 @accounts.command()

@@ -105,7 +105,7 @@ def revoke(program: Program, key: str, reason: str | None) -> None:
 def forget(program: Program, key: str) -> None:
     """Delete a revoked key from the list; the audit keeps that it was there.
 
-    Where no other key and no user is left, access is open again to this machine.
+    Where no other key and no user is left, the link opens it again that `ringback serve` shows when it starts.
 
     \b
     Example:
@@ -123,7 +123,7 @@ def forget(program: Program, key: str) -> None:
 
 def tell_open() -> None:
     output.tell(
-        "there is no key and no user any more: whoever is on this machine may do everything over HTTP"
+        "there is no key and no user any more: over HTTP the link opens it that `ringback serve` shows when it starts"
     )
 
 

@@ -530,3 +530,38 @@ def _as_json(text: str | None) -> Any:
         return None if text is None else json.loads(text)
     except ValueError:
         return text
+
+
+@leads.command()
+@click.argument("lead_ids", metavar="[LEAD]...", nargs=-1, type=int)
+@click.option("--number", help="All leads that have this number.")
+@click.option("--reason", required=True, help="Who asked for it; it stays in the audit, so name no person.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@output.json_option
+@click.pass_obj
+def erase(
+    program: Program, lead_ids: tuple[int, ...], number: str | None, reason: str, yes: bool, as_json: bool
+) -> None:
+    """Erase a person: names, numbers, variables, transcripts and summaries, everywhere. It cannot be undone.
+
+    What stays: when calls were made, how they ended and what they cost; and an entry of the do-not-call list. With the
+    users of deploy/grants.sql run it as ringback_owner: the working user may not rewrite the audit.
+
+    \b
+    Examples:
+      ringback leads erase --number +56912345678 --reason "request 2027-14" --yes
+      ringback leads erase 17 18 --reason "request 2027-15"
+    """
+    from scheduler.service.erasure import erase_person
+
+    if not lead_ids and number is None:
+        raise click.UsageError("name leads by their ids, or a number with --number")
+    if not yes:
+        click.confirm("It cannot be undone. Erase?", abort=True, err=True)
+    with program.working() as runtime:
+        done = erase_person(lead_ids=lead_ids, number=number, reason=reason, runtime=runtime)
+    if as_json:
+        output.show({"leads": list(done.leads), "is_barred": done.is_barred})
+    else:
+        click.echo(f"{len(done.leads)} lead{'' if len(done.leads) == 1 else 's'} erased"
+                   + ("; a number of theirs stays on the do-not-call list" if done.is_barred else ""))

@@ -24,9 +24,9 @@ HOST, PORT = "127.0.0.1", 8000
 def serve(program: Program, host: str, port: int) -> None:
     """Serve the dashboard, the REST API (/api/v1) and webhooks (POST /webhooks/PROVIDER), until Ctrl-C.
 
-    As long as there is no API key and no user, whoever is on this machine may do everything, and each page says so;
-    from the first one on, everybody has to say who they are (`ringback keys`, `ringback users`). Where other machines
-    can reach it (--host) there must be an admin first.
+    As long as there is no API key and no user, it prints a link that lets one browser in, once; RINGBACK_OPEN_ACCESS=1
+    lets in whoever is on this machine. From the first one on, everybody has to say who they are (`ringback keys`,
+    `ringback users`). Where other machines can reach it (--host) there must be an admin first.
 
     Calls go on without it: webhooks are stored and then answered, and providers are polled too.
 
@@ -48,9 +48,12 @@ def tell_where(server: WebServer) -> None:
     output.tell(f"listening at {server.url} (Ctrl-C ends)")
     output.tell(f"open {server.page} in a browser")
     if server.is_open:
-        output.tell("access is open to whoever is on this machine, until there is a user (ringback users add) or a key")
-        if server.is_behind_proxy:
-            output.tell("RINGBACK_PUBLIC_URL says that others reach it: make an admin before a proxy lets them in")
+        until = "until there is a user (ringback users add) or a key"
+        if server.is_switched_open:
+            output.tell(f"RINGBACK_OPEN_ACCESS: whoever reaches it from this machine may do everything, {until}")
+            output.tell("a proxy, a tunnel or a forwarded port makes that everybody: make an admin before there is one")
+        else:
+            output.tell(f"that link lets in one browser, once, {until}")
 
 
 def open_server(runtime: Runtime, host: str, port: int, reporter: Reporter) -> WebServer:

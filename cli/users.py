@@ -30,9 +30,10 @@ def users() -> None:
 @users.command()
 @click.argument("name")
 @click.option("--role", type=ROLES, required=True)
+@click.option("--account", metavar="CODE", help="They see this account alone.")
 @STDIN
 @click.pass_obj
-def add(program: Program, name: str, role: str, password_stdin: bool) -> None:
+def add(program: Program, name: str, role: str, account: str | None, password_stdin: bool) -> None:
     """Let somebody log in. The password is asked for twice, without being shown.
 
     \b
@@ -44,7 +45,7 @@ def add(program: Program, name: str, role: str, password_stdin: bool) -> None:
 
     with program.working() as runtime:
         known = access.check_new_user(name, runtime=runtime)
-        made = access.add_user(known, _read_password(password_stdin), role=role, runtime=runtime)
+        made = access.add_user(known, _read_password(password_stdin), role=role, account=account, runtime=runtime)
     click.echo(f"{output.printable(made)} may log in as {role}")
 
 
@@ -63,7 +64,7 @@ def list_(program: Program, as_json: bool, limit: int) -> None:
 
     with program.reading() as database:
         rows = database.read(lambda connection: access.list_users(connection, limit=limit + 1))
-    columns = ("id", "name", "role", "created_at", "last_login_at")
+    columns = ("id", "name", "role", "account", "has_second_factor", "created_at", "last_login_at")
     output.show_list(rows, columns, limit=limit, as_json=as_json, what="users")
 
 
@@ -105,6 +106,52 @@ def set_role(program: Program, name: str, role: str) -> None:
         click.echo(f"{output.printable(name)} is {role} now")
     else:
         output.tell("it was so already")
+
+
+@users.command()
+@click.argument("name")
+@click.option("--account", metavar="CODE", help="They see this account alone.")
+@click.option("--everything", is_flag=True, help="They see everything again.")
+@click.pass_obj
+def bind(program: Program, name: str, account: str | None, everything: bool) -> None:
+    """Let somebody see one account alone, or everything. Wherever they are logged in, that ends.
+
+    \b
+    Examples:
+      ringback users bind ana --account acme
+      ringback users bind ana --everything
+    """
+    from scheduler.service import access
+
+    if (account is None) is not everything:
+        raise click.UsageError("name an account with --account CODE, or write --everything")
+    with program.working() as runtime:
+        is_changed = access.bind_user(name, account, runtime=runtime)
+    if is_changed:
+        of = f"account {output.printable(account)} alone" if account is not None else "everything"
+        click.echo(f"{output.printable(name)} sees {of} now")
+    else:
+        output.tell("it was so already")
+
+
+@users.command("reset-second-factor")
+@click.argument("name")
+@click.pass_obj
+def reset_second_factor(program: Program, name: str) -> None:
+    """Take the second factor away from somebody who lost it. They set up a new one in the browser.
+
+    \b
+    Example:
+      ringback users reset-second-factor ana
+    """
+    from scheduler.service import access
+
+    with program.working() as runtime:
+        is_changed = access.reset_second_factor(name, runtime=runtime)
+    if is_changed:
+        click.echo(f"{output.printable(name)} logs in with the password alone now")
+    else:
+        output.tell("there was none")
 
 
 @users.command()

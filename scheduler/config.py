@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     short_call_seconds: float = Field(8.0, ge=0, le=300)
     public_url: str | None = None
     allow_hosts: str = ""
+    open_access: bool = False
+    keep_texts_days: float | None = Field(None, ge=1, le=3650)
     web_rate: float = Field(200.0, ge=0, le=1_000_000)
     trusted_proxies: str = ""
     host: str = Field(default_factory=socket.gethostname)

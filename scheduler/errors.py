@@ -3,6 +3,7 @@
     RingbackError                 one clear sentence for people; the CLI prints it and exits 1
     |-- InvalidValue              a value from a person: names the field, the value, what would be right
     |   |-- InvalidSettings       several of them at once, from one settings row or document
+    |   |-- NotAllowed            whoever asks may not choose it
     |   `-- MissingKeys           keys of a vendor that are not set
     |-- NotFound                  no row with that id
     |-- Conflict                  the row is there but not in a state that allows this
@@ -61,6 +62,10 @@ class MissingKeys(InvalidValue):
             f"or point {self.names[0]}_FILE at a file that holds it"
         )
         self.field, self.value, self.right = self.names[0], None, "set it"
+
+
+class NotAllowed(InvalidValue):
+    """Whoever asks may not choose this value; somebody else may."""
 
 
 class NotFound(RingbackError):

@@ -195,6 +195,17 @@ class Doubt(str):
     __slots__ = ()
 
 
+class AllowanceKind(StrEnum):
+    """What the key of an account may only choose from a list."""
+
+    PROVIDER = "provider"
+    AGENT = "agent"
+    CALLER_ID = "caller_id"
+    COUNTRY = "country"
+    GROUP = "group"
+    PRIORITY = "priority"
+
+
 @dataclass(frozen=True, slots=True)
 class NumberTraits:
     """What many telephone numbers have in common.

@@ -167,7 +167,8 @@ def settings(database_url: str) -> Settings:
 def _settings_with(database_url: str) -> Settings:
     """Nobody can change them, and to read them costs as much as a short test."""
     return read_settings(
-        database_url=database_url, host="test", simulator_ring_seconds=0, simulator_talk_seconds=0, _env_file=None
+        database_url=database_url, host="test", simulator_ring_seconds=0, simulator_talk_seconds=0, open_access=True,
+        _env_file=None,
     )
 
 

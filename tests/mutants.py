@@ -887,6 +887,76 @@ MUTANTS: Sequence[Mutant] = (
         "",
         "providers/test_payloads.py::test_a_callback_on_a_day_is_meant_for_the_morning_of_that_day_and_never_for_today",
     ),
+    # --- what an account may use
+    mutant(
+        "an account bars numbers for itself alone", "scheduler/service/outcomes.py",
+        "    if account_id is not None:\n        leads.bar_for_account",
+        "    if False:\n        leads.bar_for_account",
+        "web/api/test_scoping.py::test_what_a_key_of_an_account_says_of_a_number_bars_it_for_that_account_alone",
+    ),
+    mutant(
+        "an account does not call what it was asked not to", "scheduler/service/dispatch.py",
+        "barred = {**own, **of_all} if own else of_all",
+        "barred = of_all",
+        "web/api/test_scoping.py::test_what_a_key_of_an_account_says_of_a_number_bars_it_for_that_account_alone",
+    ),
+    mutant(
+        "a code is good once", "scheduler/service/second_factor.py",
+        "if is_right and (last_step is None or step > last_step):",
+        "if is_right:",
+        "service/test_second_factor.py",
+    ),
+    mutant(
+        "an account chooses from its list", "scheduler/service/allowances.py",
+        "if not _may(kind, value, listed):",
+        "if False:",
+        "web/api/test_scoping.py::test_what_an_account_may_use_is_a_list_whatever_the_door",
+    ),
+    mutant(
+        "only an admin of everything keeps the list", "scheduler/web/api/accounts.py",
+        "body: AllowancesSet) -> Any:\n    \"\"\"List what the keys of an account may choose. Campaigns keep what they"
+        " have.\"\"\"\n    require_everything(caller)",
+        "body: AllowancesSet) -> Any:\n    \"\"\"List what the keys of an account may choose.\"\"\"",
+        "web/api/test_scoping.py::test_the_list_is_an_admins_affair",
+    ),
+    # --- before there is anybody
+    mutant(
+        "to come from this machine opens nothing", "scheduler/web/access.py",
+        "if not door.opening.lets_in(request.cookies.get(OPENED_COOKIE)):",
+        "if False:",
+        "web/test_access.py::test_before_the_first_user_a_plain_proxy_lets_nobody_in",
+    ),
+    mutant(
+        "the link is good once", "scheduler/web/access.py",
+        "if self._given is not None or not _is_same(link, self.link):",
+        "if not _is_same(link, self.link):",
+        "web/test_access.py::test_the_link_of_the_terminal_lets_one_browser_in_once",
+    ),
+    # --- what strangers may send to webhooks
+    mutant(
+        "a webhook's headers are looked at before its body", "scheduler/web/webhooks.py",
+        "await run_in_threadpool(webhooks.glance, provider, hook)",
+        "pass",
+        "web/test_webhooks.py::test_what_the_headers_show_to_be_no_webhook_is_refused_before_its_body",
+    ),
+    mutant(
+        "slow bodies make room", "scheduler/web/webhooks.py",
+        "self._break_off(own[0])",
+        "raise Crowded",
+        "web/test_webhooks.py::test_slow_strangers_keep_no_webhook_out",
+    ),
+    mutant(
+        "large bodies share a bounded memory", "scheduler/web/webhooks.py",
+        "elif held.total() > LARGE_TOGETHER:",
+        "elif False:",
+        "web/test_webhooks.py::test_large_bodies_that_trickle_share_a_bounded_memory",
+    ),
+    mutant(
+        "strangers are not told what is set up", "scheduler/web/webhooks.py",
+        "UNPROVEN if error.status == HTTPStatus.UNAUTHORIZED else str(error)",
+        "str(error)",
+        "web/test_webhooks.py::test_strangers_are_not_told_which_providers_are_set_up",
+    ),
 )
 
 

@@ -148,6 +148,10 @@ def test_what_is_proxied_is_what_the_program_serves():
     for text in (nginx, caddy):
         assert "/live" in text and "/metrics" in text and "/api/v1/metrics" in text
     assert "proxy_add_x_forwarded_for;" not in nginx
+    assert not re.search(r"return 30\d \S*\$(http_)?host", nginx), "a redirect to whatever was asked for"
+    logged = re.search(r"log_format ringback (.+?);", nginx, re.S)
+    assert logged and not re.search(r"\$(request|request_uri|args|query_string|http_referer)\b", logged[1])
+    assert all(line.split()[-1] == "ringback;" for line in nginx.splitlines() if "access_log" in line)
 
 
 # --- systemd ----------------------------------------------------------------------------------------------------------
@@ -161,6 +165,7 @@ def test_the_units_wait_for_readiness_and_are_watched_and_hardened(unit):
     assert set_to["ExecStart"][0].startswith("/opt/ringback/bin/ringback ")
     for name in ("NoNewPrivileges", "PrivateTmp", "ProtectHome", "RestrictSUIDSGID", "MemoryDenyWriteExecute"):
         assert set_to[name] == ["yes"], name
+    assert set_to["MemoryMax"] and set_to["TasksMax"]
     assert set_to["ProtectSystem"] == ["strict"] and set_to["CapabilityBoundingSet"] == [""]
     given = {one.partition(":")[0] for one in set_to["LoadCredential"]}
     used = {path for one in set_to["Environment"] for path in re.findall(r"%d/(\S+)", one)}

@@ -675,6 +675,9 @@ class Asterisk:
 
     # --- events
 
+    def glance(self, hook: Hook, now: datetime) -> None:
+        raise HookRefused(404, "this provider posts no events")
+
     def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
         raise HookRefused(404, "Asterisk posts no events; we listen to it over a WebSocket")
 

@@ -248,6 +248,10 @@ class Provider(Protocol):
         """Stop a live call. False: it was not there any more. Raises ProviderError."""
         ...
 
+    def glance(self, hook: Hook, now: datetime) -> None:
+        """Before the body is read, which `hook` lacks: raises HookRefused for what cannot be genuine anyway."""
+        ...
+
     def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
         """The events in a genuine webhook; none when it is about nothing that we follow. Raises HookRefused."""
         ...
@@ -274,6 +278,9 @@ class Quiet:
 
     listing_lag = timedelta(0)
     calls_per_second: float | None = None
+
+    def glance(self, hook: Hook, now: datetime) -> None:
+        return
 
     def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
         raise HookRefused(404, "this provider posts no events")

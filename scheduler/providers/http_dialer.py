@@ -56,6 +56,7 @@ from scheduler.providers.base import (
     Wiring,
 )
 from scheduler.providers.causes import is_our_trunk, is_outage, outcome_of_cause
+from scheduler.providers.hook_forms import require_http_dialer
 from scheduler.providers.http_client import OF_THE_ACCOUNT, Answer, HttpClient, name_of, read_address, unusable
 from scheduler.providers.payloads import (
     LONG_NUMBER,
@@ -326,6 +327,9 @@ class HttpDialer:
         if not answer.is_success or _says_failure(document):
             raise unusable(VENDOR, about, answer)
         return not _is_no(document.get("ended"))
+
+    def glance(self, hook: Hook, now: datetime) -> None:
+        require_http_dialer(hook, now)
 
     def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
         self._verify(hook, now)

@@ -587,6 +587,10 @@ class NLPearl:
 
     # --- webhooks --------------------------------------------------------------------------------
 
+    def glance(self, hook: Hook, now: datetime) -> None:
+        if not self._is_genuine(hook):
+            raise HookRefused(401, "nothing in it proves that NLPearl sent it")
+
     def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
         if not self._is_genuine(hook):
             raise HookRefused(401, "nothing in it proves that NLPearl sent it")

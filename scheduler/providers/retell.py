@@ -55,6 +55,7 @@ from scheduler.providers.base import (
     Vitals,
     Wiring,
 )
+from scheduler.providers.hook_forms import require_retell
 from scheduler.providers.http_client import Answer, HttpClient, name_of, read_address, unusable
 from scheduler.providers.payloads import (
     LONG_NUMBER,
@@ -464,6 +465,9 @@ class Retell:
         return translate(row, call_id, _ref(row) or attempt_ref, self._short_call)
 
     # --- webhooks --------------------------------------------------------------------------------
+
+    def glance(self, hook: Hook, now: datetime) -> None:
+        require_retell(hook, now)
 
     def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
         self._verify(hook, now)

@@ -67,6 +67,7 @@ from scheduler.providers.base import (
     Wiring,
 )
 from scheduler.providers.causes import is_outage, outcome_of_sip
+from scheduler.providers.hook_forms import require_twilio
 from scheduler.providers.http_client import Answer, HttpClient, name_of, read_address, unusable
 from scheduler.providers.payloads import (
     LONG_NUMBER,
@@ -462,6 +463,9 @@ class Twilio:
             if answer.status != 200 and _error_code(answer, 400) != INVALID_CALL_STATE:
                 raise unusable("Twilio", about, answer)
         raise ProviderError(f"Twilio was asked for {about}, but the call goes on; it can be asked again")
+
+    def glance(self, hook: Hook, now: datetime) -> None:
+        require_twilio(hook, now)
 
     def receive(self, hook: Hook, now: datetime) -> Sequence[ProviderEvent]:
         fields = self._proven_fields(hook)

@@ -152,6 +152,8 @@ class Case:
     is_engaged: bool = False
     dial_budget: timedelta = timedelta(0)
     history: Sequence[PastCall] = ()
+    own_history: Sequence[PastCall] | None = None
+    """Of these, what may be told to whoever asks why; None: all. It decides nothing."""
     funds: Funds | None = None
     obstacle: str | None = None
 

@@ -42,6 +42,8 @@ class Answer:
     verdict: Verdict | None
     values: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
+    is_hidden: bool = False
+    """When it could change is not for whoever asks."""
 
     @property
     def is_yes(self) -> bool:
@@ -60,7 +62,7 @@ class Answer:
 
     @property
     def opens_at(self) -> datetime | None:
-        return self.verdict.at if isinstance(self.verdict, Later) else None
+        return self.verdict.at if isinstance(self.verdict, Later) and not self.is_hidden else None
 
 
 def explain(case: Case) -> list[Answer]:

@@ -12,8 +12,9 @@ What must stay true:
   of it, and its failures are counted by themselves.
 - A name that nobody has takes as long as a wrong password.
 
-Access is open as long as the tables have neither a key nor a user. A revoked key still counts: otherwise
-revoking the last one would open what it closed. The command line always gets in.
+Nobody has to be known as long as the tables have neither a key nor a user: then a link that is good once decides (see
+`web.access.Opening`). A revoked key still counts: otherwise revoking the last one would open what it closed. The
+command line always gets in.
 """
 
 from __future__ import annotations
@@ -47,6 +48,13 @@ from scheduler.errors import (
 from scheduler.model import Happening, Role, Scope
 from scheduler.service.acting import current_actor
 from scheduler.service.runtime import Runtime, shared_runtime
+from scheduler.service.second_factor import (
+    find_step,
+    hash_recovery,
+    make_recovery_codes,
+    make_secret,
+    without_code,
+)
 from scheduler.store import access, accounts, journal
 from scheduler.store.database import Connection, DatabaseClock, skew
 
@@ -67,8 +75,9 @@ COMMON_PASSWORDS = frozenset({
 })  # fmt: skip
 MOST_DAYS = 3650
 
-IDLE = timedelta(hours=8)
-LONGEST_SESSION = timedelta(days=7)
+IDLE = timedelta(hours=4)
+LONGEST_SESSION = timedelta(hours=12)
+"""A working day. A page that is open asks by itself, so only a browser that was closed is idle."""
 MOST_SESSIONS = 10
 """Of one user at a time; the oldest end."""
 NOTED_EVERY = timedelta(minutes=1)
@@ -168,7 +177,7 @@ class Entrance:
         now = self.now()
         if found.expires_at <= now or found.seen_at + IDLE <= now:
             return None
-        return Known(found.id, found.name, found.role.scope, None, _is_due(found.seen_at, now))
+        return Known(found.id, found.name, found.role.scope, found.account_id, _is_due(found.seen_at, now))
 
     def find_valid(self, keys: Collection[int], sessions: Collection[int]) -> tuple[set[int], set[int]]:
         """Which of these keys and sessions would still be let in: one statement for each kind, however many."""
@@ -303,10 +312,13 @@ def _is_valid(key: access.KeyRow, now: datetime) -> bool:
 # --- users ----------------------------------------------------------------------------------------
 
 
-def add_user(name: str, password: str, *, role: str | Role, runtime: Runtime | None = None) -> str:
+def add_user(
+    name: str, password: str, *, role: str | Role, account: str | int | None = None, runtime: Runtime | None = None
+) -> str:
     """Let somebody log in. Returns the name as it is written from now on: small letters.
 
-    Raises InvalidValue for a name or a password that will not do, Conflict for a name that is taken.
+    `account` (code or id): they see that account alone. Raises NotFound for one that does not exist, InvalidValue for
+    a name or a password that will not do, Conflict for a name that is taken.
     """
     runtime = runtime or shared_runtime()
     name = read_user_name(name)
@@ -320,9 +332,11 @@ def add_user(name: str, password: str, *, role: str | Role, runtime: Runtime | N
             raise Conflict(f"there is a user {name} already")
         access.insert_user(connection, {
             "name": name, "password_hash": password_hash, "role": wanted.value, "created_at": now,
+            "account_id": _account_id(connection, account),
         })
         access.forget_failures(connection, who=_who(name))
-        _record(connection, "user_added", now, name, role=wanted.value)
+        of = {} if account is None else {"account": str(account)}
+        _record(connection, "user_added", now, name, role=wanted.value, **of)
 
     runtime.database.transact(work)
     return name
@@ -363,6 +377,179 @@ def set_role(name: str, role: str | Role, *, runtime: Runtime | None = None) -> 
         return True
 
     return runtime.database.transact(work)
+
+
+def bind_user(name: str, account: str | int | None, *, runtime: Runtime | None = None) -> bool:
+    """Let a user see one account alone, or (None) everything; their sessions end. False when it was so already.
+
+    Raises NotFound for the user or the account.
+    """
+    runtime = runtime or shared_runtime()
+    name = read_user_name(name)
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> bool:
+        user, account_id = _lock_user(connection, name), _account_id(connection, account)
+        if user.account_id == account_id:
+            return False
+        access.change_user(connection, user.id, {"account_id": account_id})
+        access.end_sessions(connection, user.id)
+        _record(connection, "user_bound", now, name, account=None if account is None else str(account))
+        return True
+
+    return runtime.database.transact(work)
+
+
+def _account_id(connection: Connection, account: str | int | None) -> int | None:
+    if account is None:
+        return None
+    found = accounts.find_account(connection, account)
+    if found is None:
+        raise NotFound("account", account)
+    return found.id
+
+
+def change_own_password(
+    name: str, current: str, new: str, *, address: str, keeps: str | None, runtime: Runtime
+) -> WrongPassword | Wait | None:
+    """By somebody who is logged in and knows the present one. Their other sessions end, `keeps` stays.
+
+    Guesses count like log-ins. Raises InvalidValue for a new one that will not do.
+    """
+    _check_password(new, name)
+    now = runtime.clock.now()
+    user = runtime.database.read(lambda connection: access.find_user(connection, name))
+    if user is None:
+        return WrongPassword()
+    wait = _count_guess(runtime, _who(name), {_who(name): FREE_GUESSES}, name, address, now)
+    if wait is not None:
+        return wait
+    if not _is_right(current, user.password_hash):
+        return WrongPassword()
+    known, password_hash = user, _hash(new)
+
+    def work(connection: Connection) -> bool:
+        if _lock_user(connection, name).password_hash != known.password_hash:
+            return False
+        access.change_user(connection, known.id, {"password_hash": password_hash})
+        access.forget_failures(connection, who=_who(name))
+        access.end_sessions(connection, known.id, but=_digest(keeps) if keeps else None)
+        _record(connection, "password_set", now, name)
+        return True
+
+    return None if runtime.database.transact(work) else WrongPassword()
+
+
+# --- the second factor ----------------------------------------------------------------------------
+
+
+def begin_second_factor(name: str, *, runtime: Runtime) -> str:
+    """A new secret, which counts for nothing until a code of it was shown. Raises Conflict where there is one."""
+
+    def work(connection: Connection) -> str:
+        user = _lock_user(connection, name)
+        if user.totp_since is not None:
+            raise Conflict("there is a second factor already; turn it off first")
+        secret = make_secret()
+        access.change_user(connection, user.id, {"totp_secret": secret, "totp_step": None})
+        return secret
+
+    return runtime.database.transact(work)
+
+
+def confirm_second_factor(
+    name: str, code: str, *, address: str, keeps: str | None, runtime: Runtime
+) -> list[str] | WrongPassword | Wait:
+    """From now on a log-in needs a code. Returns the codes for the loss of what makes them, which are shown once."""
+    now = runtime.clock.now()
+    wait = _count_guess(runtime, _who(name), {_who(name): FREE_GUESSES}, name, address, now)
+    if wait is not None:
+        return wait
+    codes = make_recovery_codes()
+
+    def work(connection: Connection) -> bool:
+        user = _lock_user(connection, name)
+        if user.totp_since is not None or user.totp_secret is None:
+            raise Conflict("there is no second factor that waits to be confirmed; begin anew")
+        step = find_step(user.totp_secret, code, now, None)
+        if step is None:
+            return False
+        access.change_user(connection, user.id, {
+            "totp_since": now, "totp_step": step, "recovery_codes": [hash_recovery(one) for one in codes],
+        })
+        access.forget_failures(connection, who=_who(name))
+        access.end_sessions(connection, user.id, but=_digest(keeps) if keeps else None)
+        _record(connection, "second_factor_on", now, name)
+        return True
+
+    return codes if runtime.database.transact(work) else WrongPassword()
+
+
+def end_second_factor(
+    name: str, password: str, code: str, *, address: str, runtime: Runtime
+) -> WrongPassword | Wait | None:
+    """By its owner, with both factors."""
+    now = runtime.clock.now()
+    user = runtime.database.read(lambda connection: access.find_user(connection, name))
+    wait = _count_guess(runtime, _who(name), {_who(name): FREE_GUESSES}, name, address, now)
+    if wait is not None:
+        return wait
+    if user is None or not _is_right(password, user.password_hash):
+        return WrongPassword()
+
+    def work(connection: Connection) -> bool:
+        current = _lock_user(connection, name)
+        if _second_factor(current, code, now) is None:
+            return False
+        _forget_second_factor(connection, current.id)
+        access.forget_failures(connection, who=_who(name))
+        _record(connection, "second_factor_off", now, name)
+        return True
+
+    return None if runtime.database.transact(work) else WrongPassword()
+
+
+def reset_second_factor(name: str, *, runtime: Runtime | None = None) -> bool:
+    """For somebody who lost it and its codes too. Their sessions end. False where there was none. Raises NotFound."""
+    runtime = runtime or shared_runtime()
+    name = read_user_name(name)
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> bool:
+        user = _lock_user(connection, name)
+        if user.totp_secret is None:
+            return False
+        _forget_second_factor(connection, user.id)
+        access.end_sessions(connection, user.id)
+        _record(connection, "second_factor_reset", now, name)
+        return True
+
+    return runtime.database.transact(work)
+
+
+def has_second_factor(name: str, *, runtime: Runtime) -> bool:
+    user = runtime.database.read(lambda connection: access.find_user(connection, name))
+    return user is not None and user.totp_since is not None
+
+
+def _forget_second_factor(connection: Connection, user_id: int) -> None:
+    access.change_user(connection, user_id, {
+        "totp_secret": None, "totp_since": None, "totp_step": None, "recovery_codes": None,
+    })
+
+
+def _second_factor(user: access.UserRow, code: str, now: datetime) -> dict[str, object] | None:
+    """What to write of a code that is right, so that it is good once; None for one that is not.
+
+    Without a second factor any code is right, and nothing is written.
+    """
+    if user.totp_since is None or user.totp_secret is None:
+        return {}
+    step = find_step(user.totp_secret, code, now, user.totp_step)
+    if step is not None:
+        return {"totp_step": step}
+    left = without_code(user.recovery_codes, code)
+    return None if left is None else {"recovery_codes": left}
 
 
 def remove_user(name: str, *, runtime: Runtime | None = None) -> int:
@@ -427,9 +614,12 @@ def _check_password(password: str, name: str) -> None:
 
 
 def log_in(
-    name: str, password: str, *, address: str, replaces: str | None = None, device: str | None = None, runtime: Runtime
+    name: str, password: str, *, address: str, code: str = "", replaces: str | None = None,
+    device: str | None = None, runtime: Runtime,
 ) -> Admitted | WrongPassword | Wait:
-    """A new session, for the right password. `replaces` is the session that the browser had, which ends.
+    """A new session, for the right password, and the right code where there is a second factor.
+
+    `replaces` is the session that the browser had, which ends.
 
     `address` is where it comes from, `device` the mark of an earlier log-in with this browser. Raises Contended while
     too many others log in.
@@ -461,6 +651,9 @@ def log_in(
         current = access.lock_user(connection, known.name)
         if current is None or current.password_hash != known.password_hash:
             return False  # removed, or given another password, while this one was looked at
+        seen = _second_factor(current, code, now)
+        if seen is None:
+            return False
         if replaces is not None:
             access.end_session(connection, _digest(replaces))
         access.forget_sessions(connection, known.id, now=now, seen_since=now - IDLE, keep=MOST_SESSIONS - 1)
@@ -468,7 +661,7 @@ def log_in(
             "token_sha256": _digest(token), "user_id": known.id, "created_at": now, "last_seen_at": now,
             "expires_at": now + LONGEST_SESSION,
         })
-        access.change_user(connection, known.id, {"last_login_at": now})
+        access.change_user(connection, known.id, {"last_login_at": now, **seen})
         if better is not None:
             access.renew_hash(connection, known.id, was=known.password_hash, now_is=better)
         access.forget_failures(connection, who=of_name)

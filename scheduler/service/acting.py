@@ -16,6 +16,7 @@ LONGEST = 96
 """Characters that `events.actor` holds."""
 
 _actor: ContextVar[str] = ContextVar("actor", default=COMMAND_LINE)
+_account: ContextVar[int | None] = ContextVar("account", default=None)
 
 
 def current_actor() -> str:
@@ -33,6 +34,15 @@ def acting_as(actor: str) -> Iterator[None]:
         _actor.reset(token)
 
 
-def act_as(actor: str) -> None:
-    """From now on, in this context (a task, or the threads that it starts), `actor` does what is done."""
+def act_as(actor: str, account_id: int | None = None) -> None:
+    """From now on, in this context (a task, or the threads that it starts), `actor` does what is done.
+
+    `account_id`: they are of that account alone, and choose from what it may use.
+    """
     _actor.set(actor[:LONGEST])
+    _account.set(account_id)
+
+
+def current_account() -> int | None:
+    """The account that whoever asks is bound to; None for one who sees everything."""
+    return _account.get()

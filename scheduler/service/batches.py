@@ -23,6 +23,7 @@ from scheduler.rules.policy import LONGEST_DEADLINE_DAYS, Policy, read_call_sett
 from scheduler.rules.rows import Verdict
 from scheduler.rules.zones import lead_zones
 from scheduler.service import control
+from scheduler.service.allowances import require_allowed
 from scheduler.service.imports import ImportReport, Manner, import_leads
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
@@ -127,6 +128,8 @@ def _check(path: Path, order: BatchFile, runtime: Runtime) -> _Checked:
     account = runtime.database.read(lambda connection: accounts.find_account(connection, order.account))
     if account is None:
         raise NotFound("account", order.account)
+    wanted = {"priority": order.priority, "call_settings": settings.model_dump(mode="json", exclude_unset=True)}
+    runtime.database.read(lambda connection: require_allowed(connection, wanted, None))
     variables = {}
     if order.maximum_days is not None:
         now = runtime.clock.now()

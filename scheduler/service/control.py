@@ -42,6 +42,7 @@ from scheduler.rules.policy import (
 )
 from scheduler.rules.zones import LeadZones
 from scheduler.service.acting import current_actor
+from scheduler.service.allowances import require_allowed
 from scheduler.service.effects import Effect, Told, count_effect, to_the_end
 from scheduler.service.outcomes import planned_row
 from scheduler.service.rulebook import RuleBook
@@ -241,6 +242,7 @@ def _values(
             raise InvalidValue("priority", plan.priority, "write a whole number of at most nine digits")
         values["priority"] = plan.priority
     if plan.provider is not None:
+        require_allowed(connection, {"provider": plan.provider or None}, campaign)  # before it is told what is set up
         if plan.provider:
             runtime.providers.get(plan.provider)
         values["provider"] = plan.provider or None
@@ -254,6 +256,7 @@ def _values(
         values["fecha_limite"] = until
     if plan.call_settings is not None or plan.set_values:
         values["call_settings"] = _document(plan, campaign)
+    require_allowed(connection, {"call_settings": None, **values} if campaign is None else values, campaign)
     return values
 
 

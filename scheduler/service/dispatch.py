@@ -731,6 +731,9 @@ class _Take:
         people = learn_unknown(self.connection, found, self.dispatcher.home, self.now)
         numbers = {phone.number for lead in people.values() for phone in phones_of(lead)}
         barred = do_not_call.read_barred(self.connection, numbers, self.now, self.dispatcher.home)
+        payers = {one.account_id for one in locked.values() if one.account_id is not None}
+        of_accounts = leads.read_barred_by_accounts(self.connection, payers, numbers)
+        of_all = barred
         engaged = calls.read_engaged(self.connection, numbers, set(people), [row.id for row in rows])
         elsewhere = {lead.campaign_id for lead in people.values() if lead.campaign_id is not None} - set(locked)
         known = {None, *locked, *campaigns.read_campaigns(self.connection, elsewhere)}
@@ -743,6 +746,8 @@ class _Take:
                 continue
             campaign = locked.get(lead.campaign_id) if lead is not None and lead.campaign_id is not None else None
             policy = rules.policy(row.campaign_id)
+            own = of_accounts.get(campaign.account_id or 0) if campaign is not None else None
+            barred = {**own, **of_all} if own else of_all
             case = Case(
                 now=self.now, call=row, lead=lead, campaign=campaign, policy=policy, barred=barred,
                 engaged=engaged.numbers, is_engaged=row.lead_id in engaged.leads or row.id in engaged.rows,

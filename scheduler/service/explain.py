@@ -15,15 +15,17 @@ from typing import Any
 from scheduler.clock import to_utc
 from scheduler.errors import NotFound
 from scheduler.model import Lead, ScheduledCall, ScheduleStatus
-from scheduler.rules.eligibility import Case, Verdict, Yes, phones_of, zones_of
+from scheduler.rules.caps import PastCall
+from scheduler.rules.eligibility import Case, Later, Verdict, Yes, phones_of, zones_of
 from scheduler.rules.explain import Answer, explain, find_first_yes
 from scheduler.rules.hours import wall_to_utc, zone_info
+from scheduler.service.acting import current_account
 from scheduler.service.dispatch import find_obstacle, find_rest, funds_of
 from scheduler.service.history import History
 from scheduler.service.outcomes import read_barred_of
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
-from scheduler.store import calls, reports, timeline
+from scheduler.store import calls, campaigns, reports, timeline
 from scheduler.store.database import Connection
 
 
@@ -62,10 +64,40 @@ def explain_lead(lead_id: int, *, at: datetime | None = None, runtime: Runtime |
     return explain_case(case, at=at, is_planned=is_planned, steps=steps)
 
 
+FOREIGN = "calls that are not of this account count too"
+
+
+def _seen_by_account(whole: Explanation, own: Explanation) -> Explanation:
+    """What the calls of others change is said, but not when they were: that they count, and nothing of them."""
+    answers = [
+        one if one == other else Answer(one.question, Later(one.verdict.at, FOREIGN), {}, one.source, is_hidden=True)
+        if isinstance(one.verdict, Later) else replace(other, verdict=one.verdict)
+        for one, other in zip(whole.answers, own.answers, strict=False)
+    ]
+    if answers == list(whole.answers) and whole.first_yes_at == own.first_yes_at:
+        return whole
+    refusal = next((one for one in answers if not one.is_yes), None)
+    planned = whole.planned
+    if planned is not None and str(planned["reason"] or "").startswith("caps:"):
+        planned = {**planned, "reason": FOREIGN}
+    return replace(
+        whole, answers=answers, planned=planned, first_yes_at=None,
+        decided=f"no: {refusal.reason}" if refusal is not None else whole.decided,
+        waiting_for=None if whole.first_yes_at is None and whole.waiting_for is None else FOREIGN,
+    )
+
+
 def explain_case(
     case: Case, *, is_planned: bool, at: datetime | None = None, steps: Sequence[Mapping[str, Any]] = ()
 ) -> Explanation:
     """What `read_case` has read, explained for the instant that it was read at or for another one."""
+    if case.own_history is not None and len(case.own_history) < len(case.history):
+        whole = replace(case, own_history=None)
+        own = replace(whole, history=case.own_history)
+        return _seen_by_account(
+            explain_case(whole, is_planned=is_planned, at=at, steps=steps),
+            explain_case(own, is_planned=is_planned, at=at, steps=steps),
+        )
     asked_at = _instant(case, at) if at is not None else case.now
     case = replace(case, now=asked_at)
     answers = explain(case)
@@ -99,6 +131,7 @@ def read_case(connection: Connection, runtime: Runtime, lead_id: int, now: datet
     engaged = calls.read_engaged(
         connection, {phone.number for phone in phones_of(lead)}, {lead.id}, [row.id] if row else []
     )
+    history = History.read(connection, now, [lead], rules.policies).of(lead, policy)
     return Case(
         now=now,
         call=row or _imagined(lead, subject.call, now),
@@ -109,11 +142,22 @@ def read_case(connection: Connection, runtime: Runtime, lead_id: int, now: datet
         engaged=engaged.numbers,
         is_engaged=lead_id in engaged.leads or (row is not None and row.id in engaged.rows),
         dial_budget=timedelta(seconds=runtime.settings.dial_budget),
-        history=History.read(connection, now, [lead], rules.policies).of(lead, policy),
+        history=history,
+        own_history=_own(connection, history),
         funds=funds_of(account, policy),
         obstacle=find_obstacle(runtime, campaign, rules, account)
         or find_rest(runtime, campaign, calls.read_paces(connection), now),
     ), row is not None
+
+
+def _own(connection: Connection, history: Sequence[PastCall]) -> Sequence[PastCall] | None:
+    """The calls that the account of whoever asks made itself; None for one who sees everything."""
+    account_id = current_account()
+    if account_id is None:
+        return None
+    known = campaigns.read_campaigns(connection, {one.campaign for one in history if isinstance(one.campaign, int)})
+    ours = {campaign_id for campaign_id, one in known.items() if one.account_id == account_id}
+    return [one for one in history if one.campaign in ours]
 
 
 def _imagined(lead: Lead, last: ScheduledCall | None, now: datetime) -> ScheduledCall:

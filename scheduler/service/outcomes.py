@@ -50,11 +50,12 @@ from scheduler.rules.eligibility import (
 from scheduler.rules.hours import next_allowed, zone_info
 from scheduler.rules.policy import Policy
 from scheduler.rules.retry import Ended, Finish, NextStep, Reschedule, after_refusal, better_informed, decide_next
+from scheduler.service.acting import current_account
 from scheduler.service.breakers import Answered
 from scheduler.service.history import History
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
-from scheduler.store import accounts, calls, do_not_call, journal, leads, second_calls
+from scheduler.store import accounts, calls, campaigns, do_not_call, journal, leads, second_calls
 from scheduler.store.calls import Ending, Move
 from scheduler.store.database import Connection
 from scheduler.store.second_calls import SecondCall
@@ -323,8 +324,7 @@ class _Batch:
         leads.close_leads(connection, self.closed, now)
         leads.set_appointment(connection, self.appointments)
         for number, lead_id in self.barred.items():
-            leads.bar_number(connection, number, reason="asked not to be called", source=f"call to lead {lead_id}",
-                             now=now)
+            bar(connection, number, source=f"call to lead {lead_id}", now=now)
         for lead, position, number in self.invalid:
             leads.mark_invalid(connection, lead, position, number)
         if self.strays:
@@ -683,7 +683,7 @@ def _record_late_truths(
         if lead is not None and attempt.state is AttemptState.REFUSED:
             leads.record_calls(connection, {lead.id: CALL_STATUS_AFTER[report.outcome]}, now)
         if report.outcome is Outcome.DO_NOT_CALL:
-            leads.bar_number(connection, attempt.phone, reason="asked not to be called", source="late report", now=now)
+            bar(connection, attempt.phone, source="late report", now=now)
         if lead is not None and report.outcome in (Outcome.COMPLETED, Outcome.DO_NOT_CALL):
             leads.close_leads(connection, {lead.id: report.outcome.value}, now)
             others = calls.list_open_calls(connection, [lead.id], lock=True)
@@ -871,8 +871,25 @@ def read_deciding(connection: Connection, lead: Lead, now: datetime) -> tuple[Po
 def read_barred_of(
     connection: Connection, lead: Lead, now: datetime, home: str | None = None
 ) -> Mapping[str, str]:
-    """The lead's numbers that are on the do-not-call list."""
-    return do_not_call.read_barred(connection, {phone.number for phone in phones_of(lead)}, now, home)
+    """The lead's numbers that are on the do-not-call list, or that its account may not call."""
+    numbers = {phone.number for phone in phones_of(lead)}
+    barred = do_not_call.read_barred(connection, numbers, now, home)
+    campaign = None
+    if lead.campaign_id is not None:
+        campaign = campaigns.read_campaigns(connection, [lead.campaign_id]).get(lead.campaign_id)
+    if campaign is None or campaign.account_id is None:
+        return barred
+    own = leads.read_barred_by_accounts(connection, {campaign.account_id}, numbers)
+    return {**own.get(campaign.account_id, {}), **barred}
+
+
+def bar(connection: Connection, number: str, *, source: str, now: datetime) -> None:
+    """Never call it again. What somebody says who is of one account binds that account, and nobody else."""
+    account_id = current_account()
+    if account_id is not None:
+        leads.bar_for_account(connection, account_id, number, source=source, now=now)
+    else:
+        leads.bar_number(connection, number, reason="asked not to be called", source=source, now=now)
 
 
 def mark_number(
@@ -881,7 +898,7 @@ def mark_number(
     """Write down what an outcome says of the number itself. Returns the lead without it, if it is invalid."""
     number = number_at(lead, position) or ""
     if outcome is Outcome.DO_NOT_CALL and number:
-        leads.bar_number(connection, number, reason="asked not to be called", source=source, now=now)
+        bar(connection, number, source=source, now=now)
     if outcome is Outcome.INVALID_NUMBER:
         leads.mark_invalid(connection, lead, position, number)
         return without_phone(lead, position, number)

@@ -35,7 +35,18 @@ from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import carry_out
 from scheduler.service.rulebook import RuleBook, Rules, settings_of_version, version_document
 from scheduler.service.runtime import Runtime
-from scheduler.store import accounts, calls, campaigns, do_not_call, journal, leads, numbers, settings, terms
+from scheduler.store import (
+    accounts,
+    calls,
+    campaigns,
+    do_not_call,
+    erasure,
+    journal,
+    leads,
+    numbers,
+    settings,
+    terms,
+)
 from scheduler.store.calls import Move, PlannedCall
 from scheduler.store.database import Connection
 
@@ -86,6 +97,7 @@ class Upkeep:
         self._held_after: dict[Hold, int] = {}
         self._stopped_after: dict[int, tuple[datetime, int]] = {}
         self._waiting_after: dict[int | None, tuple[datetime, int]] = {}
+        self._aged_until = 0
         self._learnt_until: int | None = 0
         self._terms_until, self._terms_again, self._terms_since = 0, 0, runtime.clock.now()
         self._found_by: tuple[str, ...] = ()
@@ -387,6 +399,14 @@ class Upkeep:
         before = now - timedelta(days=rules.config.get("cleanup_after_days", 30))
         calls.delete_cancelled(connection, before, 10 * MANY)
         journal.forget_daemons(connection, now - journal.FORGET_AFTER)
+        erasure.erase_again(connection)
+        self._age_texts(connection, now)
+
+    def _age_texts(self, connection: Connection, now: datetime) -> None:
+        """A page at a time: transcripts of calls that are older than RINGBACK_KEEP_TEXTS_DAYS go."""
+        days = self.runtime.settings.keep_texts_days
+        if days is not None:
+            self._aged_until, _ = erasure.age_texts(connection, self._aged_until, now - timedelta(days=days), 10 * MANY)
 
     # --- changed rules ---------------------------------------------------------------------------
 

@@ -37,10 +37,17 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
+    """`totp_since` is None until a code was shown; `totp_step` is the step of the last one; `recovery_codes` hashes."""
+
     id: int
     name: str
     password_hash: str
     role: Role
+    account_id: int | None = None
+    totp_secret: str | None = None
+    totp_since: datetime | None = None
+    totp_step: int | None = None
+    recovery_codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class SessionRow:
     role: Role
     seen_at: datetime
     expires_at: datetime
+    account_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,10 @@ KEY_COLUMNS = (
     K.id, K.name, K.prefix, K.secret_sha256, type_coerce(K.scope, String), K.account_id, K.expires_at, K.revoked_at,
     K.last_used_at,
 )
-USER_COLUMNS = (U.id, U.name, U.password_hash, type_coerce(U.role, String))
+USER_COLUMNS = (
+    U.id, U.name, U.password_hash, type_coerce(U.role, String), U.account_id, U.totp_secret, U.totp_since, U.totp_step,
+    U.recovery_codes,
+)
 
 
 # --- anybody --------------------------------------------------------------------------------------
@@ -81,9 +92,9 @@ def has_anybody(connection: Connection) -> bool:
 
 
 def has_admin(connection: Connection, now: datetime) -> bool:
-    """Is there an admin who can get in: a user, or a valid key that is not of one account?"""
+    """Is there an admin who can get in, a user or a valid key, who is not of one account?"""
     of_key = exists(select(K.id).where(K.scope == Scope.ADMIN, K.account_id.is_(None), _is_valid(now)))
-    of_user = exists(select(U.id).where(U.role == Role.ADMIN))
+    of_user = exists(select(U.id).where(U.role == Role.ADMIN, U.account_id.is_(None)))
     return bool(connection.execute(select(or_(of_key, of_user))).scalar())
 
 
@@ -186,9 +197,13 @@ def delete_user(connection: Connection, user_id: int) -> None:
 
 
 def list_users(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
-    """By name: id, name, role, created_at, last_login_at."""
+    """By name: id, name, role, account (its code), has_second_factor, created_at, last_login_at."""
     rows = connection.execute(
-        select(U.id, U.name, type_coerce(U.role, String).label("role"), U.created_at, U.last_login_at)
+        select(
+            U.id, U.name, type_coerce(U.role, String).label("role"), accounts.c.code.label("account"),
+            U.totp_since.is_not(None).label("has_second_factor"), U.created_at, U.last_login_at,
+        )
+        .select_from(users.outerjoin(accounts, accounts.c.id == U.account_id))
         .order_by(U.name, U.id).limit(limit)
     )  # fmt: skip
     return [dict(row._mapping) for row in rows]
@@ -200,12 +215,15 @@ def list_users(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
 def find_session(connection: Connection, token_sha256: str) -> SessionRow | None:
     """None too when its user is gone."""
     row = connection.execute(
-        select(S.id, S.user_id, U.name, type_coerce(U.role, String), S.created_at, S.last_seen_at, S.expires_at)
+        select(
+            S.id, S.user_id, U.name, type_coerce(U.role, String), S.created_at, S.last_seen_at, S.expires_at,
+            U.account_id,
+        )
         .select_from(sessions.join(users, S.user_id == U.id)).where(S.token_sha256 == token_sha256)
     ).first()  # fmt: skip
     if row is None:
         return None
-    return SessionRow(row[0], row[1], row[2], Role(row[3]), row[5] or row[4], row[6])
+    return SessionRow(row[0], row[1], row[2], Role(row[3]), row[5] or row[4], row[6], row[7])
 
 
 def insert_session(connection: Connection, values: Mapping[str, Any]) -> int:
@@ -220,9 +238,10 @@ def end_session(connection: Connection, token_sha256: str) -> bool:
     return connection.execute(delete(sessions).where(S.token_sha256 == token_sha256)).rowcount > 0
 
 
-def end_sessions(connection: Connection, user_id: int) -> int:
-    """All sessions of a user. Returns how many there were."""
-    return connection.execute(delete(sessions).where(S.user_id == user_id)).rowcount
+def end_sessions(connection: Connection, user_id: int, *, but: str | None = None) -> int:
+    """All sessions of a user, or all `but` one (its hash). Returns how many there were."""
+    other = [] if but is None else [S.token_sha256 != but]
+    return connection.execute(delete(sessions).where(S.user_id == user_id, *other)).rowcount
 
 
 def forget_sessions(connection: Connection, user_id: int, *, now: datetime, seen_since: datetime, keep: int) -> None:
@@ -281,5 +300,9 @@ def _user(connection: Connection, name: str, *, lock: bool) -> UserRow | None:
     asked = select(*USER_COLUMNS).where(U.name == name)
     for row in connection.execute(asked.with_for_update() if lock else asked):
         if row[1] == name:
-            return UserRow(row[0], row[1], row[2], Role(row[3]))
+            codes = row[8] if isinstance(row[8], list) else []
+            return UserRow(
+                row[0], row[1], row[2], Role(row[3]), row[4], row[5], row[6], row[7],
+                tuple(one for one in codes if isinstance(one, str)),
+            )
     return None

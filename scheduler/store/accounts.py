@@ -16,14 +16,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, String, func, or_, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, Select, String, delete, func, or_, select, type_coerce, update
 
-from scheduler.model import Account, BillingType, EntryKind
+from scheduler.model import Account, AllowanceKind, BillingType, EntryKind
 from scheduler.store.calls import cut
-from scheduler.store.database import insert_new, insert_rows
-from scheduler.store.tables import account_entries, accounts
+from scheduler.store.database import insert_new, insert_or_ignore, insert_rows
+from scheduler.store.tables import account_allowances, account_entries, accounts
 
-E, K = account_entries.c, accounts.c
+E, K, L = account_entries.c, accounts.c, account_allowances.c
 
 COLUMNS = (
     K.id, K.code, K.name, type_coerce(K.status, String), type_coerce(K.billing_type, String), K.balance,
@@ -93,6 +93,37 @@ def change_account(connection: Connection, account_id: int, values: Mapping[str,
 
 
 # --- what moves a balance -----------------------------------------------------------------------
+
+
+def list_allowances(connection: Connection, account_id: int) -> dict[AllowanceKind, list[str]]:
+    """What its keys may use, by kind. A kind that somebody made up by SQL allows nothing."""
+    rows = connection.execute(
+        select(L.kind, L.value).where(L.account_id == account_id).order_by(L.kind, L.value)
+    )
+    found: dict[AllowanceKind, list[str]] = {}
+    for row in rows:
+        if row.kind in set(AllowanceKind) and (row.kind != AllowanceKind.PRIORITY or _is_whole(row.value)):
+            found.setdefault(AllowanceKind(row.kind), []).append(row.value)
+    return found
+
+
+def _is_whole(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdecimal() and len(digits) < 10
+
+
+def change_allowances(
+    connection: Connection, account_id: int, kind: AllowanceKind, gone: Collection[str], new: Sequence[str],
+    now: datetime,
+) -> None:
+    if gone:
+        connection.execute(delete(account_allowances).where(
+            L.account_id == account_id, L.kind == kind.value, L.value.in_(sorted(gone))
+        ))
+    for value in new:
+        connection.execute(insert_or_ignore(account_allowances).values(
+            account_id=account_id, kind=kind.value, value=value, created_at=now
+        ))
 
 
 def reserve(connection: Connection, reservations: Sequence[Reservation], actor: str, now: datetime) -> None:

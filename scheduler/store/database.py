@@ -10,6 +10,7 @@ An SQLite file is never made by opening it: a mistyped path is refused, and only
 from __future__ import annotations
 
 import inspect
+import os
 import random
 import re
 import sqlite3
@@ -172,7 +173,8 @@ class Database:
             return
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.file.touch()
+            # It holds people's numbers: for nobody else on this machine. SQLite gives its other files the same mode.
+            os.close(os.open(self.file, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
             why = f"it cannot be made ({error.strerror}); name another place for it"
             raise InvalidValue("database file", str(self.file), why) from None

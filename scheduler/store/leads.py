@@ -31,9 +31,18 @@ from sqlalchemy import (
 from scheduler.model import CallStatus, Hold, Lead, LeadStatus, Phone, PhoneStatus, ScheduleStatus
 from scheduler.rules.terms import terms_of
 from scheduler.store.calls import in_states, word
-from scheduler.store.database import BY_ID, Raw, change_rows, ids_in, insert_row, insert_rows
+from scheduler.store.database import (
+    BY_ID,
+    Raw,
+    change_rows,
+    ids_in,
+    insert_or_ignore,
+    insert_row,
+    insert_rows,
+    select_among,
+)
 from scheduler.store.numbers import COLUMNS, NOT_LEARNT, known_traits, learnt_columns, read_traits
-from scheduler.store.tables import call_schedule, do_not_call, lead_phones, leads
+from scheduler.store.tables import account_do_not_call, call_schedule, do_not_call, lead_phones, leads
 from scheduler.store.terms import add_terms, variables_of
 
 L, P, D, S = leads.c, lead_phones.c, do_not_call.c, call_schedule.c
@@ -180,6 +189,30 @@ def mark_active(connection: Connection, lead_id: int, position: int) -> None:
 
 
 # --- the do-not-call list -----------------------------------------------------------------------
+
+
+def read_barred_by_accounts(
+    connection: Connection, accounts: Collection[int], numbers: Collection[str]
+) -> dict[int, dict[str, str]]:
+    """Of each of these accounts, the numbers that it alone may not call any more, with the reason."""
+    if not accounts or not numbers:
+        return {}
+    listed = ", ".join(str(int(one)) for one in sorted(accounts))
+    rows = select_among(
+        connection, sorted(numbers),
+        f"SELECT account_id, telefono FROM account_do_not_call WHERE account_id IN ({listed}) AND telefono IN ",
+    )
+    found: dict[int, dict[str, str]] = {}
+    for account_id, number in rows:
+        found.setdefault(account_id, {})[number] = "its account was asked not to call it"
+    return found
+
+
+def bar_for_account(connection: Connection, account_id: int, number: str, *, source: str, now: datetime) -> None:
+    """This account calls the number no more; others may."""
+    connection.execute(insert_or_ignore(account_do_not_call).values(
+        account_id=account_id, telefono=number, source=source, created_at=now,
+    ))
 
 
 def bar_number(connection: Connection, number: str, *, reason: str, source: str, now: datetime) -> None:

@@ -307,6 +307,28 @@ accounts = Table(
     UniqueConstraint("code"),
 )
 
+account_allowances = Table(
+    "account_allowances",
+    metadata,
+    _id(),
+    Column("account_id", BIG, nullable=False),
+    Column("kind", String(16), nullable=False, comment="provider, agent, caller_id, country, group, priority"),
+    Column("value", String(191), nullable=False),
+    _created(),
+    UniqueConstraint("account_id", "kind", "value"),
+)
+
+account_do_not_call = Table(
+    "account_do_not_call",
+    metadata,
+    _id(),
+    Column("account_id", BIG, nullable=False),
+    Column("telefono", PHONE, nullable=False),
+    Column("source", Prose(255)),
+    _created(),
+    UniqueConstraint("telefono", "account_id"),
+)
+
 account_entries = Table(
     "account_entries",
     metadata,
@@ -758,6 +780,11 @@ users = Table(
     Column("role", _words(Role, "user_role"), nullable=False, server_default="viewer"),
     _created(),
     _instant("last_login_at"),
+    Column("account_id", BIG),
+    Column("totp_secret", String(64)),
+    _instant("totp_since"),
+    Column("totp_step", BIG),
+    Column("recovery_codes", JSON(none_as_null=True)),
     UniqueConstraint("name"),
 )
 

@@ -19,6 +19,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import threading
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -32,6 +33,7 @@ from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from scheduler.model import Scope
 from scheduler.service import acting
 from scheduler.service.access import Entrance, Known, is_loopback
+from scheduler.service.refusals import Refusals
 from scheduler.service.runtime import Runtime
 from scheduler.web.problems import MEDIA_TYPE, Problem, Refusal
 
@@ -39,6 +41,7 @@ T = TypeVar("T")
 COOKIE = "ringback_session"
 SECURE_COOKIE = f"__Host-{COOKIE}"
 """Over https: a browser takes this name only from https, for this host alone."""
+OPENED_COOKIE = "ringback_opened"
 CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf_token"
 FORWARDED = frozenset({
     "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-original-host", "x-original-url",
@@ -84,9 +87,11 @@ class Door:
     def __init__(self, runtime: Runtime, host: str) -> None:
         self.entrance = Entrance(runtime)
         self.is_local = is_loopback(host)
+        self.opening = Opening(is_switched_on=runtime.settings.open_access)
         self.lookups = anyio.CapacityLimiter(LOOKUPS_AT_ONCE)
         self.secret = secrets.token_bytes(32)
         self._noting: dict[str, asyncio.Task[None]] = {}
+        self._refusals = Refusals(runtime)
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
         found: T = await anyio.to_thread.run_sync(work, *arguments, limiter=self.lookups)
@@ -94,10 +99,47 @@ class Door:
 
     def note_use(self, kind: str, row_id: int) -> None:
         """In the background: nobody waits for it."""
-        name = f"{kind}:{row_id}"
+        self._behind(f"{kind}:{row_id}", self.entrance.note_use, kind, row_id)
+
+    def note_refusal(self, status: int, *, actor: str, address: str, key: str | None, what: str) -> None:
+        """For the audit, in the background too; most of what comes in a flood is only counted."""
+        told = self._refusals.count(status, actor, address, key, what)
+        if told is not None:
+            self._behind(f"refusal:{told.reason}:{told.kind}:{told.actor}", self._refusals.write, told)
+
+    def _behind(self, name: str, work: Callable[..., None], *arguments: Any) -> None:
         if name not in self._noting:
-            self._noting[name] = task = asyncio.create_task(self.run(self.entrance.note_use, kind, row_id))
+            self._noting[name] = task = asyncio.create_task(self.run(work, *arguments))
             task.add_done_callback(lambda _: self._noting.pop(name, None))
+
+
+class Opening:
+    """Who may do everything before there is a user or a key: the browser that opened a link, shown on the terminal.
+
+    To come from this machine is not enough: behind a proxy, a tunnel or a forwarded port everybody does. The link is
+    good once, and what it gave ends with the process. `is_switched_on` (RINGBACK_OPEN_ACCESS) lets in without it.
+    """
+
+    def __init__(self, *, is_switched_on: bool) -> None:
+        self.is_switched_on = is_switched_on
+        self.link = secrets.token_urlsafe(24)
+        self._given: str | None = None
+        self._lock = threading.Lock()
+
+    def redeem(self, link: str) -> str | None:
+        """What the browser shows from now on; None for a link that was used, or never was one."""
+        with self._lock:
+            if self._given is not None or not _is_same(link, self.link):
+                return None
+            self._given = secrets.token_urlsafe(32)
+            return self._given
+
+    def lets_in(self, shown: str | None) -> bool:
+        return self.is_switched_on or (self._given is not None and shown is not None and _is_same(shown, self._given))
+
+
+def _is_same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
 
 
 def door_of(request: Request) -> Door:
@@ -146,7 +188,12 @@ async def _look_up(request: Request) -> Caller:
             "this needs an API key (Authorization: Bearer rb_...) or somebody who is logged in"
         )
         raise unauthorized(said)
-    _require_local(request, door)
+    require_local(request)
+    if not door.opening.lets_in(request.cookies.get(OPENED_COOKIE)):
+        raise unauthorized(
+            "there is no user and no key yet: open the link that was printed where this was started, or make one "
+            "(ringback users add NAME --role admin, ringback keys create NAME)"
+        )
     return Caller("open", "", Scope.ADMIN)
 
 
@@ -156,12 +203,12 @@ def _welcome(door: Door, kind: Literal["key", "user"], found: Known) -> Caller:
     return Caller(kind, found.name, found.scope, found.account_id, found.id)
 
 
-def _require_local(request: Request, door: Door) -> None:
+def require_local(request: Request) -> None:
     """While access is open it is for this machine alone, and for no page of another site that a browser here shows.
 
     A site may let its own name point at 127.0.0.1; then the browser takes us for that site, but names it as the host.
     """
-    if not door.is_local:
+    if not door_of(request).is_local:
         raise unauthorized("nobody can log in yet: make an admin first (ringback users add NAME --role admin)")
     if not is_local_name(request.headers.get("host", "")):
         raise Refusal(HTTPStatus.FORBIDDEN, "access is open, so only localhost is served; make a user or a key first")
@@ -285,7 +332,7 @@ def needs(scope: Scope) -> Callable[..., Awaitable[Caller]]:
         if not caller.scope.includes(scope):
             raise Refusal(HTTPStatus.FORBIDDEN, f"this needs the scope {scope}; yours is {caller.scope}")
         # Each request is a task with a context of its own, which the threads that serve it inherit.
-        acting.act_as(caller.actor)
+        acting.act_as(caller.actor, caller.account_id)
         return caller
 
     return ask

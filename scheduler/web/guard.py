@@ -38,17 +38,19 @@ from scheduler.web.access import (
     Caller,
     Door,
     describe_access,
+    door_of,
     find_caller,
     is_browser,
     is_own_origin,
     is_own_token,
     is_secure,
     runtime_of,
+    shown_key,
 )
 from scheduler.web.problems import Refusal, problem_of
 
 HEALTH = frozenset({"/health/live", "/health/ready", "/api/v1/health/live", "/api/v1/health/ready"})
-PUBLIC = HEALTH | {"/login", "/language", "/theme"}
+PUBLIC = HEALTH | {"/login", "/open", "/language", "/theme"}
 PUBLIC_UNDER = ("/static/", "/webhooks/")
 MACHINES_UNDER = ("/api/", "/webhooks/", "/health/", "/metrics", "/openapi.json", "/static/")
 """Where programs ask: they are answered with problems, not with pages."""
@@ -103,7 +105,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, rate: float, moment: Callable[[], float] = time.monotonic) -> None:
         self.app = app
-        self.places, self.upload_places, self.hook_places = Places(PLACES), Places(UPLOAD_PLACES), Places(PLACES)
+        self.places, self.upload_places = Places(PLACES), Places(UPLOAD_PLACES)
         self.buckets = Buckets(rate, rate * BURST_SECONDS, moment)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,7 +116,10 @@ class Guard:
             return
         exchange = Exchange(scope, receive, send)
         try:
-            await self._serve(exchange)
+            try:
+                await self._serve(exchange)
+            finally:
+                self._note_refusal(exchange)
         except ClientDisconnect:
             return  # nobody is there to be answered
         except Exception as error:
@@ -122,6 +127,7 @@ class Guard:
             is_half_told = exchange.is_begun
             if not is_half_told:
                 await exchange.answer(refusal_of(exchange.request, told))
+                self._note_refusal(exchange)
             if not isinstance(told, Refusal) and not is_ours(told):
                 report(exchange.request, told)
                 if is_half_told:
@@ -134,9 +140,8 @@ class Guard:
         if "content-length" in request.headers and "transfer-encoding" in request.headers:
             # A proxy in front may go by the other one, and then take for a request what is part of a body.
             raise Refusal(HTTPStatus.BAD_REQUEST, "say the length of the body in one way: it has two")
-        if path.startswith("/webhooks/"):  # they have limits of their own: see webhooks.py
-            with self.hook_places.taken():
-                await self.app(exchange.scope, exchange.receive, exchange.send)
+        if path.startswith("/webhooks/"):  # they have places and limits of their own: see webhooks.py
+            await self.app(exchange.scope, exchange.receive, exchange.send)
             return
         is_upload = request.method == "POST" and UPLOADS.fullmatch(path) is not None
         await self._admit(request, path)
@@ -149,6 +154,21 @@ class Guard:
         with (self.upload_places if is_upload else self.places).taken() as place:
             exchange.place = place
             await self.app(exchange.scope, exchange.receive, exchange.send)
+
+    def _note_refusal(self, exchange: Exchange) -> None:
+        """For the audit: a key that is none any more, and what somebody who is known may not do."""
+        request, status, exchange.status = exchange.request, exchange.status, None
+        if request.url.path.startswith("/webhooks/") or status not in (401, 403):
+            return
+        caller: Caller | None = getattr(request.state, "caller", None)
+        shown = shown_key(request)
+        if status == HTTPStatus.UNAUTHORIZED and shown is None:
+            return  # somebody who has to log in
+        path = re.sub(r"[0-9]{6,}", "(number)", request.url.path)
+        door_of(request).note_refusal(
+            int(status), actor=caller.actor if caller is not None else "nobody", address=address_of(request),
+            key=shown, what=f"{request.method} {path[:100]}",
+        )
 
     async def _admit(self, request: Request, path: str) -> None:
         """Who asks, and not too often. Raises Refusal."""
@@ -164,7 +184,7 @@ class Guard:
                 self.buckets.take(f"from {address_of(request)}")
                 raise
         self.buckets.take(f"from {address_of(request)}" if caller.kind == "open" else caller.identity)
-        acting.act_as(caller.actor)
+        acting.act_as(caller.actor, caller.account_id)
 
 
 def is_public(path: str) -> bool:
@@ -270,6 +290,7 @@ class Exchange:
         self.request = Request(scope)
         headers = self.request.headers
         self.is_begun = False
+        self.status: int | None = None
         self.place: Place | None = None
         self._is_read = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
         self._has_asked_first = "expect" in headers
@@ -344,7 +365,7 @@ class Exchange:
         if self.breach is not None and not self.is_begun:
             raise self.breach
         if message["type"] == "http.response.start":
-            self.is_begun = True
+            self.is_begun, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
             self._mark(headers, message["status"])
             if self.place is not None and headers.get("content-type", "").startswith("text/event-stream"):
@@ -445,12 +466,31 @@ class Buckets:
         """Raises Refusal (429)."""
         if not self._rate:
             return
-        now = self._moment()
-        tokens, at = self._full.pop(caller, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - at) * self._rate)
-        self._full[caller] = (tokens - 1 if tokens >= 1 else tokens, now)
+        tokens = self._tokens(caller)
+        self.note(caller)
+        self._refuse_below_one(tokens)
+
+    def require(self, caller: str) -> None:
+        """Is there one left, which this does not take? Raises Refusal (429)."""
+        if self._rate and caller in self._full:
+            self._refuse_below_one(self._tokens(caller))
+
+    def note(self, caller: str) -> None:
+        """Take one, if there is one."""
+        if not self._rate:
+            return
+        tokens = self._tokens(caller)
+        self._full.pop(caller, None)
+        self._full[caller] = (tokens - 1 if tokens >= 1 else tokens, self._moment())
         if len(self._full) > self._most:
             self._full.popitem(last=False)
+
+    def _tokens(self, caller: str) -> float:
+        now = self._moment()
+        tokens, at = self._full.get(caller, (self._burst, now))
+        return min(self._burst, tokens + (now - at) * self._rate)
+
+    def _refuse_below_one(self, tokens: float) -> None:
         if tokens < 1:
             wait = math.ceil((1 - tokens) / self._rate)
             sentence = f"at most {self._rate:g} requests a second; try again in {wait} s"

@@ -7,27 +7,35 @@ over https it has a name that only https can set; where a log-in leads back to i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from scheduler.errors import InvalidValue, NotFound
 from scheduler.service import access as service
-from scheduler.service.access import LONGEST_SESSION, Admitted, Wait
+from scheduler.service.access import LONGEST_SESSION, Admitted, Wait, WrongPassword
+from scheduler.service.runtime import Runtime
+from scheduler.service.second_factor import link_of
 from scheduler.store import access as store
 from scheduler.web.access import (
     COOKIE,
+    OPENED_COOKIE,
     SECURE_COOKIE,
     Admin,
+    Caller,
     Reader,
     RuntimeOf,
     Unforged,
     door_of,
     is_secure,
+    require_local,
     session_token,
 )
-from scheduler.web.pages.base import FormOf, Screen, local_address, render
+from scheduler.web.pages.base import FormOf, Screen, local_address, redirect, render
+from scheduler.web.problems import Refusal
 from scheduler.web.reach import require_everything
 
 router = APIRouter(include_in_schema=False)
@@ -46,12 +54,31 @@ def ask_to_log_in(request: Request, next: str = "/") -> Response:
     return _page(request, next)
 
 
+@router.get("/open")
+def open_once(request: Request, runtime: RuntimeOf, link: str = "") -> Response:
+    """Before there is a user or a key: let this one browser in, by the link that the terminal shows."""
+    door, answer = door_of(request), RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
+    if not door.entrance.is_open():
+        return answer
+    require_local(request)
+    shown = door.opening.redeem(link)
+    if shown is not None:
+        answer.set_cookie(OPENED_COOKIE, shown, path="/", httponly=True, samesite="lax")
+    elif not door.opening.lets_in(request.cookies.get(OPENED_COOKIE)):
+        raise Refusal(
+            HTTPStatus.FORBIDDEN,
+            "this link was used already, or never was one: start anew for another, or make a user or a key",
+        )
+    return answer
+
+
 @router.post("/login")
 def log_in(request: Request, form: FormOf, runtime: RuntimeOf) -> Response:
     name, password, back = form.get("name", ""), form.get("password", ""), form.get("next", "/")
     address = request.client.host if request.client else ""
     done = service.log_in(
-        name, password, address=address, replaces=session_token(request), device=_device_of(request), runtime=runtime
+        name, password, code=form.get("code", ""), address=address, replaces=session_token(request),
+        device=_device_of(request), runtime=runtime,
     )
     if isinstance(done, Admitted):
         answer = RedirectResponse(local_address(back), status_code=HTTPStatus.SEE_OTHER)
@@ -77,6 +104,64 @@ def log_out(request: Request, caller: Reader, runtime: RuntimeOf) -> Response:
     for name, secure in ((COOKIE, False), (SECURE_COOKIE, True)):
         answer.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
     return answer
+
+
+@router.get("/me")
+def show_own(request: Request, caller: Reader, runtime: RuntimeOf) -> Response:
+    """One's own password and second factor."""
+    return _own(request, caller, runtime)
+
+
+@router.post("/me/{what}", dependencies=[Unforged])
+def change_own(request: Request, what: str, caller: Reader, form: FormOf, runtime: RuntimeOf) -> Response:
+    name = _own_name(caller)
+    address, token = request.client.host if request.client else "", session_token(request)
+    done: Wait | WrongPassword | list[str] | None
+    try:
+        if what == "password":
+            if form.get("new", "") != form.get("again", ""):
+                raise InvalidValue("again", "...", "write the new password twice, the same")
+            done = service.change_own_password(
+                name, form.get("current", ""), form.get("new", ""), address=address, keeps=token, runtime=runtime
+            )
+        elif what == "begin":
+            return _own(request, caller, runtime, secret=service.begin_second_factor(name, runtime=runtime))
+        elif what == "confirm":
+            done = service.confirm_second_factor(
+                name, form.get("code", ""), address=address, keeps=token, runtime=runtime
+            )
+        elif what == "end":
+            done = service.end_second_factor(
+                name, form.get("password", ""), form.get("code", ""), address=address, runtime=runtime
+            )
+        else:
+            raise NotFound("action", what[:20])
+    except InvalidValue as error:
+        return _own(request, caller, runtime, wrong=error.right, status=422)
+    if isinstance(done, Wait):
+        return _own(request, caller, runtime, wait=done.seconds, status=429)
+    if isinstance(done, WrongPassword):
+        return _own(request, caller, runtime, wrong="the password or the code is wrong", status=422)
+    if isinstance(done, list):
+        return _own(request, caller, runtime, codes=done)
+    return redirect(request, "/me", "It is changed. Wherever else you were logged in, that ended.")
+
+
+def _own_name(caller: Caller) -> str:
+    if caller.kind != "user":
+        raise Refusal(HTTPStatus.FORBIDDEN, "this is for people who log in; a key has no password")
+    return caller.name
+
+
+def _own(
+    request: Request, caller: Caller, runtime: Runtime, *, wrong: str = "", wait: int = 0, secret: str = "",
+    codes: Sequence[str] = (), status: int = HTTPStatus.OK,
+) -> Response:
+    name = _own_name(caller)
+    return render(
+        request, "me.html", status=status, wrong=wrong, wait=wait, secret=secret, codes=codes, name=name,
+        link=link_of(secret, name) if secret else "", has_second=service.has_second_factor(name, runtime=runtime),
+    )
 
 
 @router.get("/access")

@@ -24,6 +24,7 @@ from scheduler.errors import (
     DatabaseUnavailable,
     InvalidSettings,
     InvalidValue,
+    NotAllowed,
     NotFound,
     ProviderError,
     RingbackError,
@@ -34,6 +35,7 @@ MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS, LONGEST_NAME, LONGEST_REASON = 50, 80, 1000
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 STATUS_OF: Sequence[tuple[type[RingbackError], HTTPStatus]] = (
+    (NotAllowed, HTTPStatus.FORBIDDEN),
     (InvalidValue, HTTPStatus.UNPROCESSABLE_ENTITY),
     (NotFound, HTTPStatus.NOT_FOUND),
     (Conflict, HTTPStatus.CONFLICT),

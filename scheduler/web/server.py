@@ -26,6 +26,7 @@ from scheduler.events import Reporter
 from scheduler.service.access import Entrance, is_loopback, require_admin_beyond_loopback
 from scheduler.service.notify import Notifier
 from scheduler.service.runtime import Runtime
+from scheduler.web.access import Opening
 from scheduler.web.app import create_app
 from scheduler.web.guard import LARGEST_HEADERS
 from scheduler.web.live import board_of
@@ -37,6 +38,8 @@ HEADERS_SECONDS = 20.0
 BACKLOG = 4096
 SPARE_FILES = 256
 """Open files that connections must leave for the database and the disk."""
+READ_AT_ONCE = 32 * 2**10
+"""What a connection hands over at a time. asyncio's own 256 KiB, two of them for each slow sender, are too much."""
 LOOPBACK = "127.0.0.1, ::1"
 LOGGER = logging.getLogger("uvicorn")
 LOGGER.propagate = False
@@ -81,8 +84,12 @@ class WebServer:
 
     @property
     def page(self) -> str:
-        """What to open in a browser on this machine."""
-        return f"http://127.0.0.1:{self.port}" if self.host in ("", "0.0.0.0", "::") else self.url
+        """What to open in a browser on this machine. While nobody can log in it is a link that is good once."""
+        page = f"http://127.0.0.1:{self.port}" if self.host in ("", "0.0.0.0", "::") else self.url
+        if not self.is_open or self.is_switched_open:
+            return page
+        opening: Opening = self.app.state.door.opening
+        return f"{page}/open?link={opening.link}"
 
     @property
     def is_behind_proxy(self) -> bool:
@@ -90,8 +97,12 @@ class WebServer:
         return self._runtime.settings.public_url is not None
 
     @property
+    def is_switched_open(self) -> bool:
+        return self._runtime.settings.open_access
+
+    @property
     def is_open(self) -> bool:
-        """May whoever is on this machine do everything? False too while nobody can tell."""
+        """Is there neither a key nor a user yet, and nobody beyond this machine? False too while nobody can tell."""
         try:
             return is_loopback(self.host) and Entrance(self._runtime).is_open()
         except RingbackError:
@@ -173,6 +184,8 @@ class Prompt(H11Protocol):
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if hasattr(transport, "max_size"):  # of asyncio's own loop
+            transport.max_size = READ_AT_ONCE
         super().connection_made(transport)
         self._wait()
 

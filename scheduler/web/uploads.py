@@ -31,7 +31,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from scheduler.errors import InvalidValue
+from scheduler.errors import InvalidValue, NotAllowed
 from scheduler.service.idempotency import Standing
 from scheduler.service.imports import READINGS, ImportReport
 from scheduler.service.sources import LAST_HEADER_ROW
@@ -389,6 +389,8 @@ def judging() -> Iterator[None]:
     """What is refused within is no fault of the request's form. Raises Refusal (409)."""
     try:
         yield
+    except NotAllowed:
+        raise
     except InvalidValue as error:
         raise Refusal(HTTPStatus.CONFLICT, str(error)) from None
 

@@ -6,8 +6,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
     # the frame
     "Skip to the content": "Saltar al contenido",
     "Access is open.": "El acceso está abierto.",
-    "Whoever reaches this address can see and change everything, because there is no user and no API key yet.":
-        "Quien llegue a esta dirección puede ver y cambiarlo todo, porque aún no hay ningún usuario ni clave de API.",
+    "Here everything can be seen and changed without a password, because there is no user and no API key yet.":
+        "Aquí todo se puede ver y cambiar sin contraseña, porque aún no hay ningún usuario ni clave de API.",
     "From the first one on, everybody has to say who they are:":
         "Desde el primero, todos tendrán que identificarse:",
     "Everything is paused.": "Todo está en pausa.",

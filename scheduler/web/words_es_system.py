@@ -6,6 +6,35 @@ Reasons that the service writes are matched as patterns: the parts in braces are
 from __future__ import annotations
 
 WORDS: dict[str, str | tuple[str, str]] = {
+    "calls that are not of this account count too": "cuentan también llamadas que no son de esta cuenta",
+    "Erase the person: it cannot be undone": "Borrar a la persona: no se puede deshacer",
+    "Erase": "Borrar",
+    "Lead {id} is erased: when it was called and how that ended stays.":
+        "El contacto {id} está borrado: queda cuándo se llamó y cómo terminó.",
+    "say who asked for it": "diga quién lo pidió",
+    "a call to lead {id} is in flight; erase the person when it has ended":
+        "hay una llamada en curso al contacto {id}; borre a la persona cuando haya terminado",
+    # what an account may use
+    "What its keys and users may choose": "Lo que sus claves y usuarios pueden elegir",
+    "To choose nothing is always allowed. Without a country they call where the installation does; the highest "
+    "priority is 0.":
+        "No elegir nada siempre está permitido. Sin país llaman adonde llama la instalación; la prioridad máxima es 0.",
+    "Change the list": "Cambiar la lista",
+    "Several are divided by semicolons. An agent or caller id that ends with * allows what begins so.":
+        "Varios se separan con punto y coma. Un agente o número de origen que termina en * permite lo que empieza así.",
+    "Agents": "Agentes",
+    "Caller ids": "Números de origen",
+    "Groups": "Grupos",
+    "Highest priority": "Prioridad máxima",
+    "What account {code} may use is listed.": "Se anotó lo que puede usar la cuenta {code}.",
+    "write at most {n}: this account may use no higher one":
+        "escriba como máximo {n}: esta cuenta no puede usar una mayor",
+    "name some of the countries that this account may use: {names}":
+        "nombre alguno de los países que esta cuenta puede usar: {names}",
+    "leave it out: nothing is listed that this account may use":
+        "omítalo: no hay nada en la lista que esta cuenta pueda usar",
+    "write one that this account may use, or leave it out: {names}":
+        "escriba uno que esta cuenta pueda usar, u omítalo: {names}",
     # lists of leads
     "Lead": "Contacto",
     "Lead {id}": "Contacto {id}",

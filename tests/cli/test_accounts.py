@@ -154,3 +154,21 @@ def test_an_account_that_is_not_there_is_named(ringback: Ringback, arguments: tu
 
 def create(ringback: Ringback, *options: object) -> None:
     ringback.ok("accounts", "create", "Acme", "--code", "acme", "--billing-type", "minutes", *options)
+
+
+@on_every_engine
+def test_what_an_account_may_use_is_listed_and_taken_away(ringback: Ringback, database: Database) -> None:
+    ringback.ok("accounts", "create", "Acme", "--code", "acme")
+    listed = ringback.json(
+        "accounts", "allow", "acme", "--agent", "sales,*", "--agent", "a", "--country", "cl", "--priority", 5
+    )
+
+    assert listed == {
+        "provider": [], "agent": ["a", "sales,*"], "caller_id": [], "country": ["CL"], "group": [], "priority": ["5"],
+    }  # fmt: skip
+    assert ringback.json("accounts", "disallow", "acme", "--agent", "a", "--country", "CL")["agent"] == ["sales,*"]
+    assert ringback.json("accounts", "allow", "acme", "--priority", 1)["priority"] == ["1"]
+    assert "sales,*" in ringback.ok("accounts", "allow", "acme")
+    assert "write a number like +56221234567" in ringback.refused("accounts", "allow", "acme", "--caller-id", "12")
+    assert "there is no account nobody" in ringback.refused("accounts", "allow", "nobody")
+    assert len(find_all(database, tables.account_allowances)) == 2

@@ -515,3 +515,12 @@ def test_every_session_speaks_all_of_unicode(option):
 
     assert database.engine.url.query["charset"] == "utf8mb4"
     database.close()
+
+
+def test_the_file_of_a_database_is_for_its_owner_alone(tmp_path):
+    made = Database(f"sqlite:///{tmp_path / 'ringback.db'}")
+    schema.upgrade(made)
+
+    modes = {one.name: oct(one.stat().st_mode & 0o777) for one in tmp_path.iterdir()}
+    assert set(modes.values()) == {"0o600"}, modes
+    made.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import httpx
@@ -13,11 +14,14 @@ from scheduler.clock import ManualClock
 from scheduler.errors import Conflict
 from scheduler.events import Reporter
 from scheduler.service import access, accounts
+from scheduler.service.refusals import MOST_AN_HOUR, Refusals
 from scheduler.service.runtime import Runtime
+from scheduler.service.second_factor import code_at, step_of
+from scheduler.store import access as store
 from scheduler.store import tables
 from scheduler.store.database import Database
 from scheduler.web.server import WebServer
-from tests.factories import add_campaign, events_of, find, find_all, with_settings
+from tests.factories import add_campaign, add_lead, events_of, find, find_all, sql, with_settings
 from tests.waiting import PLAIN, wait_until
 
 PASSWORD = "three blind mice"
@@ -128,6 +132,52 @@ def test_a_key_works_at_once_in_either_header_until_it_is_revoked(
     assert [one.status_code for one in refused] == [401, 401, 401]
     assert {one.json()["detail"] for one in refused} == {"this API key was revoked"}
     assert refused[0].headers["www-authenticate"] == 'Bearer realm="ringback", error="invalid_token"'
+
+
+@sqlite_alone
+def test_before_the_first_user_a_plain_proxy_lets_nobody_in(runtime: Runtime):
+    """`proxy_pass http://127.0.0.1:8000` alone: the host becomes ours, and nothing says that it was passed on."""
+    with shut(runtime) as (server, client):
+        for headers in ({}, {"Host": f"localhost:{server.port}"}, {"Cookie": "ringback_opened=guess"},
+                        {"Authorization": "Basic dTpw"}, {"X-CSRF-Token": "0" * 64}):
+            assert client.get(READ, headers=headers).status_code == 401, headers
+            assert client.post(OPERATE, json={}, headers=headers).status_code == 401, headers
+        for spoofed in ({"X-Forwarded-For": "127.0.0.1"}, {"Host": "evil.example"}, {"X-Forwarded-Host": "localhost"}):
+            assert client.get(READ, headers=spoofed).status_code in (401, 403), spoofed
+        assert client.get("/", headers={"Accept": "text/html"}).headers["location"] == "/login"
+        assert client.get("/openapi.json").status_code == 401
+
+
+@sqlite_alone
+def test_the_link_of_the_terminal_lets_one_browser_in_once(runtime: Runtime):
+    with shut(runtime) as (server, client), httpx.Client(base_url=server.url, **PLAIN) as other:
+        link = server.page.removeprefix(server.url)
+        assert link.startswith("/open?link=")
+        assert other.get("/open?link=guess").status_code == 403
+        assert other.get(link, headers={"Host": "evil.example"}).status_code == 403
+        assert other.get(link, headers={"X-Forwarded-For": "10.1.1.1"}).status_code == 403
+        opened = client.get(link)
+        assert (opened.status_code, opened.headers["location"]) == (303, "/")
+        assert {"httponly", "samesite=lax"} <= set(opened.headers["set-cookie"].lower().replace(" ", "").split(";"))
+        assert client.get(READ).status_code == 200
+
+        assert other.get(link).status_code == 403
+        assert other.get(READ).status_code == 401
+        assert client.get(link).status_code == 303  # whoever is in may look at their own link again
+
+        access.create_key("first", runtime=runtime)
+        assert client.get(READ).status_code == 401
+        assert server.page == server.url
+
+
+@contextmanager
+def shut(runtime: Runtime) -> Iterator[tuple[WebServer, httpx.Client]]:
+    """A server as it is started by anybody who switched nothing on."""
+    server = WebServer(with_settings(runtime, open_access=False), "127.0.0.1", 0, reporter=Reporter(lambda line: None))
+    server.start()
+    with httpx.Client(base_url=server.url, **PLAIN) as client:
+        yield server, client
+    server.stop()
 
 
 @sqlite_alone
@@ -292,7 +342,7 @@ def test_what_is_typed_is_escaped_and_the_page_speaks_spanish(client: httpx.Clie
     )
 
     assert "<script>" not in page.text.replace('<script src="/static/', "")
-    assert "El nombre o la contraseña no es correcto." in page.text
+    assert "El nombre, la contraseña o el código no es correcto." in page.text
 
 
 # --- behind a proxy ----------------------------------------------------------------------------------------------
@@ -397,3 +447,168 @@ def token_of_page(text: str) -> str:
 
 def a_batch(runtime: Runtime) -> dict[str, str]:
     return {"account_id": accounts.create_account("Acme", runtime=runtime), "name": "Spring"}
+
+
+# --- what the audit says of it -----------------------------------------------------------------------------------
+
+
+@sqlite_alone
+def test_refused_keys_and_what_nobody_may_are_in_the_audit_and_fill_no_table(
+    client: httpx.Client, runtime: Runtime, database: Database
+):
+    reader = access.create_key("reader", runtime=runtime).token
+    gone = access.create_key("gone", runtime=runtime)
+    access.revoke_key("gone", runtime=runtime)
+    for _ in range(9):
+        assert client.get(READ, headers={"X-API-Key": gone.token}).status_code == 401
+        assert client.post("/api/v1/campaigns", json={"name": "x"}, headers={"X-API-Key": reader}).status_code == 403
+    client.get("/api/v1/leads?search=%2B56912345678", headers={"X-API-Key": "rb_" + "0" * 12 + "_" + "x" * 43})
+
+    def told() -> tuple[list[int], list[int]]:
+        of = {kind: events_of(database, kind) for kind in ("key_refused", "not_allowed")}
+        assert gone.token[16:] not in repr(of)
+        assert "56912345678" not in repr(of)
+        return tuple(sorted(one.details["count"] for one in found) for found in of.values())  # type: ignore[return-value]
+
+    wait_until(lambda: told() == ([1, 2, 4, 8], [1, 2, 4, 8]), what="every doubling is told")
+    first = events_of(database, "not_allowed")[0]
+    assert (first.actor, first.reason) == ("key:reader", "POST /api/v1/campaigns, from 127.0.0.1")
+    assert events_of(database, "key_refused")[0].details["prefix"] == gone.prefix
+
+
+@sqlite_alone
+def test_a_flood_of_refusals_writes_so_many_an_hour(runtime: Runtime):
+    refusals = Refusals(runtime)
+    told = [refusals.count(403, f"key:{n}", "10.0.0.1", None, "GET /") for n in range(MOST_AN_HOUR + 50)]
+
+    assert sum(one is not None for one in told) == MOST_AN_HOUR
+
+
+@sqlite_alone
+def test_files_that_are_taken_out_are_in_the_audit(client: httpx.Client, runtime: Runtime, database: Database):
+    add_campaign(database, "autumn")
+    assert client.get("/leads/export.csv?campaign=autumn&search=%2B569123").status_code == 200
+
+    (event,) = events_of(database, "exported")
+    assert (event.actor, event.reason) == ("open", "leads as CSV")
+    assert "569123" not in repr(event)
+    assert "campaign=autumn" in event.details["filter"]
+
+
+# --- one's own password and second factor ------------------------------------------------------------------------
+
+
+def entered(client: httpx.Client, name: str = "ana", password: str = PASSWORD, code: str = "") -> int:
+    client.cookies.clear()
+    return client.post("/login", data={"name": name, "password": password, "code": code}).status_code
+
+
+def posted(client: httpx.Client, what: str, **fields: str) -> httpx.Response:
+    return client.post(f"/me/{what}", data={"csrf_token": token_of_page(client.get("/me").text), **fields})
+
+
+@sqlite_alone
+def test_whoever_is_logged_in_changes_their_own_password(client: httpx.Client, runtime: Runtime, served: str):
+    access.add_user("ana", PASSWORD, role="viewer", runtime=runtime)
+    with httpx.Client(base_url=served, **PLAIN) as elsewhere:
+        assert entered(client) == entered(elsewhere) == 303
+        new = PASSWORD + " three"
+        assert posted(client, "password", current="wrong", new=new, again=new).status_code == 422
+        assert posted(client, "password", current=PASSWORD, new=new, again=new + "!").status_code == 422
+        assert posted(client, "password", current=PASSWORD, new="short", again="short").status_code == 422
+        assert client.post("/me/password", data={"current": PASSWORD, "new": new, "again": new}).status_code == 403
+        assert posted(client, "password", current=PASSWORD, new=new, again=new).status_code == 303
+
+        assert client.get("/me").status_code == 200, "this session goes on"
+        assert elsewhere.get("/me", headers={"Accept": "text/html"}).status_code == 303, "the others end"
+        assert entered(elsewhere) == 401
+        assert entered(elsewhere, password=new) == 303
+
+
+@sqlite_alone
+def test_guesses_at_the_present_password_wait_like_log_ins(client: httpx.Client, runtime: Runtime):
+    access.add_user("ana", PASSWORD, role="viewer", runtime=runtime)
+    assert entered(client) == 303
+    answers = [posted(client, "password", current="guess", new=PASSWORD + "!", again=PASSWORD + "!") for _ in range(7)]
+
+    assert [one.status_code for one in answers][-1] == 429
+
+
+@sqlite_alone
+def test_with_a_second_factor_a_password_alone_lets_nobody_in(
+    client: httpx.Client, runtime: Runtime, clock: ManualClock, database: Database
+):
+    access.add_user("ana", PASSWORD, role="viewer", runtime=runtime)
+    assert entered(client) == 303
+    page = posted(client, "begin").text
+    secret = re.search(r"secret=([A-Z2-7]{32})", page)[1]  # type: ignore[index]
+    assert "otpauth://totp/Ringback:ana?secret=" in page
+    assert entered(client) == 303, "it counts from its first code on"
+    assert posted(client, "confirm", code="000000").status_code == 422
+    on = posted(client, "confirm", code=code_at(secret, step_of(clock.now()))).text
+    spare = re.findall(r"<code>([0-9a-f]{10})</code>", on)
+    assert len(spare) == 10
+    assert not any(one in repr(find(database, tables.users)) for one in spare)
+
+    code = code_at(secret, step_of(clock.now()))
+    assert entered(client) == 401
+    assert entered(client, code=code) == 401, "it was used"
+    clock.advance(timedelta(seconds=30))
+    code = code_at(secret, step_of(clock.now()))
+    assert entered(client, password="wrong wrong wrong", code=code) == 401
+    assert entered(client, code=code) == 303
+    assert entered(client, code=code) == 401, "a code is good once"
+    assert entered(client, code=spare[0].upper()) == 303
+    assert entered(client, code=spare[0]) == 401
+    clock.advance(timedelta(seconds=60))
+    assert entered(client, code=spare[1]) == 303
+    assert posted(client, "end", password=PASSWORD, code="111111").status_code == 422
+    assert posted(client, "end", password=PASSWORD, code=code_at(secret, step_of(clock.now()))).status_code == 303
+    assert entered(client) == 303
+    assert [len(events_of(database, f"second_factor_{one}")) for one in ("on", "off")] == [1, 1]
+
+
+@sqlite_alone
+def test_codes_that_are_guessed_wait_like_passwords(client: httpx.Client, runtime: Runtime, clock: ManualClock):
+    access.add_user("ana", PASSWORD, role="viewer", runtime=runtime)
+    secret = access.begin_second_factor("ana", runtime=runtime)
+    code = code_at(secret, step_of(clock.now()))
+    access.confirm_second_factor("ana", code, address="", keeps=None, runtime=runtime)
+
+    assert [entered(client, code="000000") for _ in range(8)][-1] == 429
+
+
+# --- people of one account ---------------------------------------------------------------------------------------
+
+
+@sqlite_alone
+def test_somebody_of_one_account_sees_that_account_alone(
+    client: httpx.Client, runtime: Runtime, database: Database
+):
+    for code in ("acme", "other"):
+        accounts.create_account(code, code=code, runtime=runtime)
+    ours = add_campaign(database, "ours", account_id=1)
+    theirs = add_campaign(database, "theirs", account_id=2)
+    sql(database, "UPDATE campaigns SET name = 'Their secret survey' WHERE code = 'theirs'")
+    for campaign, name in ((ours, "Ana"), (theirs, "Zacarias")):
+        add_lead(database, f"+5691234567{campaign}", campaign_id=campaign, nombre=name)
+    access.add_user("eva", PASSWORD, role="admin", account="acme", runtime=runtime)
+    assert not runtime.database.read(lambda connection: store.has_admin(connection, runtime.clock.now()))
+    assert entered(client, "eva") == 303
+
+    assert client.get("/").headers["location"] == "/leads"
+    assert "Ana" in client.get("/leads").text
+    pages = (
+        "/leads", "/leads/2", "/calls", "/schedule", "/schedule?campaign=theirs", "/imports", "/campaigns", "/audit",
+        "/leads?campaign=theirs", "/leads/export.csv?campaign=theirs", "/accounts", "/accounts/other", "/config",
+        "/access", "/daemons", "/providers", "/do-not-call", "/alerts", "/live", "/metrics", "/api/v1/leads",
+        "/api/v1/campaigns", "/api/v1/leads/2", "/api/v1/accounts/other", "/api/v1/events", "/campaigns/theirs",
+    )  # fmt: skip
+    for page in pages:
+        said = client.get(page)
+        assert said.status_code in (200, 303, 403, 404, 422), page
+        assert not any(one in said.text for one in ("Zacarias", "Their secret survey")), page
+    assert access.bind_user("eva", None, runtime=runtime)
+    assert client.get("/leads", headers={"Accept": "text/html"}).status_code == 303, "their sessions ended"
+    assert entered(client, "eva") == 303
+    assert "Zacarias" in client.get("/leads").text

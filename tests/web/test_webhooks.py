@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import contextlib
 import hashlib
 import hmac
 import http.client
 import json
+import selectors
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,14 +23,24 @@ from urllib.parse import urlsplit
 import pytest
 
 from scheduler.clock import SystemClock
+from scheduler.config import Keys
 from scheduler.errors import DatabaseUnavailable
 from scheduler.events import Reporter
 from scheduler.model import Outcome
 from scheduler.providers.base import CallReport, Hook, HookRefused, Phase, ProviderEvent
+from scheduler.providers.registry import open_provider
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
 from scheduler.web.server import WebServer
-from scheduler.web.webhooks import LARGEST_BODY
+from scheduler.web.webhooks import (
+    LARGE_OF_ADDRESS,
+    LARGE_TOGETHER,
+    LARGEST_BODY,
+    MOST_OF_ADDRESS,
+    SMALL_BODY,
+    Arrivals,
+    Crowded,
+)
 from tests.factories import (
     ScriptedProvider,
     Station,
@@ -117,7 +132,7 @@ def test_what_is_not_proven_is_refused_and_not_stored(url, database):
         answer = send(f"{url}/webhooks/retell", body, headers)
         assert answer.status_code == 401
         assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["detail"] == "its signature is not ours"
+        assert answer.json()["detail"] == "nothing in it proves who sent it"
     assert find_all(database, tables.provider_events) == []
 
 
@@ -155,10 +170,117 @@ def test_a_body_that_is_too_large_is_refused_without_being_read(url, provider, d
     assert find_all(database, tables.provider_events) == []
 
 
-def test_a_provider_without_keys_here_asks_the_vendor_to_send_it_again(runtime, provider, reporter):
-    for url in serving(with_providers(runtime, {"other": provider}, "other"), reporter):
-        assert send(f"{url}/webhooks/twilio", b"{}").status_code == 503
-        assert send(f"{url}/webhooks/nobody", b"{}").status_code == 404
+TWILIO = {"X-Twilio-Signature": base64.b64encode(b"x" * 20).decode()}
+RETELL = {"X-Retell-Signature": f"v={int(time.time() * 1000)},d={'0' * 64}"}
+HTTP = {"X-Ringback-Signature": f"t={int(time.time())},v1={'0' * 64}"}
+
+
+@pytest.mark.parametrize(("name", "shape"), [
+    ("retell", {}), ("retell", RETELL), ("twilio", {}), ("twilio", TWILIO), ("http", {}), ("http", HTTP),
+    ("nlpearl", {}), ("asterisk", {}),
+])  # fmt: skip
+def test_strangers_are_not_told_which_providers_are_set_up(runtime, reporter, name, shape):
+    keys = {
+        "RETELL_API_KEY": "key_" + "1" * 24, "RETELL_FROM_NUMBER": "+14155550100",
+        "TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "1" * 32,
+        "TWILIO_FROM_NUMBER": "+14155550100",
+        "TWILIO_TWIML_URL": "https://voice.example.org/", "HTTP_DIALER_URL": "https://dialer.example.org",
+        "HTTP_DIALER_WEBHOOK_SECRET": "1" * 32, "NLPEARL_API_KEY": "account:secret", "NLPEARL_PEARL_ID": "1" * 24,
+        "NLPEARL_WEBHOOK_SECRET": "1" * 32, "ASTERISK_URL": "https://pbx.example.org", "ASTERISK_USERNAME": "u",
+        "ASTERISK_PASSWORD": "p", "ASTERISK_ENDPOINT": "PJSIP/{number}@trunk",
+    }
+    said = []
+    for known in ({}, keys):
+        opened = open_provider(name, runtime.settings, runtime.clock, Keys(known)) if known else None
+        named = {name: opened} if opened else {"other": ScriptedProvider("other")}
+        for url in serving(with_providers(runtime, named, next(iter(named))), reporter):
+            answer = send(f"{url}/webhooks/{name}", b"{}", shape)
+            said.append((answer.status_code, answer.body))
+
+    assert said[0] == said[1]
+    assert said[0][0] == (404 if name == "asterisk" else 401)
+
+
+def test_what_the_headers_show_to_be_no_webhook_is_refused_before_its_body(runtime, provider, reporter):
+    class Strict(Signing):
+        def glance(self, hook: Hook, now: datetime) -> None:
+            raise HookRefused(401, "it has no header")
+
+    strict = Strict()
+    for url in serving(with_providers(runtime, {"retell": strict}, "retell"), reporter):
+        for path in ("retell", "nobody", "twilio", "http", "nlpearl"):
+            with trickle(url, path) as slow:
+                status = slow.recv(12)
+                assert status == (b"HTTP/1.1 404" if path == "nobody" else b"HTTP/1.1 401"), path
+    assert strict.hooks == []
+
+
+def test_slow_strangers_keep_no_webhook_out(url, provider):
+    with contextlib.ExitStack() as many:
+        slow = [many.enter_context(trickle(url)) for _ in range(MOST_OF_ADDRESS + 5)]
+
+        assert post(url, kind="ignored").status_code == 204
+
+        waiting = many.enter_context(selectors.DefaultSelector())
+        for one in slow:
+            waiting.register(one, selectors.EVENT_READ)
+        wait_until(lambda: len(waiting.select(0)) >= 5, what="some of them made room")
+        assert [one.fileobj.recv(12) for one, _ in waiting.select(0)][:5] == [b"HTTP/1.1 503"] * 5
+
+
+def test_large_bodies_that_trickle_share_a_bounded_memory():
+    async def arrive() -> tuple[list[int], int]:
+        arrivals = Arrivals()
+        with contextlib.ExitStack() as many:
+            bodies = [many.enter_context(arrivals.entered(f"10.0.0.{n}")) for n in range(100)]
+            for body in bodies:
+                with contextlib.suppress(Crowded):
+                    body.grow(LARGEST_BODY - 1)
+            kept = [n for n, body in enumerate(bodies) if not body.is_broken_off]
+            small = many.enter_context(arrivals.entered("10.0.1.1"))
+            small.grow(SMALL_BODY)
+            assert not small.is_broken_off
+            return kept, sum(bodies[n].size for n in kept)
+
+    kept, size = asyncio.run(arrive())
+    assert size <= LARGE_TOGETHER
+    assert kept == [98, 99], "the oldest made room"
+
+
+def test_one_address_cannot_take_the_room_of_the_others():
+    async def arrive() -> tuple[bool, int]:
+        arrivals = Arrivals()
+        with contextlib.ExitStack() as many:
+            vendor = many.enter_context(arrivals.entered("vendor"))
+            vendor.grow(2**20)
+            for _ in range(50):
+                with contextlib.suppress(Crowded):
+                    many.enter_context(arrivals.entered("stranger")).grow(2**20)
+            return vendor.is_broken_off, len(arrivals)
+
+    assert asyncio.run(arrive()) == (False, 1 + LARGE_OF_ADDRESS // 2**20)
+
+
+def test_a_body_that_is_being_proven_is_finished():
+    async def arrive() -> tuple[bool, bool]:
+        arrivals = Arrivals()
+        with arrivals.entered("a") as whole, arrivals.entered("a") as late:
+            whole.grow(LARGE_OF_ADDRESS)
+            whole.is_arriving = False
+            with pytest.raises(Crowded):
+                late.grow(SMALL_BODY + 1)
+            return whole.is_broken_off, late.is_broken_off
+
+    assert asyncio.run(arrive()) == (False, True)
+
+
+def test_who_proves_nothing_too_often_waits_and_what_is_genuine_is_not_counted(house, reporter):
+    for url in serving(with_settings(house, web_rate=0.001), reporter):  # one at once
+        assert [post(url, kind="ignored").status_code for _ in range(5)] == [204] * 5
+        assert send(f"{url}/webhooks/retell", b"{}").status_code == 401
+        refused = send(f"{url}/webhooks/retell", b"{}")
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) > 1
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
@@ -238,6 +360,14 @@ def test_stopping_ends_its_threads(house, reporter):
         post(url, kind="ignored")
 
     assert threading.active_count() <= before + 1
+
+
+def trickle(url: str, name: str = "retell") -> socket.socket:
+    """A connection that has begun a body and does not go on."""
+    address = url.removeprefix("http://").split(":")
+    slow = socket.create_connection((address[0], int(address[1])), timeout=30)
+    slow.sendall(f"POST /webhooks/{name} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{".encode())
+    return slow
 
 
 def sign(url: str, body: bytes) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from fastapi import Response
 
-from scheduler.model import Account
-from scheduler.service import accounts
+from scheduler.model import Account, AllowanceKind
+from scheduler.service import accounts, allowances
 from scheduler.service.runtime import Runtime
 from scheduler.store import listings, reports
 from scheduler.web.access import Admin, Caller, Reader, RuntimeOf
@@ -19,6 +20,8 @@ from scheduler.web.api.models import (
     AccountNew,
     AccountState,
     Adjustment,
+    Allowances,
+    AllowancesSet,
     TopUp,
     Why,
 )
@@ -114,6 +117,44 @@ def reopen(caller: Admin, runtime: RuntimeOf, account: AccountKey, body: Why = N
     known = reached(runtime, caller, account)
     accounts.reopen_account(known.code, reason=body.reason, runtime=runtime)
     return state_of(reached(runtime, caller, known.code))
+
+
+@router.get(
+    "/accounts/{account}/allowances", response_model=Allowances, operation_id="read_allowances",
+    responses=responses(404),
+)
+def read_allowances(caller: Reader, runtime: RuntimeOf, account: AccountKey) -> Any:
+    """What the keys of an account may choose for its campaigns."""
+    return allowances_of(allowances.read_allowances(reached(runtime, caller, account).id, runtime=runtime))
+
+
+@router.put(
+    "/accounts/{account}/allowances", response_model=Allowances, operation_id="set_allowances",
+    responses=responses(404),
+)
+def set_allowances(caller: Admin, runtime: RuntimeOf, account: AccountKey, body: AllowancesSet) -> Any:
+    """List what the keys of an account may choose. Campaigns keep what they have."""
+    require_everything(caller)
+    known = reached(runtime, caller, account)
+    wanted: dict[str, list[str | int]] = {
+        kind: list(given) for kind, name in LISTS.items() if (given := getattr(body, name)) is not None
+    }
+    if body.highest_priority is not None:
+        wanted[AllowanceKind.PRIORITY] = [body.highest_priority]
+    return allowances_of(allowances.set_allowances(known.code, wanted, reason=body.reason, runtime=runtime))
+
+
+LISTS = {
+    AllowanceKind.PROVIDER: "providers", AllowanceKind.AGENT: "agents", AllowanceKind.CALLER_ID: "caller_ids",
+    AllowanceKind.COUNTRY: "countries", AllowanceKind.GROUP: "groups",
+}  # fmt: skip
+
+
+def allowances_of(listed: Mapping[AllowanceKind, list[str]]) -> Allowances:
+    return Allowances(
+        **{name: listed[kind] for kind, name in LISTS.items()},
+        highest_priority=allowances.highest_priority(listed[AllowanceKind.PRIORITY]),
+    )
 
 
 def reached(runtime: Runtime, caller: Caller, key: str) -> Account:

@@ -27,6 +27,7 @@ from scheduler.model import ImportStatus
 from scheduler.rules.cells import neutralise
 from scheduler.service.import_jobs import ImportJobs
 from scheduler.service.imports import ImportReport, Manner, import_leads, undo_import
+from scheduler.service.refusals import record_export
 from scheduler.store import imports as store
 from scheduler.store.database import Connection
 from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
@@ -271,6 +272,7 @@ def download_rejects(import_id: ImportId, caller: Reader, runtime: RuntimeOf) ->
         return kept
 
     kept = runtime.database.read(read)
+    record_export("rows of a file that were left out", asked=f"import {import_id}", runtime=runtime)
     headers = {"Content-Disposition": f'attachment; filename="import-{import_id}-rejects.csv"'}
     if kept.left_out:
         headers["X-Left-Out"] = str(kept.left_out)

@@ -14,11 +14,12 @@ from scheduler.errors import Conflict, InvalidValue, NotFound
 from scheduler.model import CallStatus, LeadStatus
 from scheduler.service import control, operations
 from scheduler.service.control import Bulk
+from scheduler.service.erasure import erase_person
 from scheduler.service.explain import explain_lead
 from scheduler.service.runtime import Runtime
 from scheduler.store import listings, reports
 from scheduler.store.leads import LeadFilter, list_matching
-from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
+from scheduler.web.access import Admin, Caller, Operator, Reader, RuntimeOf
 from scheduler.web.api.asked import (
     NEWEST,
     NO_REASON,
@@ -47,6 +48,8 @@ from scheduler.web.api.models import (
     LeadsChanged,
     LeadsCount,
     LeadState,
+    MustSayWhy,
+    Said,
     Step,
     Why,
 )
@@ -142,6 +145,20 @@ def close_lead(caller: Operator, runtime: RuntimeOf, lead_id: LeadId, body: Lead
     reached_lead(runtime, caller, lead_id)
     operations.close_lead(lead_id, reason=body.reason, runtime=runtime)
     return LeadState(id=lead_id, lead_status=LeadStatus.CLOSED, message=f"lead {lead_id} is closed")
+
+
+@router.post(
+    "/leads/{lead_id:int}/erase", response_model=Said, operation_id="erase_lead", responses=responses(404)
+)
+def erase_lead(caller: Admin, runtime: RuntimeOf, lead_id: LeadId, body: MustSayWhy) -> Any:
+    """Erase a person: names, numbers, variables, transcripts and summaries. It cannot be undone.
+
+    When calls were made, how they ended and what they cost stays, and so does an entry of the do-not-call list.
+    """
+    reached_lead(runtime, caller, lead_id)
+    done = erase_person(lead_ids=[lead_id], reason=body.reason, runtime=runtime)
+    listed = "; a number of theirs stays on the do-not-call list" if done.is_barred else ""
+    return Said(message=f"lead {lead_id} is erased{listed}")
 
 
 @router.post(

@@ -695,6 +695,38 @@ class AccountEdit(Body):
     low_balance: Amount | None = None
 
 
+Allowed = Annotated[StrictStr, Field(min_length=1, max_length=191, pattern=NOT_BLANK)]
+
+
+class AllowancesSet(Body):
+    """What is named is listed in the place of what was; what is left out stays. A value that ends with * allows what
+    begins so (agents, caller ids)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [
+        {"agents": ["sales,*"], "caller_ids": ["+56221234567"], "countries": ["CL"], "highest_priority": 0},
+    ]})
+
+    providers: Annotated[list[Provider], Field(max_length=10)] | None = None
+    agents: Annotated[list[Allowed], Field(max_length=1000)] | None = None
+    caller_ids: Annotated[list[Allowed], Field(max_length=1000)] | None = None
+    countries: Annotated[list[Allowed], Field(max_length=300)] | None = None
+    groups: Annotated[list[Allowed], Field(max_length=1000)] | None = None
+    highest_priority: Annotated[StrictInt, Field(ge=-999_999_999, le=999_999_999), Whole] | None = None
+    reason: Reason | None = None
+
+
+class Allowances(BaseModel):
+    """What the keys of an account may choose for its campaigns, beside choosing nothing, which is the installation's
+    own choice. Without countries: those that the installation calls."""
+
+    providers: list[str]
+    agents: list[str]
+    caller_ids: list[str]
+    countries: list[str]
+    groups: list[str]
+    highest_priority: int
+
+
 class TopUp(Body):
     amount: PositiveAmount
     note: Reason | None = Field(None, description="For the entry, such as the number of an invoice")

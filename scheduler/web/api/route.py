@@ -20,7 +20,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
-from scheduler.errors import InvalidValue
+from scheduler.errors import InvalidValue, NotAllowed
 from scheduler.web.idempotency import Handler, IdempotentRoute
 from scheduler.web.problems import Refusal, answer_of, readable, refuse_packed
 
@@ -83,6 +83,8 @@ class NounRoute(JsonRoute):
         async def judged(request: Request) -> Response:
             try:
                 return await serve(request)
+            except NotAllowed:
+                raise  # it is not the state of things that refuses, but who asks: 403
             except InvalidValue as error:
                 raise Refusal(HTTPStatus.CONFLICT, str(error)) from None
 

@@ -5,14 +5,15 @@ What must stay true: money moves only through `service.accounts`, each time with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from scheduler.errors import InvalidValue, NotFound, RingbackError
-from scheduler.model import Account
-from scheduler.service import accounts
+from scheduler.model import Account, AllowanceKind
+from scheduler.service import accounts, allowances
 from scheduler.store import accounts as store
 from scheduler.store import reports, timeline
 from scheduler.store.database import Connection
@@ -27,6 +28,10 @@ MOST_ENTRIES = 200
 Word = Annotated[str, Query(max_length=100)]
 Code = Annotated[str, Path(max_length=64)]
 BILLING = ("unlimited", "minutes", "credits")
+KINDS = {
+    AllowanceKind.PROVIDER: "Providers", AllowanceKind.AGENT: "Agents", AllowanceKind.CALLER_ID: "Caller ids",
+    AllowanceKind.COUNTRY: "Countries", AllowanceKind.GROUP: "Groups", AllowanceKind.PRIORITY: "Highest priority",
+}  # fmt: skip
 TERMS = ("max_concurrent_calls", "price_per_minute", "reserve_per_call", "low_balance")
 
 
@@ -84,6 +89,7 @@ def _show(
         raise NotFound("account", key)
     return render(
         request, "account.html", status=422 if errors else 200, account=account, row=row, given=given, errors=errors,
+        allowed=allowances.read_allowances(account.id, runtime=runtime), kinds=KINDS,
         most=MOST_ENTRIES, has_everything=caller.account_id is None,
     )
 
@@ -111,6 +117,15 @@ def change_account(
                 terms={name: form[name].strip() or None for name in TERMS if name in form}, runtime=runtime,
             ),
             "The terms of account {code} are changed.",
+        ),
+        "allow": (
+            lambda: allowances.set_allowances(
+                account.id,
+                {kind: re.split(r"\s*[\n;]\s*", form[kind].strip()) if form[kind].strip() else [] for kind in KINDS
+                 if kind in form},
+                reason=reason, runtime=runtime,
+            ),
+            "What account {code} may use is listed.",
         ),
         "close": (
             lambda: accounts.close_account(account.id, reason=reason, runtime=runtime),

@@ -62,6 +62,10 @@ NAVIGATION: tuple[tuple[str, str, str], ...] = (
 FOR_ADMINS = (("/access", "Access", "unlocked"),)
 
 
+OF_AN_ACCOUNT = ("/leads", "/calls", "/imports")
+"""Where somebody who is bound to an account finds what is of it."""
+
+
 class Screen:
     """One request for a page: who asks, in which language, and what the installation says of itself."""
 
@@ -148,6 +152,12 @@ def day_start(now: datetime, zone: tzinfo) -> datetime:
 # --- rendering ------------------------------------------------------------------------------------
 
 
+def navigation_of(screen: Screen) -> tuple[tuple[str, str, str], ...]:
+    if screen.caller is not None and screen.caller.account_id is not None:
+        return tuple(one for one in NAVIGATION if one[0] in OF_AN_ACCOUNT)
+    return NAVIGATION + (FOR_ADMINS if screen.may(Scope.ADMIN) else ())
+
+
 def render(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """The page, with `context` beside what every template has.
 
@@ -187,7 +197,7 @@ def _render(screen: Screen, template: str, status: int, context: Mapping[str, An
         "caller": screen.caller, "is_open": screen.caller is not None and screen.caller.kind == "open",
         "may_operate": screen.may(Scope.OPERATE), "may_admin": screen.may(Scope.ADMIN),
         "csrf_token": access.csrf_token(request), "here": here(request), "path": request.url.path,
-        "navigation": NAVIGATION + (FOR_ADMINS if screen.may(Scope.ADMIN) else ()),
+        "navigation": navigation_of(screen),
         "now": screen.now, "zone": screen.zone, "is_all_paused": bool(screen.config.get("paused", False)),
         "notices": notices, "t": screen.say, "tn": screen.say_number, "static": static,
         **context,

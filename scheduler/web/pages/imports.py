@@ -29,6 +29,7 @@ from scheduler.service import control
 from scheduler.service import imports as service
 from scheduler.service.import_jobs import ImportJobs
 from scheduler.service.imports import ImportReport, Manner
+from scheduler.service.refusals import record_export
 from scheduler.service.runtime import Runtime
 from scheduler.store import imports as store
 from scheduler.store import timeline
@@ -332,6 +333,7 @@ def rejects(runtime: RuntimeOf, caller: Reader, import_id: ImportId) -> Response
     writer = csv.writer(text)
     for cells in (kept.header, *kept.rows):
         writer.writerow([neutralise(cell) for cell in cells])
+    record_export("rows of a file that were left out", asked=f"import {import_id}", runtime=runtime)
     headers = {"Content-Disposition": f'attachment; filename="rejects-{import_id}.csv"', "Cache-Control": "no-store"}
     return Response("\ufeff" + text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 

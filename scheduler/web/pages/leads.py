@@ -25,13 +25,15 @@ from scheduler.rules.cells import neutralise
 from scheduler.rules.eligibility import phones_of, zones_of
 from scheduler.service import control, operations
 from scheduler.service.bulk import Action, BulkJobs, Job, slices
+from scheduler.service.erasure import erase_person
 from scheduler.service.explain import explain_case, read_case
+from scheduler.service.refusals import record_export
 from scheduler.service.runtime import Runtime
 from scheduler.store import listings, timeline
 from scheduler.store.database import Connection
 from scheduler.store.leads import LeadFilter
 from scheduler.store.totals import Totals
-from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
+from scheduler.web.access import Admin, Caller, Operator, Reader, RuntimeOf
 from scheduler.web.pages.base import FormOf, Screen, ScreenOf, redirect, render
 from scheduler.web.pages.figures import say_counted
 from scheduler.web.problems import Refusal
@@ -229,6 +231,12 @@ def export_leads(runtime: RuntimeOf, caller: Reader, asked: AskedOf) -> Response
             if before is None:
                 return
 
+    # What was looked for may be a number or a name.
+    wanted = {**asked.query, **({"search": "(given)"} if asked.search else {})}
+    record_export(
+        "leads as CSV", asked=urlencode(wanted)[:500] or "all", campaign_id=campaign.id if campaign else None,
+        runtime=runtime,
+    )
     name = f"leads-{_file_word(asked.campaign)}" if asked.campaign else "leads"
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
     return StreamingResponse(_write_csv(EXPORTED, pages()), media_type="text/csv; charset=utf-8", headers=headers)
@@ -496,6 +504,17 @@ def close(request: Request, runtime: RuntimeOf, caller: Operator, form: FormOf, 
     def work() -> tuple[str, Mapping[str, Any]]:
         operations.close_lead(lead_id, reason=_reason(form, most=64), runtime=runtime)
         return "Lead {id} is closed. What was planned for it is cancelled.", {"id": str(lead_id)}
+
+    return _act(request, lead_id, work)
+
+
+@router.post("/leads/{lead_id}/erase")
+def erase(request: Request, runtime: RuntimeOf, caller: Admin, form: FormOf, lead_id: LeadId) -> Response:
+    _reach(runtime, caller, lead_id)
+
+    def work() -> tuple[str, Mapping[str, Any]]:
+        erase_person(lead_ids=[lead_id], reason=_reason(form), runtime=runtime)
+        return "Lead {id} is erased: when it was called and how that ended stays.", {"id": str(lead_id)}
 
     return _act(request, lead_id, work)
 

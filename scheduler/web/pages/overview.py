@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from scheduler.errors import Conflict
 from scheduler.service import control
@@ -23,6 +24,8 @@ router = APIRouter()
 
 @router.get("/")
 def show_overview(request: Request, caller: Reader, runtime: RuntimeOf) -> Response:
+    if caller.kind == "user" and caller.account_id is not None:
+        return RedirectResponse("/leads", status_code=303)  # the first page of what they see
     require_everything(caller)
     screen, memory = screen_of(request), memory_of(request.app)
     glance = read_glance(runtime, memory.rulebook, screen.now)
