@@ -265,6 +265,7 @@ class Asterisk:
     waits = True
     listing_lag = timedelta(seconds=60)
     calls_per_second: float | None = None
+    cost_unit: str | None = None
 
     def __init__(self, account: Account, wiring: Wiring, read_cdr: CdrReader | None = None) -> None:
         self.cdr = read_cdr

@@ -309,12 +309,13 @@ def list_open_calls(connection: Connection, *, limit: int, account_id: int | Non
 
 def find_call(connection: Connection, attempt_id: int) -> Row | None:
     """One attempt with everything that is known of it."""
+    kept_in = select(func.min(N.unit)).where(N.attempt_id == A.id)
     found = _rows(
         connection,
         _call_query(
             A.attempt_ref, A.schedule_id, A.provider_call_id, A.provider_status, A.dial_before, A.open_from,
             A.open_until, A.not_again_before, A.next_poll_at, A.lookups, A.cost, A.cost_unit, A.summary,
-            A.appointment_at, A.reserved, A.debt, A.subject,
+            A.appointment_at, A.reserved, kept_in.scalar_subquery().label("reserved_unit"), A.debt, A.subject,
         ).where(A.id == attempt_id),
     )  # fmt: skip
     return found[0] if found else None

@@ -14,7 +14,7 @@ from sqlalchemy import event, text
 
 from scheduler.store import tables, totals
 from scheduler.store.database import Connection, Database
-from scheduler.store.totals import Totals
+from scheduler.store.totals import Amount, Totals
 from tests.conftest import NOON
 from tests.factories import DAY, HOUR, MINUTE, add_campaign, add_due_lead, add_lead, find_all, sql
 
@@ -39,7 +39,7 @@ CHANGES = st.one_of(
     st.tuples(st.just("insert_attempt"), st.sampled_from(["ended", "live", "refused"]), minute),
     st.tuples(st.just("end_attempt"), st.sampled_from(["completed", "no_answer", "hang_up", "busy"]), minute),
     st.tuples(st.just("amend_attempt"), st.sampled_from(["completed", "voicemail"]), st.integers(0, 900),
-              st.sampled_from(["0.1", "12.3456", None])),
+              st.sampled_from(["0.1", "12.3456", None]), st.sampled_from(["usd", "credits", None])),
     st.tuples(st.just("ask_about"), st.sampled_from([3, None])),
     st.tuples(st.just("forget_start")),
     st.tuples(st.just("move_attempt"), place),
@@ -229,9 +229,10 @@ class Operator:
         at = f"{NOON + timedelta(minutes=minute):%Y-%m-%d %H:%M:%S.%f}"
         self._of_newest("call_attempts", "state = 'ended', outcome = :what, placed_at = :at", what=outcome, at=at)
 
-    def amend_attempt(self, outcome: str, seconds: int, cost: str | None) -> None:
-        values = {"what": outcome, "talk": seconds, "cost": cost}
-        self._of_newest("call_attempts", "outcome = :what, talk_seconds = :talk, cost = :cost", **values)
+    def amend_attempt(self, outcome: str, seconds: int, cost: str | None, unit: str | None) -> None:
+        values = {"what": outcome, "talk": seconds, "cost": cost, "unit": unit}
+        change = "outcome = :what, talk_seconds = :talk, cost = :cost, cost_unit = :unit"
+        self._of_newest("call_attempts", change, **values)
 
     def ask_about(self, minutes: int | None) -> None:
         at = f"{NOON + timedelta(minutes=minutes):%Y-%m-%d %H:%M:%S.%f}" if minutes is not None else None
@@ -269,7 +270,7 @@ class Operator:
                 dials=len(ended), answered=sum(one.outcome in ANSWERED for one in ended),
                 completed=sum(one.outcome == "completed" for one in ended),
                 talk_seconds=sum(one.talk_seconds or 0 for one in ended),
-                cost=sum((one.cost or Decimal(0) for one in ended), Decimal("0.0000")),
+                costs=costs_of(ended),
             )  # fmt: skip
             assert every[key].get(key, Totals()) == every[None].get(key, Totals()) == expected
             assert due.get(key, 0) == sum(
@@ -333,3 +334,12 @@ def add_attempt(database: Database, lead_id: int, campaign_id: int | None, **col
 
 def count(database: Database, campaign_id: int) -> Totals:
     return Operator(database)._count_all({campaign_id}).get(campaign_id, Totals())
+
+
+def costs_of(attempts: list[Any]) -> tuple[Amount, ...]:
+    units = sorted({one.cost_unit or "" for one in attempts if one.cost is not None})
+    return tuple(
+        Amount(unit, sum((one.cost for one in attempts if one.cost is not None and (one.cost_unit or "") == unit),
+                         Decimal("0.0000")))
+        for unit in units
+    )  # fmt: skip
