@@ -549,7 +549,7 @@ def end_columns(end: End, outcome: Outcome, now: datetime) -> dict[str, Any]:
     report = end.report
     details = dict(report.details)
     if not report.known_word:
-        details |= {"known_word": False, "unknown_word": report.provider_status}
+        details["known_word"] = False
     return {
         "id": end.attempt_id,
         "outcome": outcome.value,
@@ -712,7 +712,7 @@ def _charge_late(
         if after is None:
             refused_units[payer.id] = tell_uncharged(connection, applied, payer, one, report, actor, now)
         elif after > (before or 0):
-            why = "its price came later" if was_call else "a call after all"
+            why = "late_price" if was_call else "late_call"
             accounts.correct(connection, payer.id, one.id, after - (before or 0), why, actor, now)
     accounts.refuse_units(connection, refused_units)
 

@@ -129,7 +129,7 @@ def settle(connection: Connection, settlements: Sequence[Settlement], actor: str
 def correct(
     connection: Connection, account_id: int, attempt_id: int, cost: Decimal, note: str, actor: str, now: datetime
 ) -> None:
-    """Charge what became known later of a call."""
+    """Charge what became known later of a call. `note`: `late_price`, or `late_call` where none was known at all."""
     _book(connection, [_entry(account_id, attempt_id, EntryKind.CHARGE, -cost, note, actor, now)])
 
 

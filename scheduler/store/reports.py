@@ -485,10 +485,10 @@ INVARIANTS: Sequence[Promise] = (
         " SUM(CASE WHEN kind = 'reserve' THEN amount END) AS aside,"
         " SUM(CASE WHEN kind = 'release' THEN amount END) AS back,"
         " COUNT(CASE WHEN kind IN ('reserve','release') THEN 1 END) AS moves,"
-        " COUNT(CASE WHEN kind = 'charge' THEN 1 END) - COUNT(DISTINCT CASE WHEN kind = 'charge' THEN at END) AS twice"
+        " COUNT(CASE WHEN kind = 'charge' AND COALESCE(note, '') NOT IN ('late_price','late_call') THEN 1 END) AS charges"
         " FROM account_entries GROUP BY attempt_id) e ON e.attempt_id = a.id"
         " WHERE a.state IN ('ended','refused') AND a.reserved IS NOT NULL AND (e.aside IS NULL OR e.back IS NULL"
-        " OR e.moves <> 2 OR e.aside <> -a.reserved OR e.back <> a.reserved OR e.twice > 0)",
+        " OR e.moves <> 2 OR e.aside <> -a.reserved OR e.back <> a.reserved OR e.charges > 1)",
     ),
     Promise(
         "R21", "money moves for calls of the account alone, and is taken for calls that ended",

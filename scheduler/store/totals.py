@@ -316,6 +316,8 @@ def count_created(connection: Connection, since: datetime) -> dict[int, int]:
 
 def add_up(parts: Iterable[Totals]) -> Totals:
     columns: list[tuple[Any, ...]] = list(zip(*map(_all_figures, parts), strict=True))
+    if not columns:
+        return Totals()
     *counts, costs = columns
     return Totals(*map(sum, counts), _add_costs(costs))  # type: ignore[arg-type,call-arg]
 

@@ -398,7 +398,7 @@ def over(station: Station, database, lead_id: int, outcome: str) -> None:
 
 
 def ended(outcome: str, **details) -> CallReport:
-    return CallReport("", Phase.ENDED, outcome=Outcome(outcome), provider_status=outcome, **details)
+    return CallReport("", Phase.ENDED, outcome=Outcome(outcome), **{"provider_status": outcome, **details})
 
 
 # --- given up, and a call after all -----------------------------------------------------------------
