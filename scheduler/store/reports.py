@@ -242,12 +242,13 @@ def find_account(connection: Connection, account_id: int, *, limit: int) -> Repo
     found = _rows(connection, account_query().where(K.id == account_id))
     if not found:
         return None
+    unit = entry_unit(found[0])
     spent = select(-func.sum(N.amount)).where(
-        N.account_id == account_id, N.kind == EntryKind.CHARGE, N.unit == found[0]["unit"]
+        N.account_id == account_id, N.kind == EntryKind.CHARGE, unit == found[0]["unit"]
     )
     codes = select(C.code).where(C.account_id == account_id).order_by(C.id.desc()).limit(limit)
     entries = (
-        select(N.id, N.at, N.kind, N.amount, N.unit, N.attempt_id, N.note, N.actor)
+        select(N.id, N.at, N.kind, N.amount, unit.label("unit"), N.attempt_id, N.note, N.actor)
         .where(N.account_id == account_id)
         .order_by(N.id.desc())
         .limit(limit)
@@ -258,6 +259,11 @@ def find_account(connection: Connection, account_id: int, *, limit: int) -> Repo
         "campaigns": list(connection.execute(codes).scalars()),
         "entries": _rows(connection, entries),
     }
+
+
+def entry_unit(account: Mapping[str, Any]) -> ColumnElement[str]:
+    """What entries of this account are in: only credits may have been something else before."""
+    return N.unit if account["billing_type"] == BillingType.CREDITS else literal(account["unit"])
 
 
 def list_config(connection: Connection) -> list[ReportRow]:
@@ -485,7 +491,8 @@ INVARIANTS: Sequence[Promise] = (
         " SUM(CASE WHEN kind = 'reserve' THEN amount END) AS aside,"
         " SUM(CASE WHEN kind = 'release' THEN amount END) AS back,"
         " COUNT(CASE WHEN kind IN ('reserve','release') THEN 1 END) AS moves,"
-        " COUNT(CASE WHEN kind = 'charge' AND COALESCE(note, '') NOT IN ('late_price','late_call') THEN 1 END) AS charges"
+        " COUNT(CASE WHEN kind = 'charge' AND COALESCE(note, '') NOT IN ('late_price','late_call') THEN 1 END)"
+        " AS charges"
         " FROM account_entries GROUP BY attempt_id) e ON e.attempt_id = a.id"
         " WHERE a.state IN ('ended','refused') AND a.reserved IS NOT NULL AND (e.aside IS NULL OR e.back IS NULL"
         " OR e.moves <> 2 OR e.aside <> -a.reserved OR e.back <> a.reserved OR e.charges > 1)",
@@ -500,8 +507,8 @@ INVARIANTS: Sequence[Promise] = (
     Promise(
         "R22", "amounts of two units are never one number: entries of another unit than the account's add up to 0",
         "SELECT e.account_id, e.unit FROM account_entries e JOIN accounts c ON c.id = e.account_id"
-        " AND e.unit <> CASE c.billing_type WHEN 'credits' THEN c.credit_unit WHEN 'minutes' THEN 'minutes'"
-        " ELSE e.unit END GROUP BY e.account_id, e.unit HAVING SUM(ROUND(e.amount * 10000)) <> 0",
+        " AND c.billing_type = 'credits' AND e.unit <> c.credit_unit"
+        " GROUP BY e.account_id, e.unit HAVING SUM(ROUND(e.amount * 10000)) <> 0",
     ),
 )  # fmt: skip
 

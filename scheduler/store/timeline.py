@@ -47,7 +47,7 @@ from scheduler.store import accounts as payers
 from scheduler.store.calls import CAMPAIGN_COLUMNS, SCHEDULE_COLUMNS, to_campaign, to_scheduled_call, word
 from scheduler.store.database import ids_in
 from scheduler.store.leads import LEAD_COLUMNS, LeadFilter, conditions, to_lead
-from scheduler.store.reports import REACHED, account_query, lead_query, list_dials
+from scheduler.store.reports import REACHED, account_query, entry_unit, lead_query, list_dials
 from scheduler.store.tables import (
     account_entries,
     accounts,
@@ -368,7 +368,8 @@ def read_account(connection: Connection, account_id: int, *, limit: int) -> Row 
     found = _rows(connection, account_query().where(K.id == account_id))
     if not found:
         return None
-    moved = select(N.id, N.at, word(N.kind), N.amount, N.attempt_id, N.note, N.actor)
+    unit = entry_unit(found[0]).label("unit")
+    moved = select(N.id, N.at, word(N.kind), N.amount, unit, N.attempt_id, N.note, N.actor)
     entries = moved.where(N.account_id == account_id)
     own = select(C.id, C.code, C.name, word(C.status)).where(C.account_id == account_id)
     return {

@@ -85,6 +85,23 @@ def test_a_day_may_begin_at_any_quarter_of_an_hour(database, minutes):
     assert database.read(lambda connection: totals.count_created(connection, begin)) == {0: 4}
 
 
+def test_costs_of_two_units_are_two_figures(database):
+    first, second = add_campaign(database, "a"), add_campaign(database, "b")
+    lead_id = add_lead(database, campaign_id=first)
+    for campaign_id, cost, unit in (
+        (first, "9.76", "usd"), (first, "0.24", "usd"), (first, "12.5", "credits"), (first, "1", None),
+        (first, None, None), (second, "3", "eur"), (second, None, "eur"),
+    ):  # fmt: skip
+        add_attempt(database, lead_id, campaign_id, state="ended", outcome="busy", cost=cost and Decimal(cost),
+                    cost_unit=unit)
+
+    found = database.read(totals.count_calls)
+
+    mixed = (("", Decimal(1)), ("credits", Decimal("12.5")), ("usd", Decimal(10)))
+    assert (found[first].costs, found[second].costs) == (mixed, (("eur", Decimal(3)),))
+    assert (found[first] + found[second]).costs == (*mixed[:2], ("eur", Decimal(3)), mixed[2])
+
+
 def test_a_campaign_is_found_by_code_and_by_id(database):
     first = add_campaign(database, "spring")
     second = add_campaign(database, str(first))  # a code comes before the id that it reads as
@@ -118,7 +135,8 @@ def test_dates_and_amounts_that_are_none_stop_nobody(database):
     add_attempt(database, lead_id, campaign_id, state="ended", outcome="busy", placed_at=NOON)
     sql(database, "UPDATE call_attempts SET cost = 'dear', talk_seconds = 'long', placed_at = 'then'")
 
-    assert count(database, campaign_id) == Totals(leads=5, open=5, dials=1)
+    nothing = (Amount("", Decimal("0.0000")),)
+    assert count(database, campaign_id) == Totals(leads=5, open=5, dials=1, costs=nothing)
     since = database.read(lambda connection: totals.read_hours(connection, NOON - 6 * HOUR))
     assert [(one.hour_at, one.leads) for one in since] == [(datetime(2026, 11, 20, 10, tzinfo=UTC), 1)]
     today = database.read(lambda connection: totals.count_created(connection, NOON - 6 * HOUR))
