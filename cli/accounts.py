@@ -41,6 +41,7 @@ def accounts() -> None:
 @click.option("--price-per-minute", metavar="AMOUNT", help="Credits that a minute of talk costs.")
 @click.option("--reserve-per-call", metavar="AMOUNT", help="What is set aside for an open call.")
 @click.option("--low-balance", metavar="AMOUNT", help="Warn when the balance falls below it.")
+@click.option("--credit-unit", metavar="UNIT", help="What a credit is: credits (as it is unsaid), or usd, eur, ...")
 @output.json_option
 @click.pass_obj
 def create(
@@ -53,6 +54,7 @@ def create(
     price_per_minute: str | None,
     reserve_per_call: str | None,
     low_balance: str | None,
+    credit_unit: str | None,
     as_json: bool,
 ) -> None:
     """Create an account and print its code.
@@ -62,7 +64,8 @@ def create(
       unlimited  there is none: nothing is set aside and nothing is taken
       minutes    minutes of talk: a call takes as many as were talked, to the second
       credits    money paid before: a call takes its talk at --price-per-minute, or, where there is no price,
-                 what the provider says that it cost (nothing, if it says nothing)
+                 what the provider says that it cost (nothing, if it says nothing). For that the account must be
+                 kept in what the provider charges in, by --credit-unit; else it pays for no call
 
     For an open call --reserve-per-call is set aside, or else the most that it can cost: the longest duration of
     a call in its campaign, in minutes, for credits at the price. Credits need a price or a --reserve-per-call.
@@ -85,6 +88,7 @@ def create(
             price_per_minute=price_per_minute,
             reserve_per_call=reserve_per_call,
             low_balance=low_balance,
+            credit_unit=credit_unit,
             runtime=runtime,
         )
     if as_json:
@@ -110,7 +114,7 @@ def list_(program: Program, status: str | None, as_json: bool, limit: int) -> No
     with program.reading() as database:
         rows = database.read(lambda connection: reports.list_accounts(connection, status=status, limit=limit + 1))
     columns = (
-        "id", "code", "name", "status", "billing_type", "balance", "set_aside", "max_concurrent_calls", "low_balance",
+        "id", "code", "name", "status", "unit", "balance", "set_aside", "max_concurrent_calls", "low_balance",
     )  # fmt: skip
     output.show_list(rows, columns, limit=limit, as_json=as_json, what="accounts")
 
@@ -148,7 +152,8 @@ def show(program: Program, account: str, as_json: bool, limit: int) -> None:
     output.show_facts(found)
     if entries:
         click.echo()
-        output.show_table(entries, ("id", "at", "kind", "amount", "attempt_id", "note", "actor"), title="entries")
+        columns = ("id", "at", "kind", "amount", "unit", "attempt_id", "note", "actor")
+        output.show_table(entries, columns, title="entries")
 
 
 @accounts.command("top-up", context_settings=SIGNED)
@@ -167,7 +172,7 @@ def top_up(program: Program, account: str, amount: str, note: str | None) -> Non
 
     with program.working() as runtime:
         after = service.top_up(account, amount, note=note, runtime=runtime)
-    _tell_balance(after.code, after.balance, after.billing)
+    _tell_balance(after.code, after.balance, after.unit)
 
 
 @accounts.command(context_settings=SIGNED)
@@ -187,7 +192,7 @@ def adjust(program: Program, account: str, amount: str, reason: str) -> None:
 
     with program.working() as runtime:
         after = service.adjust(account, amount, reason=reason, runtime=runtime)
-    _tell_balance(after.code, after.balance, after.billing)
+    _tell_balance(after.code, after.balance, after.unit)
 
 
 KINDS = {
@@ -267,6 +272,7 @@ def _show_allowed(now: Mapping[AllowanceKind, list[str]], as_json: bool) -> None
 @click.option("--price-per-minute", metavar="AMOUNT|none")
 @click.option("--reserve-per-call", metavar="AMOUNT|none")
 @click.option("--low-balance", metavar="AMOUNT|none")
+@click.option("--credit-unit", metavar="UNIT", help="What a credit is; only while the balance is 0.")
 @click.pass_obj
 def edit(
     program: Program,
@@ -276,6 +282,7 @@ def edit(
     price_per_minute: str | None,
     reserve_per_call: str | None,
     low_balance: str | None,
+    credit_unit: str | None,
 ) -> None:
     """Change the name, limits and prices of an account; `none` takes one away. The billing type stays.
 
@@ -291,6 +298,7 @@ def edit(
         "price_per_minute": price_per_minute,
         "reserve_per_call": reserve_per_call,
         "low_balance": low_balance,
+        "credit_unit": credit_unit,
     }
     terms = {field: None if text == NONE else text for field, text in written.items() if text is not None}
     if name is None and not terms:
@@ -340,4 +348,6 @@ def reopen(program: Program, account: str, reason: str | None) -> None:
 
 
 def _tell_balance(code: str, balance: Decimal, unit: str) -> None:
-    click.echo(f"account {output.printable(code)} has {balance:f} {unit} now")
+    from scheduler.rules.billing import say_unit
+
+    click.echo(f"account {output.printable(code)} has {balance:f} {say_unit(unit)} now")

@@ -260,12 +260,15 @@ def _show_delays(screen: Console, found: Report) -> None:
 
 
 def _show_spent(found: Report) -> None:
+    from scheduler.rules.billing import say_unit
+
     spent = found.spent
     click.echo("\ncost")
     output.show_facts({
         "minutes talked": f"{spent.minutes:g}{_each(spent.minutes_per_reached_lead)}",
         **{
-            f"{one.unit or 'cost'}": f"{one.cost:f} for {one.attempts} attempts{_each(one.per_reached_lead)}"
+            say_unit(one.unit) or "without a unit":
+                f"{one.cost:f} for {one.attempts} attempts{_each(one.per_reached_lead)}"
             for one in spent.by_unit
         },
     })

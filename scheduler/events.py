@@ -197,6 +197,13 @@ class Reporter:
             f"{who}: nobody can say yet whether it was called; it will be looked up, not repeated: {reason}",
         )
 
+    def uncharged(self, at: datetime, *, attempt_id: int, cost: str, account: str, kept_in: str) -> None:
+        self._say(
+            at, "error", "uncharged",
+            f"attempt {attempt_id} cost {cost}, and account {account} is kept in {kept_in}: nothing was taken, and it "
+            "pays for no further call until it has a price_per_minute or another credit_unit",
+        )
+
     def settled(self, at: datetime, *, attempt_id: int, how: str) -> None:
         self._say(at, "info", "settled", f"attempt {attempt_id}: {how}")
 

@@ -126,6 +126,12 @@ class BillingType(StrEnum):
     CREDITS = "credits"
 
 
+CREDITS = "credits"
+"""What a credits account is kept in where nobody says otherwise."""
+SIMULATED = "simulated"
+"""What the simulator charges in."""
+
+
 class EntryKind(StrEnum):
     """Why a balance moved. What is set aside for a call (`reserve`) comes back at its end (`release`), and
     what the call cost goes (`charge`); the sum of all entries is the balance.
@@ -340,7 +346,11 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who pays. `reserve_per_call` and `price_per_minute` are in the account's own unit (minutes, credits)."""
+    """Who pays. All amounts are in the account's own `unit`: minutes, or what one of its credits is.
+
+    `credit_unit` is that: `credits`, or a currency such as `usd`. `refused_unit` is what a provider charged in, that
+    the account has no price for and is not kept in; until people say how, it pays for no further call.
+    """
 
     id: int
     code: str
@@ -352,8 +362,24 @@ class Account:
     price_per_minute: Decimal | None = None
     reserve_per_call: Decimal | None = None
     low_balance: Decimal | None = None
+    credit_unit: str = CREDITS
+    refused_unit: str | None = None
     odd_billing: str | None = None
     """What is written as its billing type, where that is none."""
+
+    @property
+    def unit(self) -> str:
+        """What its balance counts."""
+        return (self.credit_unit.strip().lower() or CREDITS) if self.billing is BillingType.CREDITS else self.billing
+
+    def takes(self, unit: str | None) -> bool:
+        """May what a provider charges in this unit be taken from the balance as it is?
+
+        Calls of a minutes account, and those at a price, cost what was talked, whatever the provider says. The
+        simulator plays any provider, so it charges in the account's own unit.
+        """
+        by_talk = self.billing is not BillingType.CREDITS or self.price_per_minute is not None
+        return by_talk or unit in (self.unit, SIMULATED)
 
     @property
     def problem(self) -> str | None:
@@ -373,6 +399,11 @@ class Account:
         most = self.max_concurrent_calls
         if most is not None and (not isinstance(most, int) or most < 0):
             return f"max_concurrent_calls is {most!r}; write a whole number from 0, or NULL for no limit"
+        if self.refused_unit is not None and not self.takes(self.refused_unit):
+            return (
+                f"its provider charges in {self.refused_unit or 'no unit'}, and it is kept in {self.unit}; "
+                "give it a price_per_minute, or an empty balance and another credit_unit"
+            )
         return None
 
     @property

@@ -199,6 +199,7 @@ class ScriptedProvider(Quiet):
 
     def __init__(self, name: str = "scripted", *, finds_by_ref: bool = True) -> None:
         self.name, self.finds_by_ref = name, finds_by_ref
+        self.cost_unit: str | None = None
         self.dials: list[DialRequest] = []
         self.polls: list[list[CallKey]] = []
         self.lookups: list[CallKey] = []

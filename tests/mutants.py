@@ -68,6 +68,43 @@ ASTERISK = "scheduler/providers/asterisk.py"
 ATTEMPTS = "migrations/versions/0007_create_call_attempts.py"
 
 MUTANTS: Sequence[Mutant] = (
+    # --- money
+    mutant(
+        "a cost is taken in the account's unit alone", "scheduler/model.py",
+        "return by_talk or unit in (self.unit, SIMULATED)",
+        "return True",
+        "service/test_accounts.py::test_a_cost_in_another_unit_takes_nothing_stops_the_account_and_is_said",
+    ),
+    mutant(
+        "no dial on credit in another unit", "scheduler/service/dispatch.py",
+        "account is None or unit is None or account.refused_unit is not None or account.takes(unit)",
+        "True",
+        "service/test_accounts.py::test_a_provider_that_is_known_to_charge_in_another_unit_is_never_dialed_on_credit",
+    ),
+    mutant(
+        "a unit changes only without a balance", "scheduler/service/accounts.py",
+        "                _must_be_empty(connection, account)",
+        "                pass",
+        "service/test_accounts.py::test_a_ledger_of_two_currencies_is_never_added_up",
+    ),
+    mutant(
+        "amounts of two units are never one figure", "scheduler/store/totals.py",
+        "if unit != last_unit:",
+        "if False:",
+        "store/test_totals.py::test_costs_of_two_units_are_two_figures",
+    ),
+    mutant(
+        "a cost only grows, in its own unit", "scheduler/service/outcomes.py",
+        "return report.cost_unit == ending.cost_unit and report.cost > ending.cost",
+        "return True",
+        "service/test_inbox.py::test_the_highest_cost_counts_and_is_charged_once_in_whatever_order_it_comes",
+    ),
+    mutant(
+        "a word that nobody knew stays known as that", "scheduler/service/outcomes.py",
+        'elif earlier.get("known_word") is False:',
+        "elif False:",
+        "service/test_inbox.py::test_an_unknown_word_and_what_came_with_it_stay_known_when_the_call_is_amended",
+    ),
     # --- what the tables refuse, whatever the code does
     mutant(
         "one open row per lead", "migrations/versions/0006_create_call_schedule.py",

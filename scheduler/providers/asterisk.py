@@ -321,6 +321,7 @@ class Asterisk:
     waits = True
     listing_lag = timedelta(seconds=60)
     calls_per_second: float | None = None
+    cost_unit: str | None = None
 
     def __init__(self, account: Account, wiring: Wiring) -> None:
         self.cdr: RecordReader | None = None

@@ -222,6 +222,8 @@ class Provider(Protocol):
     """Does `place` wait for a network? If not, it is called without a thread of its own."""
     calls_per_second: float | None
     """What the vendor takes where nobody has set another rate; None: no limit that is known."""
+    cost_unit: str | None
+    """What the vendor always charges in; None: its answers say."""
     listing_lag: timedelta
     """How long a call may be missing from what `find` searches, beyond its request and its ringing."""
 
@@ -278,6 +280,7 @@ class Quiet:
 
     listing_lag = timedelta(0)
     calls_per_second: float | None = None
+    cost_unit: str | None = None
 
     def glance(self, hook: Hook, now: datetime) -> None:
         return

@@ -62,9 +62,9 @@ from scheduler.providers.payloads import (
     LONG_NUMBER,
     LONGEST_QUOTE,
     Findings,
-    read_cost,
     read_findings,
     read_instant,
+    read_money,
     read_seconds,
     read_text,
     read_word,
@@ -253,6 +253,7 @@ class HttpDialer:
     waits = True
     listing_lag = timedelta(seconds=60)
     calls_per_second: float | None = None
+    cost_unit: str | None = None
 
     def __init__(self, account: Account, wiring: Wiring) -> None:
         self.finds_by_ref = account.find is not None
@@ -707,7 +708,7 @@ def read_report(
     talk = _talk_seconds(document, answered_at, ended_at)
     decision = _read_decision(word, document)
     end = _read_end(word, decision, document, answered_at is not None or bool(talk), talk, short_call)
-    cost = read_cost(document.get("cost"))
+    cost, unit = read_money(document.get("cost"), document.get("cost_unit"))
     return CallReport(
         call_id,
         Phase.ENDED,
@@ -719,7 +720,7 @@ def read_report(
         ended_at,
         talk,
         cost,
-        None if cost is None else read_text(document.get("cost_unit"), LONGEST_UNIT),
+        unit,
         read_text(document.get("summary")),
         end.findings.appointment_at,
         end.findings.callback_at,

@@ -191,6 +191,7 @@ class NLPearl:
     waits = True
     listing_lag = timedelta(seconds=60)
     calls_per_second: float | None = None
+    cost_unit: str | None = CREDITS
 
     def __init__(
         self, base: str, token: SecretStr, pearl: str, wiring: Wiring, *, time_zone: str | None = None,

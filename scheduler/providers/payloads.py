@@ -216,6 +216,37 @@ def read_cost(value: Any) -> Decimal | None:
     return number if number is not None and number >= 0 else None
 
 
+_PER_UNIT = (
+    re.compile(r"(?P<unit>[a-z]{3})[ _-]?(?:cents?|minor)"), re.compile(r"cents? (?:of )?(?P<unit>[a-z]{3})"),
+)  # fmt: skip
+_UNITS: Mapping[str, str] = {
+    "us$": "usd", "dollars": "usd", "us dollars": "usd", "u$s": "usd", "€": "eur", "euro": "eur",
+    "euros": "eur", "credit": "credits", "creditos": "credits", "minute": "minutes", "min": "minutes",
+    "minutos": "minutes",
+}  # fmt: skip
+LONGEST_UNIT = 16
+
+
+def read_money(value: Any, unit: Any) -> tuple[Decimal | None, str | None]:
+    """What a call cost, and in what: a currency by its three letters, lower case, never its hundredths; or `credits`.
+
+    A unit that nobody knows stays as it was written, and counts by itself. Without an amount there is none.
+    """
+    cost = read_cost(value)
+    if cost is None:
+        return None, None
+    said = " ".join(_folded(read_text(unit, LONGEST_TEXT) or "").split())
+    for small in _PER_UNIT:
+        if (found := small.fullmatch(said)) is not None:
+            return cost / 100, found["unit"]
+    return cost, _UNITS.get(said, said)[:LONGEST_UNIT] or None
+
+
+def _folded(text: str) -> str:
+    """Lower case, without accents."""
+    return "".join(char for char in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(char))
+
+
 def read_seconds(value: Any) -> int | None:
     """A duration in whole seconds: a number of 0 or more, else nothing is known."""
     number = read_decimal(value)
@@ -425,8 +456,7 @@ def _is_no(value: Any) -> bool:
 
 def _said(value: Any) -> str:
     """The first word, or a number, as it is compared: without accents and the signs around it; else empty."""
-    text = unicodedata.normalize("NFKD", read_word(value) or "").lower()
-    words = re.split(r"[^\w/]+", "".join(char for char in text if not unicodedata.combining(char)))
+    words = re.split(r"[^\w/]+", _folded(read_word(value) or ""))
     return next(filter(None, words), "")
 
 

@@ -63,10 +63,10 @@ from scheduler.providers.payloads import (
     LONGEST_TEXT,
     Findings,
     is_page,
-    read_cost,
     read_decimal,
     read_epoch,
     read_findings,
+    read_money,
     read_seconds,
     read_text,
     read_word,
@@ -92,6 +92,7 @@ LOOKED_UP_PER_POLL = 5
 LONGEST_REF = 36  # the column of `provider_events`; ours are never longer, other people's may be
 SIGNATURE_AGE = timedelta(minutes=5)
 COST_UNIT = "usd_cents"
+"""What `combined_cost` counts."""
 NO_CREDIT = f"{VENDOR} says that the trial is over or that there is no payment method; add one in its dashboard."
 
 LIVE = {"registered": Phase.DIALING, "ongoing": Phase.ANSWERED}  # while it rings it is still `registered`
@@ -246,6 +247,7 @@ class Retell:
     waits = True
     listing_lag = LISTING_LAG
     calls_per_second: float | None = 1.0  # docs.retellai.com/deploy/outbound-call; more where an account has bought it
+    cost_unit: str | None = "usd"
 
     def __init__(self, account: Account, wiring: Wiring) -> None:
         self._account, self._short_call = account, wiring.short_call
@@ -632,11 +634,11 @@ def translate(row: Mapping[str, Any], call_id: str, attempt_ref: str | None, sho
             call_id, phase, attempt_ref, provider_status=stand.status, known_word=stand.status in LIVE,
             answered_at=stand.started_at if phase is Phase.ANSWERED else None,
         )
-    cost = read_cost(_mapping(row.get("call_cost")).get("combined_cost"))
+    cost, unit = read_money(_mapping(row.get("call_cost")).get("combined_cost"), COST_UNIT)
     report = CallReport(
         call_id, Phase.ENDED, attempt_ref, provider_status=stand.reason or stand.status,
         answered_at=stand.answered_at, ended_at=stand.ended_at, talk_seconds=_talk_seconds(stand),
-        cost=cost, cost_unit=None if cost is None else COST_UNIT, details=scrub(row, drop=DROPPED),
+        cost=cost, cost_unit=unit, details=scrub(row, drop=DROPPED),
     )
     kind = NEVER_DIALED.get(stand.reason or "")
     if kind is not None and not stand.talked and not _has_speech(row.get("transcript")):

@@ -73,6 +73,7 @@ from scheduler.providers.payloads import (
     LONG_NUMBER,
     read_decimal,
     read_instant,
+    read_money,
     read_seconds,
     read_text,
     read_word,
@@ -371,6 +372,7 @@ class Twilio:
 
     name = "twilio"
     finds_by_ref: bool
+    cost_unit: str | None = None
     """Is every call announced to our webhook, so that one that no list shows was not made? A call of an application
     is not: Twilio ignores our callback, and what detection reports comes only once somebody has answered. As soon as
     a campaign dials with one, nothing is proof here any more, for `find` is not told which campaign asks.
@@ -1072,7 +1074,8 @@ def _sight_of_row(status: str, row: Mapping[str, Any]) -> Sight:
     # end_time is empty after calls that nobody answered, and start_time is when Twilio dialed.
     live = status in LIVE_STATUSES
     waited = read_seconds(row.get("queue_time"))
-    price, unit = read_decimal(row.get("price")), read_word(row.get("price_unit"))
+    price = read_decimal(row.get("price"))
+    cost, unit = read_money(None if price is None else abs(price), row.get("price_unit"))  # a charge is negative there
     return Sight(
         status,
         None if live else read_instant(row.get("end_time")) or read_instant(row.get("date_updated")),
@@ -1082,8 +1085,8 @@ def _sight_of_row(status: str, row: Mapping[str, Any]) -> Sight:
         error_code=_whole(row.get("error_code")),
         has_ended=read_instant(row.get("end_time")) is not None,
         queued=None if waited is None else timedelta(milliseconds=waited),
-        cost=None if price is None else abs(price),  # a charge is written as a negative number
-        cost_unit=unit and unit.lower(),
+        cost=cost,
+        cost_unit=unit,
     )
 
 

@@ -457,9 +457,14 @@ def _balance_low(facts: Facts) -> Iterator[Alert]:
     for one in facts.payers:
         account = one.account
         least = account.low_balance if account.low_balance is not None else facts.thresholds.balance_below
-        left = f"account {account.code} has {_amount(account.balance)} {account.billing} left"
+        left = f"account {account.code} has {_amount(account.balance)} {account.unit} left"
         top_up = f"`ringback accounts top-up {account.code} AMOUNT` adds to it"
-        if one.unpaid:
+        if account.problem is not None:
+            yield Alert(
+                AlertCode.BALANCE_LOW, Severity.PROBLEM, f"account {account.code}",
+                f"account {account.code} pays for no call: {account.problem}",
+            )  # fmt: skip
+        elif one.unpaid:
             yield Alert(
                 AlertCode.BALANCE_LOW, Severity.PROBLEM, f"account {account.code}",
                 f"no balance: {_count(one.unpaid, 'due call')} not made, because {left}; {top_up}",

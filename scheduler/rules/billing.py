@@ -15,7 +15,7 @@ from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import Any, TypeAlias
 
 from scheduler.errors import InvalidValue
-from scheduler.model import Account, BillingType
+from scheduler.model import CREDITS, Account, BillingType
 
 SMALLEST = Decimal("0.0001")
 LIMIT = Decimal(10) ** 9
@@ -40,10 +40,15 @@ def expected_cost(account: Account, max_call_duration: timedelta) -> Decimal:
     return max(most.quantize(SMALLEST, ROUND_CEILING), SMALLEST)
 
 
-def charge(account: Account, talk_seconds: int | None, cost: Decimal | None) -> Decimal:
-    """What a call took: minutes talked; in credits these at the account's price, else what the provider reports."""
+def charge(account: Account, talk_seconds: int | None, cost: Decimal | None, unit: str | None = None) -> Decimal | None:
+    """What a call took: minutes talked; in credits these at the account's price, else what the provider reports.
+
+    None: that is in a `unit` which the account is not kept in, so nobody can say what it took.
+    """
     if not account.is_paying:
         return Decimal(0)
+    if cost and not account.takes(unit):
+        return None
     price = _price_per_minute(account)
     if price is not None and not price.is_finite():  # typed by SQL; the end of the call must be written all the same
         return Decimal(0)
@@ -82,6 +87,27 @@ def read_amount(field: str, value: Amount, *, may_be_zero: bool = False, may_be_
     if not is_signed_well or abs(amount) >= LIMIT:
         raise InvalidValue(field, text, right)
     return amount.quantize(SMALLEST)
+
+
+CURRENCY = re.compile(r"[a-z]{3}")
+
+
+def read_credit_unit(billing: BillingType, text: str | None) -> str:
+    """What one credit is: `credits`, or a currency by its three letters (ISO 4217), lower case.
+
+    Raises InvalidValue for anything else, and for an account that is not in credits.
+    """
+    unit = (text or CREDITS).strip().lower()
+    if unit != CREDITS and billing is not BillingType.CREDITS:
+        raise InvalidValue("credit_unit", unit, "leave it out: only an account in credits is kept in a currency")
+    if unit != CREDITS and not CURRENCY.fullmatch(unit):
+        raise InvalidValue("credit_unit", unit[:40], "write credits, or a currency by its three letters, such as usd")
+    return unit
+
+
+def say_unit(unit: str | None) -> str:
+    """A unit as people read it: currencies in capitals."""
+    return (unit or "").upper() if CURRENCY.fullmatch(unit or "") else unit or ""
 
 
 def read_billing_type(text: str) -> BillingType:

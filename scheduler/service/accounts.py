@@ -16,13 +16,14 @@ from decimal import Decimal
 
 from scheduler.errors import Conflict, InvalidValue, NotFound
 from scheduler.model import Account, BillingType, EntryKind, Happening
-from scheduler.rules.billing import LIMIT, Amount, read_amount, read_billing_type, read_terms
+from scheduler.rules.billing import LIMIT, Amount, read_amount, read_billing_type, read_credit_unit, read_terms
 from scheduler.service.acting import current_actor
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.store import accounts, calls, journal
 from scheduler.store.database import Connection, Database
 
 TERMS = ("max_concurrent_calls", "price_per_minute", "reserve_per_call", "low_balance")
+UNITS = ("credit_unit", "refused_unit")
 PAGE = 100_000
 PAGES = 20
 """Entries that are added up in one statement, and statements in one turn: about two seconds of work."""
@@ -34,9 +35,13 @@ PAGES = 20
 def create_account(
     name: str, *, code: str | None = None, billing_type: str = "unlimited", balance: Amount = 0,
     max_concurrent_calls: Amount | None = None, price_per_minute: Amount | None = None,
-    reserve_per_call: Amount | None = None, low_balance: Amount | None = None, runtime: Runtime | None = None,
+    reserve_per_call: Amount | None = None, low_balance: Amount | None = None, credit_unit: str | None = None,
+    runtime: Runtime | None = None,
 ) -> str:
     """Create an account. Returns its code. What it begins with is its first entry, `opening`.
+
+    `credit_unit` is what its credits are: `credits`, or a currency such as `usd`, for an account that pays what its
+    provider says a call cost.
 
     Raises InvalidValue for a value that cannot be used, or that means nothing for this billing type.
     """
@@ -52,6 +57,7 @@ def create_account(
         "max_concurrent_calls": max_concurrent_calls, "price_per_minute": price_per_minute,
         "reserve_per_call": reserve_per_call, "low_balance": low_balance,
     })  # fmt: skip
+    unit = read_credit_unit(billing, credit_unit)
     now = runtime.clock.now()
     public = code.strip() if code else f"account-{now:%Y%m%d}-{uuid.uuid4().hex[:6]}"
 
@@ -59,7 +65,8 @@ def create_account(
         if accounts.find_account(connection, public) is not None:
             raise Conflict(f"there is an account {public} already")
         account_id = accounts.insert_account(connection, {
-            "code": public, "name": name, "billing_type": billing.value, "created_at": now, **terms,
+            "code": public, "name": name, "billing_type": billing.value, "created_at": now, "credit_unit": unit,
+            **terms,
         })
         _record(connection, "account_created", public, now, reason=name, billing_type=billing.value, balance=opening)
         if opening:
@@ -91,7 +98,8 @@ def edit_account(
 ) -> dict[str, object]:
     """Change the name, limits and prices of an account. Returns what was changed, as its columns have it.
 
-    `terms` has values for some of `TERMS`; None takes one away. Calls in flight keep what was set aside for them.
+    `terms` has values for some of `TERMS`, None takes one away, and for `credit_unit`. Calls in flight keep what was
+    set aside for them. Raises Conflict where what its credits are would change under a balance or open calls.
     """
     runtime = runtime or shared_runtime()
     named = {} if name is None else {"name": _read_name(name)}
@@ -99,8 +107,17 @@ def edit_account(
 
     def work(connection: Connection) -> dict[str, object]:
         account = _lock(connection, key)
-        before = {"name": account.name, **{field: getattr(account, field) for field in TERMS}}
-        after = {**named, **read_terms(account.billing, {**_terms_of(account), **(terms or {})})}
+        before = {field: getattr(account, field) for field in ("name", *TERMS, *UNITS)}
+        written = dict(terms or {})
+        after: dict[str, object] = dict(named)
+        if "credit_unit" in written:
+            unit = read_credit_unit(account.billing, str(written.pop("credit_unit") or ""))
+            if unit != account.unit and account.billing is BillingType.CREDITS:
+                _must_be_empty(connection, account)
+            after |= {"credit_unit": unit, "refused_unit": None}
+        after |= read_terms(account.billing, {**_terms_of(account), **written})
+        if after.get("price_per_minute") is not None:
+            after["refused_unit"] = None
         changed = {field: value for field, value in after.items() if value != before[field]}
         if changed:
             accounts.change_account(connection, account.id, changed)
@@ -230,6 +247,15 @@ def _lock(connection: Connection, key: str | int) -> Account:
     if account is None:
         raise NotFound("account", key)
     return account
+
+
+def _must_be_empty(connection: Connection, account: Account) -> None:
+    """An amount keeps the unit that it was written in, so none may be there when the unit changes."""
+    if account.balance or calls.has_reserves(connection, account.id):
+        raise Conflict(
+            f"account {account.code} has {account.balance:f} {account.unit} left, or calls that are open; bring its "
+            "balance to 0 first (`ringback accounts adjust`), and top it up in the other unit after the change"
+        )
 
 
 def _terms_of(account: Account) -> dict[str, Amount | None]:

@@ -254,7 +254,8 @@ def _count_unpaid(account: Account, waiting: Sequence[tuple[Campaign, int]], rul
     """Due calls of campaigns of which the account cannot pay even one."""
     return sum(
         count for campaign, count in waiting
-        if affordable(account, expected_cost(account, rules.policy(campaign.id).max_call_duration)) == 0
+        if account.problem is not None
+        or affordable(account, expected_cost(account, rules.policy(campaign.id).max_call_duration)) == 0
     )
 
 

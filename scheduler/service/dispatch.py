@@ -702,7 +702,7 @@ class _Take:
     def _room_of_account(self, campaign: Campaign, policy: Policy) -> int:
         """How many calls its account can pay. Where that is none its rows wait where they are, and cost nothing."""
         assert campaign.account_id is not None, "asked before"
-        account = self.accounts.get(campaign.account_id)
+        account = self._read_unit_refused(self.accounts.get(campaign.account_id), self._provider_of(campaign))
         if account is None:
             problem = f"its account {campaign.account_id} does not exist"
             self.told.note("settings_refused", where=f"campaign {campaign.code}", problem=problem, kept=False)
@@ -713,6 +713,16 @@ class _Take:
             return 0
         most = affordable(account, expected_cost(account, policy.max_call_duration))
         return self.places if most is None else most
+
+    def _read_unit_refused(self, account: Account | None, provider: str) -> Account | None:
+        """The account; where this provider charges in what it is not kept in, that is written down before any call."""
+        opened = self.dispatcher.runtime.providers.find(provider)
+        unit = opened.cost_unit if opened is not None else None
+        if account is None or unit is None or account.refused_unit is not None or account.takes(unit):
+            return account
+        accounts.refuse_units(self.connection, {account.id: unit})
+        self.accounts[account.id] = replace(account, refused_unit=unit)
+        return self.accounts[account.id]
 
     def _room_at(self, provider: str, breaker: Breaker, placing: int) -> int | None:
         if self.dispatcher.runtime.providers.find(provider) is None:

@@ -24,7 +24,9 @@ class _Draft:
 
     def __init__(self, what: str, path: Path, source: Path) -> None:
         self._what, self.path = what, path
-        self._draft = path.with_name(f".{path.name}.{os.getpid()}")
+        # A device or a pipe is written to as it stands: a file put in its place would end it for everybody.
+        self._is_in_place = path.exists() and not path.is_file()
+        self._draft = path if self._is_in_place else path.with_name(f".{path.name}.{os.getpid()}")
         if path.exists() and source.exists() and path.samefile(source):
             raise InvalidValue(what, str(path), "it is the file that is being imported")
         if path.is_dir():
@@ -48,13 +50,15 @@ class _Draft:
     def publish(self) -> None:
         try:
             self._file.close()
-            self._draft.replace(self.path)
+            if not self._is_in_place:
+                self._draft.replace(self.path)
         except OSError as error:
             raise self.unwritable(error) from None
 
     def discard(self) -> None:
         self._file.close()
-        self._draft.unlink()
+        if not self._is_in_place:
+            self._draft.unlink()
 
     def unwritable(self, error: OSError) -> InvalidValue:
         why = f"it cannot be written ({error.strerror or error}); name another place for it"
@@ -99,6 +103,8 @@ class Rejects:
 
 
 def _is_rejects_file(path: Path) -> bool:
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             return file.readline(200).startswith(",".join(REJECT_COLUMNS).encode())

@@ -36,6 +36,7 @@ from scheduler.model import (
     ScheduleStatus,
 )
 from scheduler.providers.base import CallReport, Phase, RefusalKind, Refused
+from scheduler.providers.results import read_outcome_words, read_result
 from scheduler.rules.billing import charge
 from scheduler.rules.caps import PastCall, next_release
 from scheduler.rules.eligibility import (
@@ -138,7 +139,7 @@ def apply_ends(
     released = _refuse_ends(connection, refused, by_id, now, applied)
     open_ones = [one for one in in_hand if by_id[one.id].report.refusal is None]
     if not open_ones:
-        _charge_late(connection, [*late, *amended], by_id, now, actor)
+        _charge_late(connection, [*late, *amended], by_id, now, actor, applied)
         release_reserves(connection, released, actor, now)
         return applied
     people = leads.read_leads(connection, {one.lead_id for one in open_ones}, lock=True, deciding=True)
@@ -163,7 +164,7 @@ def apply_ends(
     work.write()
     awaited = [one.id for one in open_ones if not by_id[one.id].report.is_final]
     calls.await_rest(connection, awaited, now + FIRST_REST_LOOK)
-    _charge_late(connection, [*late, *amended], by_id, now, actor)
+    _charge_late(connection, [*late, *amended], by_id, now, actor, applied)
     release_reserves(connection, released, actor, now)
     return applied
 
@@ -239,17 +240,16 @@ class _Batch:
         self.strays: set[int] = set()
         self.leased: list[int] = []
         self.happenings: list[Happening] = []
+        self.refused_units: dict[int, str] = {}
 
     def add(self, attempt: Ending, end: End, lead: Lead | None, policy: Policy) -> None:
         report = in_zone_of(end.report, lead, policy)
-        if report.outcome is Outcome.VOICEMAIL and report.appointment_at is not None:
-            report = replace(report, appointment_at=None)  # a machine books nothing, whatever the agent wrote down
+        outcome, appointment_at = booked(report)
+        if appointment_at != report.appointment_at:
+            report = replace(report, appointment_at=appointment_at)
         end = end if report is end.report else replace(end, report=report)
-        outcome = report.outcome or Outcome.FAILED
         if outcome in REACHED:
             self.applied.reached.add(attempt.provider)
-        if outcome is Outcome.HANG_UP and report.appointment_at is not None:
-            outcome = Outcome.COMPLETED  # whoever books an appointment was reached, however short the call
         self.ended.append(end_columns(end, outcome, self.now))
         in_work = attempt.row_status is ScheduleStatus.IN_PROGRESS
         if attempt.schedule_id is not None and in_work:
@@ -262,8 +262,14 @@ class _Batch:
             self.applied.note("unknown_word", provider=attempt.provider, word=report.provider_status)
         payer = self.payers.get(attempt.account_id or 0)
         if payer is not None and attempt.reserved is not None:
-            cost = charge(payer, report.talk_seconds, report.cost)
-            self.settlements.append(accounts.Settlement(payer.id, attempt.id, attempt.reserved, cost, outcome.value))
+            cost = charge(payer, report.talk_seconds, report.cost, report.cost_unit)
+            if cost is None:
+                self.refused_units[payer.id] = tell_uncharged(
+                    self.connection, self.applied, payer, attempt, report, self.actor, self.now
+                )
+            self.settlements.append(accounts.Settlement(
+                payer.id, attempt.id, attempt.reserved, cost or Decimal(0), outcome.value
+            ))
             if report.answered_at is not None and report.talk_seconds is None and report.cost is None:
                 self._say_uncosted(attempt, payer)
         if lead is None:
@@ -340,7 +346,18 @@ class _Batch:
         journal.add_events(connection, self.happenings, now)
         # The last locks of the transaction, so that it never waits for anything while it holds them.
         accounts.settle(connection, self.settlements, self.actor, now)
+        accounts.refuse_units(connection, self.refused_units)
         self.applied.changed += changed
+
+
+def booked(report: CallReport) -> tuple[Outcome, datetime | None]:
+    """The outcome, and the appointment that was booked, as they follow from each other."""
+    outcome = report.outcome or Outcome.FAILED
+    if outcome is Outcome.VOICEMAIL:
+        return outcome, None  # a machine books nothing, whatever the agent wrote down
+    if outcome is Outcome.HANG_UP and report.appointment_at is not None:
+        return Outcome.COMPLETED, report.appointment_at  # whoever books one was reached, however short the call
+    return outcome, report.appointment_at
 
 
 def in_zone_of(report: CallReport, lead: Lead | None, policy: Policy) -> CallReport:
@@ -369,6 +386,7 @@ def amend_ends(
     told = [one for one in over if by_id[one.id].report.phase is Phase.ENDED]
     if not told:
         return []
+    earlier = calls.read_details(connection, [one.id for one in told])
     people = leads.read_leads(connection, {one.lead_id for one in told}, lock=True)
     rules = rulebook.read_for(connection, {person.campaign_id for person in people.values()})
     costing = []
@@ -379,7 +397,9 @@ def amend_ends(
         values = _news_of(ending, report)
         if not values:
             continue
-        calls.amend_ended(connection, ending.id, {**values, "details": dict(report.details) or None})
+        calls.amend_ended(connection, ending.id, {
+            **values, "details": _with_earlier(earlier.get(ending.id) or {}, ending, report),
+        })
         applied.changed += 1
         if "cost" in values or "talk_seconds" in values:
             costing.append(ending)
@@ -407,7 +427,7 @@ def _news_of(ending: Ending, report: CallReport) -> dict[str, Any]:
             "outcome": better.value, "provider_status": calls.cut(report.provider_status, 128),
             "answered_at": report.answered_at,
         }
-    if ending.cost is None and report.cost is not None:
+    if _is_more(ending, report):
         found |= {"cost": report.cost, "cost_unit": report.cost_unit}
     if report.talk_seconds is not None and report.talk_seconds > (
         -1 if ending.talk_seconds is None else ending.talk_seconds
@@ -418,6 +438,34 @@ def _news_of(ending: Ending, report: CallReport) -> dict[str, Any]:
     if ending.summary is None and report.summary is not None:
         found["summary"] = report.summary
     return found
+
+
+def _is_more(ending: Ending, report: CallReport) -> bool:
+    """Is the cost that is told now more than what was known? The order of reports must not matter, so it only grows.
+
+    An amount in another unit is neither more nor less.
+    """
+    if report.cost is None or ending.cost is None:
+        return report.cost is not None
+    return report.cost_unit == ending.cost_unit and report.cost > ending.cost
+
+
+def _with_earlier(earlier: Mapping[str, Any], ending: Ending, report: CallReport) -> dict[str, Any] | None:
+    """The payload with what earlier ones had said beside it. A word that was not known stays known as that."""
+    found = _merge(earlier, report.details)
+    if not report.known_word:
+        found |= {"known_word": False, "unknown_word": report.provider_status}
+    elif earlier.get("known_word") is False:
+        found |= {"known_word": False, "unknown_word": earlier.get("unknown_word") or ending.provider_status}
+    return found or None
+
+
+def _merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        name: _merge(earlier[name], later[name]) for name in later.keys() & earlier.keys()
+        if isinstance(earlier[name], Mapping) and isinstance(later[name], Mapping)
+    }
+    return {**earlier, **later, **both}
 
 
 def _decide_again(
@@ -703,20 +751,45 @@ def _record_late_truths(
 
 
 def _charge_late(
-    connection: Connection, late: Sequence[Ending], by_id: Mapping[int, End], now: datetime, actor: str
+    connection: Connection, late: Sequence[Ending], by_id: Mapping[int, End], now: datetime, actor: str,
+    applied: Applied,
 ) -> None:
     """Charge calls that were believed not to have been made, or whose price came late. Takes the last locks."""
     payers = accounts.read_accounts(connection, {one.account_id for one in late if one.account_id is not None})
+    refused_units: dict[int, str] = {}
     for one in late:
         payer, report = payers.get(one.account_id or 0), by_id[one.id].report
         if payer is None or one.reserved is None:
             continue
         was_call = not one.was_given_up
-        before = charge(payer, one.talk_seconds, one.cost) if was_call else Decimal(0)
-        talk = max((each for each in (report.talk_seconds, one.talk_seconds) if each is not None), default=None)
-        if (more := charge(payer, talk, report.cost) - before) > 0:
-            why = "its price came later" if was_call else "a call after all"
-            accounts.correct(connection, payer.id, one.id, more, why, actor, now)
+        before = charge(payer, one.talk_seconds, one.cost, one.cost_unit) if was_call else Decimal(0)
+        talk = max(report.talk_seconds or 0, one.talk_seconds or 0)
+        is_more = not was_call or _is_more(one, report)
+        cost, unit = (report.cost, report.cost_unit) if is_more else (one.cost, one.cost_unit)
+        after = charge(payer, talk, cost, unit)
+        if after is None:
+            refused_units[payer.id] = tell_uncharged(connection, applied, payer, one, report, actor, now)
+        elif after > (before or 0):
+            why = "late_price" if was_call else "late_call"
+            accounts.correct(connection, payer.id, one.id, after - (before or 0), why, actor, now)
+    accounts.refuse_units(connection, refused_units)
+
+
+def tell_uncharged(
+    connection: Connection, applied: Applied, payer: Account, attempt: Ending, report: CallReport, actor: str,
+    now: datetime,
+) -> str:
+    """Write down that nobody knows what a call took from the account. Returns the unit that the provider charged in."""
+    unit = report.cost_unit or ""
+    told = f"{report.cost:f} {unit}".strip()
+    journal.add_events(connection, [Happening(
+        kind="uncharged", actor=actor, lead_id=attempt.lead_id, campaign_id=attempt.campaign_id,
+        attempt_id=attempt.id, schedule_id=attempt.schedule_id,
+        reason=f"cost {told}; account {payer.code} is kept in {payer.unit}",
+        details={"account": payer.code, "cost": f"{report.cost:f}", "unit": unit, "kept_in": payer.unit},
+    )], now)
+    applied.note("uncharged", attempt_id=attempt.id, cost=told, account=payer.code, kept_in=payer.unit)
+    return unit
 
 
 LAST_LOOKS = 5
@@ -735,7 +808,9 @@ def end_second_call(
     is_done = known is None or known.is_final or second.lookups + 1 >= LAST_LOOKS
     payers = accounts.read_accounts(connection, {second.account_id} if second.account_id is not None else set())
     payer = payers.get(second.account_id or 0)
-    taken = charge(payer, known.talk_seconds, known.cost) if payer and known else second.charged
+    taken = charge(payer, known.talk_seconds, known.cost, known.cost_unit) if payer and known else second.charged
+    if taken is None:
+        taken = second.charged  # in another unit than the account's: `check` tells what second calls cost
     second_calls.end(connection, second.id, {
         "outcome": known.outcome.value if known and known.outcome else None,
         "provider_status": known.provider_status if known else "gone",
@@ -758,8 +833,8 @@ def end_second_call(
             now,
         )
     if payer is not None and taken > second.charged:
-        why = "a second call for one request"
-        accounts.correct(connection, payer.id, second.attempt_id, taken - second.charged, why, ACTOR, now)
+        taken -= second.charged
+        accounts.correct(connection, payer.id, second.attempt_id, taken, "second_call", ACTOR, now)
     if is_done:
         cost = f", cost {known.cost} {known.cost_unit or ''}".rstrip() if known and known.cost is not None else ""
         how = f"its second call was {known.outcome or 'not made'}{cost}" if known else "its second call is gone"
@@ -778,30 +853,32 @@ def read_outcome(text: str) -> Outcome:
 
 
 def process_call_result(
-    lead_id: int, result: str, provider_payload: Mapping[str, Any] | None = None, *,
+    lead_id: int, result: str | Mapping[str, Any], provider_payload: Mapping[str, Any] | None = None, *,
     callback_at: datetime | None = None, callback_zone: str | None = None, runtime: Runtime | None = None,
     actor: str = "api", may_end_live: bool = True, reason: str | None = None,
 ) -> str:
     """Apply the result of a call to this lead: of the one that is open, or of one made by hand.
 
-    Cancels what was planned, then decides. Returns what follows, as a sentence. Raises NotFound for a
-    lead that does not exist, InvalidValue for an outcome that does not, Conflict for a call being placed.
+    `result` is an outcome, or a mapping that tells it under `callResult`, `outcome` or `status`, in our words or those
+    of other systems (`error` is `failed`). `provider_payload` is what the vendor said of the call, any vendor's:
+    length, summary, price, appointment and wishes are read from it. Cancels what was planned, then decides. Returns
+    what follows, as a sentence. Raises NotFound for a lead that does not exist, InvalidValue for an outcome that does
+    not, Conflict for a call being placed.
     """
     runtime = runtime or shared_runtime()
-    outcome = read_outcome(result)
+    outcome = read_outcome_words(result)
     if callback_zone:
         zone_info(callback_zone, "callback_zone")
     if callback_at is not None and outcome is not Outcome.CALLBACK:
         raise InvalidValue("callback_at", callback_at.isoformat(), "a time belongs to the outcome callback alone")
     now = runtime.clock.now()
-    payload = dict(provider_payload or {})
+    report = replace(read_result(outcome, provider_payload or {}, now), provider_status=BY_HAND)
+    if callback_at is not None:
+        report = replace(report, outcome=outcome, callback_at=callback_at, callback_zone=callback_zone)
+    report = clean(report)
 
     def work(connection: Connection) -> str:
         attempt = calls.find_open_attempt(connection, lead_id)
-        report = CallReport(
-            call_id="", phase=Phase.ENDED, outcome=outcome, provider_status=BY_HAND, ended_at=now,
-            callback_at=callback_at, callback_zone=callback_zone, details=payload,
-        )
         if attempt is not None:
             if attempt.state is AttemptState.PLACING:
                 raise Conflict(
@@ -826,10 +903,12 @@ def process_call_result(
 def _record_by_hand(
     connection: Connection, lead_id: int, report: CallReport, now: datetime, actor: str, reason: str | None
 ) -> str:
-    outcome = report.outcome or Outcome.FAILED
     lead = leads.find_lead(connection, lead_id, lock=True)
     if lead is None:
         raise NotFound("lead", lead_id)
+    policy, _ = read_deciding(connection, lead, now)
+    report = in_zone_of(report, lead, policy)
+    outcome, appointment_at = booked(report)
     row = calls.find_open_call(connection, lead_id)
     last = row or calls.find_last_call(connection, lead_id)
     # A plan that was cancelled before it was dialed spent nothing.
@@ -840,7 +919,9 @@ def _record_by_hand(
         "attempt_ref": str(uuid.uuid4()), "schedule_id": row.id if row else None, "lead_id": lead.id,
         "campaign_id": lead.campaign_id, "attempt_number": number, "telefono": phone, "provider": BY_HAND,
         "state": AttemptState.ENDED.value, "outcome": outcome.value, "provider_status": BY_HAND,
-        "ended_at": now, "details": dict(report.details) or None,
+        "answered_at": report.answered_at, "ended_at": report.ended_at or now, "talk_seconds": report.talk_seconds,
+        "cost": report.cost, "cost_unit": report.cost_unit, "summary": report.summary,
+        "appointment_at": appointment_at, "details": dict(report.details) or None,
     })
     if row is not None:
         calls.cancel_rows(connection, {row.id: f"a call made by hand was recorded: {outcome}"}, now)
@@ -850,10 +931,15 @@ def _record_by_hand(
         reason=calls.cut(f"made by hand: {outcome}" + (f": {reason}" if reason else "")),
     )], now)
     leads.record_calls(connection, {lead.id: CALL_STATUS_AFTER[outcome]}, now)
+    if appointment_at is not None:
+        leads.set_appointment(connection, {lead.id: appointment_at})
     lead = mark_number(connection, lead, position, outcome, source=f"recorded by {actor}", now=now)
     policy, history = read_deciding(connection, lead, now)
     step = next_step(
-        Ended(outcome, number, position, callback_at=report.callback_at, callback_zone=report.callback_zone),
+        Ended(
+            outcome, number, position, has_appointment=appointment_at is not None, callback_at=report.callback_at,
+            callback_zone=report.callback_zone,
+        ),
         lead, policy, now, read_barred_of(connection, lead, now), history,
     )
     return carry_out(connection, lead, step, now, policy, actor)

@@ -2,8 +2,9 @@
 
 What must stay true: a balance changes only together with its entry, in one transaction and by a relative
 UPDATE, so that the sum of the entries is the balance in every committed state. Accounts are the last rows
-that a transaction locks, in the order of their ids: whoever holds one waits for nothing more. Where somebody
-changed a balance by SQL the balance is right and the entries are completed. Sums are made in whole
+that a transaction locks, in the order of their ids: whoever holds one waits for nothing more. An entry says what the
+account was kept in, which changes only while its balance is 0: so the entries of each unit add up by themselves.
+Where somebody changed a balance by SQL the balance is right and the entries are completed. Sums are made in whole
 ten-thousandths, because SQLite adds fractions in binary and would drift away from the decimals.
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, String, delete, func, or_, select, type_coerce, update
 
-from scheduler.model import Account, AllowanceKind, BillingType, EntryKind
+from scheduler.model import CREDITS, Account, AllowanceKind, BillingType, EntryKind
 from scheduler.store.calls import cut
 from scheduler.store.database import insert_new, insert_or_ignore, insert_rows
 from scheduler.store.tables import account_allowances, account_entries, accounts
@@ -27,7 +28,7 @@ E, K, L = account_entries.c, accounts.c, account_allowances.c
 
 COLUMNS = (
     K.id, K.code, K.name, type_coerce(K.status, String), type_coerce(K.billing_type, String), K.balance,
-    K.max_concurrent_calls, K.price_per_minute, K.reserve_per_call, K.low_balance,
+    K.max_concurrent_calls, K.price_per_minute, K.reserve_per_call, K.low_balance, K.credit_unit, K.refused_unit,
 )
 PARTS = 10_000
 """Money has four places."""
@@ -92,6 +93,14 @@ def change_account(connection: Connection, account_id: int, values: Mapping[str,
     connection.execute(update(accounts).where(K.id == account_id).values(**values))
 
 
+def refuse_units(connection: Connection, units: Mapping[int, str]) -> None:
+    """Keep in what unit a provider charged these accounts, that they are not kept in. The transaction's last locks."""
+    for account_id, unit in sorted(units.items()):
+        connection.execute(
+            update(accounts).where(K.id == account_id, K.refused_unit.is_(None)).values(refused_unit=unit)
+        )
+
+
 # --- what moves a balance -----------------------------------------------------------------------
 
 
@@ -151,7 +160,7 @@ def settle(connection: Connection, settlements: Sequence[Settlement], actor: str
 def correct(
     connection: Connection, account_id: int, attempt_id: int, cost: Decimal, note: str, actor: str, now: datetime
 ) -> None:
-    """Charge a call that was believed not to have been made."""
+    """Charge what became known later of a call. `note`: `late_price`, `late_call`, `second_call`."""
     _book(connection, [_entry(account_id, attempt_id, EntryKind.CHARGE, -cost, note, actor, now)])
 
 
@@ -179,7 +188,10 @@ def _book(connection: Connection, entries: Sequence[dict[str, Any]]) -> None:
     sums: dict[int, Decimal] = defaultdict(Decimal)
     for entry in entries:
         sums[entry["account_id"]] += entry["amount"]
-    insert_rows(connection, account_entries, entries)
+    units = {one.id: one.unit for one in read_accounts(connection, sums).values()}
+    insert_rows(connection, account_entries, [
+        {**entry, "unit": units.get(entry["account_id"], CREDITS)} for entry in entries
+    ])
     for account_id, amount in sorted(sums.items()):
         # An account that somebody deleted meanwhile has no balance to keep; its entries stay as history.
         to = func.round(K.balance + amount, 4)
@@ -250,11 +262,12 @@ def complete_entries(connection: Connection, account_id: int, now: datetime) -> 
     balance = connection.execute(select(_parts(K.balance)).where(K.id == account_id).with_for_update()).scalar()
     if balance is None:
         return Decimal(0)
+    unit = read_accounts(connection, [account_id])[account_id].unit
     total = connection.execute(select(func.sum(_parts(E.amount))).where(E.account_id == account_id)).scalar()
     amount = Decimal(int(balance) - int(total or 0)) / PARTS
     if amount:
         insert_rows(connection, account_entries, [
-            _entry(account_id, None, EntryKind.ADJUST, amount, "balance changed by SQL", "sql", now)
+            {**_entry(account_id, None, EntryKind.ADJUST, amount, "balance changed by SQL", "sql", now), "unit": unit}
         ])
     return amount
 

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, case, false, func,
 
 from scheduler.model import OPEN_STATES, CampaignStatus, LeadStatus, ScheduleStatus
 from scheduler.store.calls import word
-from scheduler.store.reports import REACHED, ReportRow
+from scheduler.store.reports import REACHED, UNIT, ReportRow
 from scheduler.store.tables import (
     accounts,
     call_attempts,
@@ -41,7 +41,7 @@ def find_account_and_zone(
         of = or_(of, K.id == int(key))
     wanted = select(K.id).where(of).order_by((K.code == key).desc()).limit(1).subquery()
     here = select(zone.label("zone")).subquery()
-    columns = (K.id, K.code, K.name, K.status, K.billing_type, K.balance)
+    columns = (K.id, K.code, K.name, K.status, K.billing_type, K.balance, UNIT.label("unit"))
     row = connection.execute(
         select(here.c.zone, *columns)
         .select_from(here.outerjoin(wanted, true()).outerjoin(accounts, K.id == wanted.c.id))

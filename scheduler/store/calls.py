@@ -944,6 +944,7 @@ class Ending:
     appointment_at: datetime | None = None
     summary: str | None = None
     provider_status: str | None = None
+    cost_unit: str | None = None
 
     @property
     def was_given_up(self) -> bool:
@@ -972,7 +973,7 @@ def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
         ends = connection.execute(
             select(
                 A.id, word(A.outcome), A.cost, A.talk_seconds, A.appointment_at, func.substr(A.summary, 1, 1),
-                A.provider_status,
+                A.provider_status, A.cost_unit,
             ).where(ids_in(A.id, over))
         )
         over |= {
@@ -989,6 +990,12 @@ def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
             account_id, reserved, campaign_id,
         ) in rows
     ]
+
+
+def has_reserves(connection: Connection, account_id: int) -> bool:
+    """Is something set aside of this account for a call that is open?"""
+    query = select(A.id).where(A.state.in_(OPEN_STATES), A.account_id == account_id, A.reserved.is_not(None)).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def list_reserves(connection: Connection, attempt_ids: Collection[int]) -> list[tuple[int, int, Decimal]]:
@@ -1082,6 +1089,14 @@ def note_refused(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> i
         [{name: row[name] for name in ("id", "provider_call_id", "provider_status")} for row in rows],
         per_row=("provider_call_id", "provider_status"), guard="state = 'refused'", keep=True,
     )
+
+
+def read_details(connection: Connection, ids: Collection[int]) -> dict[int, Any]:
+    """What providers sent about these attempts, where they sent something."""
+    if not ids:
+        return {}
+    rows = connection.execute(select(A.id, A.details).where(ids_in(A.id, ids), A.details.is_not(None)))
+    return {row_id: details for row_id, details in rows if isinstance(details, dict)}
 
 
 AMENDED = (

@@ -13,12 +13,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, literal, or_, select, text, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Text,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    type_coerce,
+)
 
 from scheduler.model import (
     OPEN_STATES,
     OPEN_STATUSES,
     AttemptState,
+    BillingType,
     Campaign,
     CampaignStatus,
     EntryKind,
@@ -230,10 +245,13 @@ def find_account(connection: Connection, account_id: int, *, limit: int) -> Repo
     found = _rows(connection, account_query().where(K.id == account_id))
     if not found:
         return None
-    spent = select(-func.sum(N.amount)).where(N.account_id == account_id, N.kind == EntryKind.CHARGE)
+    unit = entry_unit(found[0])
+    spent = select(-func.sum(N.amount)).where(
+        N.account_id == account_id, N.kind == EntryKind.CHARGE, unit == found[0]["unit"]
+    )
     codes = select(C.code).where(C.account_id == account_id).order_by(C.id.desc()).limit(limit)
     entries = (
-        select(N.id, N.at, N.kind, N.amount, N.attempt_id, N.note, N.actor)
+        select(N.id, N.at, N.kind, N.amount, unit.label("unit"), N.attempt_id, N.note, N.actor)
         .where(N.account_id == account_id)
         .order_by(N.id.desc())
         .limit(limit)
@@ -244,6 +262,11 @@ def find_account(connection: Connection, account_id: int, *, limit: int) -> Repo
         "campaigns": list(connection.execute(codes).scalars()),
         "entries": _rows(connection, entries),
     }
+
+
+def entry_unit(account: Mapping[str, Any]) -> ColumnElement[str]:
+    """What entries of this account are in: only credits may have been something else before."""
+    return N.unit if account["billing_type"] == BillingType.CREDITS else literal(account["unit"])
 
 
 def list_config(connection: Connection) -> list[ReportRow]:
@@ -481,12 +504,14 @@ INVARIANTS: Sequence[Promise] = (
         " HAVING COUNT(e.id) <> 1 OR MIN(e.kind) <> 'reserve' OR MIN(e.amount) <> -a.reserved",
     ),
     Promise(
-        "R20", "what was set aside for a call came back once at its end, and the call was charged at most once",
+        "R20", "what was set aside for a call came back once at its end, and no call was charged twice",
         "SELECT a.id FROM call_attempts a JOIN accounts c ON c.id = a.account_id LEFT JOIN (SELECT attempt_id,"
         " SUM(CASE WHEN kind = 'reserve' THEN amount END) AS aside,"
         " SUM(CASE WHEN kind = 'release' THEN amount END) AS back,"
         " COUNT(CASE WHEN kind IN ('reserve','release') THEN 1 END) AS moves,"
-        " COUNT(CASE WHEN kind = 'charge' THEN 1 END) AS charges"
+        " COUNT(CASE WHEN kind = 'charge' AND COALESCE(note, '') NOT IN"
+        " ('late_price','late_call','second_call') THEN 1 END)"
+        " AS charges"
         " FROM account_entries GROUP BY attempt_id) e ON e.attempt_id = a.id"
         " WHERE a.state IN ('ended','refused') AND a.reserved IS NOT NULL AND (e.aside IS NULL OR e.back IS NULL"
         " OR e.moves <> 2 OR e.aside <> -a.reserved OR e.back <> a.reserved OR e.charges > 1)",
@@ -496,7 +521,14 @@ INVARIANTS: Sequence[Promise] = (
         "SELECT e.id FROM account_entries e LEFT JOIN call_attempts a ON a.id = e.attempt_id"
         " AND a.account_id = e.account_id"
         " WHERE e.kind IN ('reserve','release','charge')"
-        " AND (a.id IS NULL OR (e.kind = 'charge' AND a.state <> 'ended'))",
+        " AND (a.id IS NULL"
+        " OR (e.kind = 'charge' AND a.state <> 'ended' AND COALESCE(e.note, '') <> 'second_call'))",
+    ),
+    Promise(
+        "R22", "amounts of two units are never one number: entries of another unit than the account's add up to 0",
+        "SELECT e.account_id, e.unit FROM account_entries e JOIN accounts c ON c.id = e.account_id"
+        " AND c.billing_type = 'credits' AND e.unit <> c.credit_unit"
+        " GROUP BY e.account_id, e.unit HAVING SUM(ROUND(e.amount * 10000)) <> 0",
     ),
 )  # fmt: skip
 
@@ -572,11 +604,13 @@ def list_alarms(
 def list_unknown_words(connection: Connection) -> list[ReportRow]:
     """Words of providers that were not understood and were read as failed, most frequent first."""
     details = type_coerce(A.details, Text)
+    word = func.coalesce(A.details["unknown_word"].as_string(), A.provider_status)  # a later report has another
     total = func.count()
     query = (
-        select(A.provider, A.provider_status, total.label("attempts"), func.max(A.id).label("last_attempt_id"))
+        select(A.provider, word.label("provider_status"), total.label("attempts"),
+               func.max(A.id).label("last_attempt_id"))
         .where(or_(details.like('%"known_word": false%'), details.like('%"known_word":false%')))
-        .group_by(A.provider, A.provider_status)
+        .group_by(A.provider, word)
         .order_by(total.desc())
         .limit(EXAMPLES)
     )
@@ -670,6 +704,10 @@ def campaign_query(*more: ColumnElement[Any]) -> Select[Any]:
     )  # fmt: skip
 
 
+UNIT = case((K.billing_type == BillingType.CREDITS, K.credit_unit), else_=type_coerce(K.billing_type, String))
+"""What an account is kept in."""
+
+
 def account_query() -> Select[Any]:
     aside = (
         select(A.account_id, func.sum(A.reserved).label("total"))
@@ -678,7 +716,8 @@ def account_query() -> Select[Any]:
         .subquery()
     )
     return select(
-        K.id, K.code, K.name, K.status, K.billing_type, K.balance, _money(aside.c.total).label("set_aside"),
+        K.id, K.code, K.name, K.status, K.billing_type, K.balance, UNIT.label("unit"),
+        _money(aside.c.total).label("set_aside"),
         K.price_per_minute, K.reserve_per_call, K.max_concurrent_calls, K.low_balance, K.created_at,
     ).outerjoin_from(accounts, aside, aside.c.account_id == K.id)  # fmt: skip
 

@@ -43,6 +43,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from scheduler.model import (
+    CREDITS,
     UNREADABLE,
     AttemptState,
     CallStatus,
@@ -304,6 +305,8 @@ accounts = Table(
     Column("price_per_minute", MONEY),
     Column("reserve_per_call", MONEY),
     Column("low_balance", MONEY),
+    Column("credit_unit", String(16), nullable=False, server_default=CREDITS, comment="credits, or a currency: usd"),
+    Column("refused_unit", String(16), comment="what a provider charged in, that this account cannot pay"),
     UniqueConstraint("code"),
 )
 
@@ -340,6 +343,7 @@ account_entries = Table(
     Column("note", Prose(255)),
     Column("actor", String(96), nullable=False),
     _created("at"),
+    Column("unit", String(16), nullable=False, server_default=CREDITS, comment="what the account was kept in then"),
     Index("ix_account_entries_account", "account_id", "id"),
     Index("ix_account_entries_attempt", "attempt_id"),
 )
@@ -552,7 +556,7 @@ call_attempts = Table(
     # Whom to ask about, and how many are open. What follows `next_poll_at` is for figures: calls that are over have
     # none there, nearly always, so those of a campaign lie together.
     Index("ix_call_attempts_poll", "state", "next_poll_at", "campaign_id", "placed_at", "outcome", "talk_seconds",
-          "cost"),
+          "cost", "cost_unit"),
     Index("ix_call_attempts_lead", "lead_id"),
     # The last calls of a campaign (whose turn is it, caps by campaign), and those about one debt.
     Index("ix_call_attempts_campaign", "campaign_id", "claimed_at"),

@@ -46,7 +46,7 @@ from scheduler.store import accounts as payers
 from scheduler.store.calls import CAMPAIGN_COLUMNS, SCHEDULE_COLUMNS, to_campaign, to_scheduled_call, word
 from scheduler.store.database import ids_in
 from scheduler.store.leads import LEAD_COLUMNS, LeadFilter, conditions, to_lead
-from scheduler.store.reports import REACHED, account_query, lead_query, list_dials
+from scheduler.store.reports import REACHED, account_query, entry_unit, lead_query, list_dials
 from scheduler.store.tables import (
     account_entries,
     accounts,
@@ -296,12 +296,13 @@ def list_open_calls(connection: Connection, *, limit: int, account_id: int | Non
 
 def find_call(connection: Connection, attempt_id: int) -> Row | None:
     """One attempt with everything that is known of it."""
+    kept_in = select(func.min(N.unit)).where(N.attempt_id == A.id)
     found = _rows(
         connection,
         _call_query(
             A.attempt_ref, A.schedule_id, A.provider_call_id, A.provider_status, A.dial_before, A.open_from,
             A.open_until, A.not_again_before, A.next_poll_at, A.lookups, A.cost, A.cost_unit, A.summary,
-            A.appointment_at, A.reserved, A.debt, A.subject,
+            A.appointment_at, A.reserved, kept_in.scalar_subquery().label("reserved_unit"), A.debt, A.subject,
         ).where(A.id == attempt_id),
     )  # fmt: skip
     return found[0] if found else None
@@ -354,7 +355,8 @@ def read_account(connection: Connection, account_id: int, *, limit: int) -> Row 
     found = _rows(connection, account_query().where(K.id == account_id))
     if not found:
         return None
-    moved = select(N.id, N.at, word(N.kind), N.amount, N.attempt_id, N.note, N.actor)
+    unit = entry_unit(found[0]).label("unit")
+    moved = select(N.id, N.at, word(N.kind), N.amount, unit, N.attempt_id, N.note, N.actor)
     entries = moved.where(N.account_id == account_id)
     own = select(C.id, C.code, C.name, word(C.status)).where(C.account_id == account_id)
     return {

@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -57,6 +58,8 @@ BY_DUE = "FORCE INDEX (ix_call_schedule_due)"
 # Apart, so that each campaign's are one range of the index. Of calls that are over few are still asked about.
 IS_SETTLED = and_(A.state == AttemptState.ENDED, A.next_poll_at.is_(None))
 IS_ASKED_ABOUT = and_(A.state == AttemptState.ENDED, A.next_poll_at.is_not(None))
+UNIT = case((A.cost.is_not(None), func.coalesce(A.cost_unit, "")))
+"""What a call was charged in; none where it was not."""
 WIDEST_OFFSET = timedelta(hours=15)
 """What a person typed into SQLite may carry an offset, and lies that far from its place in an index of texts."""
 
@@ -96,12 +99,19 @@ def _second_on_sqlite(element: FunctionElement[int], compiler: Any, **kw: Any) -
     )
 
 
+class Amount(NamedTuple):
+    """So much of one unit; the unit is empty where the provider told none. Those of two units are never one number."""
+
+    unit: str
+    cost: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """What was counted. `leads` are all; each is open, suspended, reached or unreached (closed without being reached).
 
     `called`: leads with an attempt. `unpaid`: open leads whose call waits for money. Of calls that ended: `dials`,
-    `answered` by a person, `completed`, seconds of talk and what providers reported as cost.
+    `answered` by a person, `completed`, seconds of talk and what providers reported as cost, by unit.
     """
 
     leads: int = 0
@@ -115,7 +125,7 @@ class Totals:
     answered: int = 0
     completed: int = 0
     talk_seconds: int = 0
-    cost: Decimal = Decimal("0.0000")
+    costs: tuple[Amount, ...] = ()
 
     def __add__(self, other: Totals) -> Totals:
         return add_up((self, other))
@@ -247,20 +257,34 @@ def count_calls(connection: Connection, ids: Collection[int] | None = None) -> d
     """Calls that are over."""
     figures = (
         func.count(), _sum(A.outcome.in_(ANSWERED)), _sum(A.outcome == Outcome.COMPLETED),
-        func.coalesce(func.sum(A.talk_seconds), 0), func.coalesce(func.sum(A.cost), 0),
+        func.coalesce(func.sum(A.talk_seconds), 0), func.sum(A.cost), func.min(UNIT), func.max(UNIT),
     )  # fmt: skip
     found: dict[int, Totals] = {}
     for within in (*(and_(IS_SETTLED, of) for of in _parts(A.campaign_id, ids)), IS_ASKED_ABOUT):
-        for campaign_id, dials, answered, completed, talk, cost in connection.execute(
+        for campaign_id, dials, answered, completed, talk, cost, unit, last_unit in connection.execute(
             select(A.campaign_id, *figures).with_hint(call_attempts, BY_STATE, "mysql")
             .where(within).group_by(A.campaign_id)
-        ):
+        ).all():
             key = campaign_id or 0
             if ids is None or key in ids:
+                costs: tuple[Amount, ...] = ()
+                if unit is not None:
+                    costs = (Amount(unit, _exact(cost)),)
+                if unit != last_unit:
+                    costs = _sum_costs(connection, and_(within, A.campaign_id == campaign_id))
                 counted = Totals(dials=dials, answered=int(answered), completed=int(completed), talk_seconds=int(talk),
-                                 cost=_exact(cost))  # fmt: skip
+                                 costs=costs)  # fmt: skip
                 found[key] = found[key] + counted if key in found else counted
     return found
+
+
+def _sum_costs(connection: Connection, within: ColumnElement[bool]) -> tuple[Amount, ...]:
+    """Of a campaign whose calls were charged in several units. To group all calls by unit would cost them all."""
+    rows = connection.execute(
+        select(UNIT, func.sum(A.cost)).with_hint(call_attempts, BY_STATE, "mysql")
+        .where(within, A.cost.is_not(None)).group_by(UNIT).order_by(UNIT)
+    )
+    return tuple(Amount(unit, _exact(cost)) for unit, cost in rows)
 
 
 def count_due(connection: Connection, ids: Collection[int], now: datetime) -> dict[int, int]:
@@ -292,7 +316,17 @@ def count_created(connection: Connection, since: datetime) -> dict[int, int]:
 
 def add_up(parts: Iterable[Totals]) -> Totals:
     columns: list[tuple[Any, ...]] = list(zip(*map(_all_figures, parts), strict=True))
-    return Totals(*[sum(one, Decimal("0.0000") if one is columns[-1] else 0) for one in columns])  # type: ignore[arg-type]
+    if not columns:
+        return Totals()
+    *counts, costs = columns
+    return Totals(*map(sum, counts), _add_costs(costs))  # type: ignore[arg-type,call-arg]
+
+
+def _add_costs(parts: Iterable[tuple[Amount, ...]]) -> tuple[Amount, ...]:
+    sums: dict[str, Decimal] = {}
+    for one in chain.from_iterable(parts):
+        sums[one.unit] = sums.get(one.unit, Decimal(0)) + one.cost
+    return tuple(Amount(unit, cost) for unit, cost in sorted(sums.items()))
 
 
 # --- figures, by hour ---------------------------------------------------------------------------

@@ -39,7 +39,7 @@ from scheduler.store.database import Connection
 from scheduler.store.reports import ReportRow
 from scheduler.store.totals import Totals
 from scheduler.web.access import Caller, Operator, Reader, RuntimeOf
-from scheduler.web.api.models import COUNTED_AT, NO_NUL, NOT_BLANK, Key, Name, Priority
+from scheduler.web.api.models import COUNTED_AT, NO_NUL, NOT_BLANK, CostItem, Key, Name, Priority
 from scheduler.web.api.route import JsonRoute
 from scheduler.web.api.settings import CallSettingsDocument
 from scheduler.web.problems import responses
@@ -71,6 +71,7 @@ LONGEST_DESCRIPTION = 10_000
 LAST_HOURS = timedelta(hours=24)
 WITHOUT_A_REASON = "cancelled through the batch interface"
 PROCESSING = ("basic", "acquisition")
+TOTAL_COST = Field(description="In the one unit that `costs` names; null where calls were charged in several")
 
 router = APIRouter(tags=["batches"])
 versioned = APIRouter(prefix="/api/v1", route_class=JsonRoute)
@@ -99,7 +100,8 @@ class Counts(BaseModel):
     completed_jobs: int
     failed_jobs: int
     suspended_jobs: int
-    total_cost: float
+    total_cost: float | None = TOTAL_COST
+    costs: list[CostItem]
     total_minutes: float
 
 
@@ -113,7 +115,8 @@ class BatchStatus(BaseModel):
     completed_jobs: int
     failed_jobs: int
     suspended_jobs: int
-    total_cost: float
+    total_cost: float | None = TOTAL_COST
+    costs: list[CostItem]
     total_minutes: float
     progress_percentage: float
     started_at: datetime | None
@@ -313,7 +316,7 @@ class Summary(Counts):
     is_active: bool
     completion_rate: float
     success_rate: float
-    cost_per_completed_job: float | None
+    cost_per_completed_job: float | None = Field(description="null where calls were charged in no unit, or several")
     called_jobs: int
     dials: int
     answered: int
@@ -332,6 +335,7 @@ class OverviewAccount(BaseModel):
     status: str
     balance: float
     billing_type: str
+    unit: str
 
 
 class OverviewMetrics(BaseModel):
@@ -354,7 +358,8 @@ class OverviewBatches(BaseModel):
 
     active_count: int
     total_jobs: int
-    total_cost: float
+    total_cost: float | None = TOTAL_COST
+    costs: list[CostItem]
     total_minutes: float
 
 
@@ -469,7 +474,7 @@ def show_summary(request: Request, batch_id: BatchKey, caller: Reader, runtime: 
         **{name: batch[name] for name in Summary.model_fields if name in batch},
         "completion_rate": _share(figures.finished, figures.leads),
         "success_rate": _share(figures.reached, figures.finished),
-        "cost_per_completed_job": _money(figures.cost / figures.reached) if figures.reached else None,
+        "cost_per_completed_job": _share_of_cost(figures),
         "called_jobs": figures.called, "dials": figures.dials, "answered": figures.answered,
         "outcomes": outcomes,
         "hours": {
@@ -730,6 +735,7 @@ def show_overview(
         "account": {
             "account_id": account["code"], "name": account["name"], "status": str(account["status"]),
             "balance": float(account["balance"]), "billing_type": _word(account["billing_type"]),
+            "unit": account["unit"],
         } if account else None,
         "metrics": {
             "jobs_today": found.jobs_today,
@@ -742,7 +748,7 @@ def show_overview(
                 "failed": everything.unreached, "total_finished": everything.finished,
             },
             "batches": {
-                "active_count": found.active_batches, "total_jobs": active.leads, "total_cost": _money(active.cost),
+                "active_count": found.active_batches, "total_jobs": active.leads, **_costs(active),
                 "total_minutes": _minutes(active),
             },
         },
@@ -788,7 +794,7 @@ def _batch(row: Mapping[str, Any], figures: Totals) -> dict[str, Any]:
 def _counts(figures: Totals) -> dict[str, Any]:
     return {
         "total_jobs": figures.leads, "pending_jobs": figures.pending, "completed_jobs": figures.reached,
-        "failed_jobs": figures.unreached, "suspended_jobs": figures.held_up, "total_cost": _money(figures.cost),
+        "failed_jobs": figures.unreached, "suspended_jobs": figures.held_up, **_costs(figures),
         "total_minutes": _minutes(figures),
     }
 
@@ -813,6 +819,19 @@ def _document(text: str | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _costs(figures: Totals) -> dict[str, Any]:
+    """One number only where there is one unit: amounts of two are never added."""
+    costs = figures.costs
+    return {
+        "total_cost": None if len(costs) > 1 else _money(costs[0].cost) if costs else 0.0,
+        "costs": [{"unit": one.unit, "cost": str(one.cost)} for one in costs],
+    }
+
+
+def _share_of_cost(figures: Totals) -> float | None:
+    return _money(figures.costs[0].cost / figures.reached) if figures.reached and len(figures.costs) == 1 else None
 
 
 def _money(amount: Decimal) -> float:

@@ -129,6 +129,11 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "a la cuenta {code} le quedan {balance} {unit}, menos de {least}; {hint} la recarga",
     "no balance: {calls} not made, because account {code} has {balance} {unit} left; {hint} adds to it":
         "sin saldo: {calls} sin hacer, porque a la cuenta {code} le quedan {balance} {unit}; {hint} la recarga",
+    "account {code} pays for no call: {fault}": "la cuenta {code} no paga ninguna llamada: {fault}",
+    "account {code} has {balance} {unit} left, or calls that are open; bring its balance to 0 first (`ringback "
+    "accounts adjust`), and top it up in the other unit after the change":
+        "a la cuenta {code} le quedan {balance} {unit}, o llamadas abiertas; primero hay que llevar su saldo a 0, y "
+        "recargarla en la otra unidad después del cambio",
     "daemon {owner} has said nothing for {span} and did not say that it stops; look at its log on {host}, or start "
     "another with `ringback run`":
         "el demonio {owner} no ha dicho nada desde hace {span} ni avisó que se detenía; mire su registro en {host}, o "

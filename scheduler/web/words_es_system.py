@@ -337,6 +337,11 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "no balance: account {code} cannot pay for another call; top it up":
         "sin saldo: la cuenta {code} no puede pagar otra llamada; recárguela",
     "account {code} is closed": "la cuenta {code} está cerrada",
+    "no balance: account {code} cannot be used: {fault}": "sin saldo: la cuenta {code} no se puede usar: {fault}",
+    "its provider charges in {unit}, and it is kept in {kept}; give it a price_per_minute, or an empty balance and "
+    "another credit_unit":
+        "su proveedor cobra en {unit} y la cuenta se lleva en {kept}; hay que darle un price_per_minute, o un saldo "
+        "vacío y otra credit_unit",
     "provider {name} is left alone for now, and asked again by itself: {why}":
         "al proveedor {name} se le deja en paz por ahora, y se le vuelve a preguntar solo: {why}",
     "the campaign's agent needs {names}, and the lead has none":
@@ -813,6 +818,11 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "Balance to begin with": "Saldo inicial",
     "Price of a minute": "Precio del minuto",
     "For credits alone.": "Solo para créditos.",
+    "A credit is": "Un crédito es",
+    "Empty: credits; or a currency, such as USD, where the provider charges in it and there is no price.":
+        "Vacío: créditos; o una moneda, como USD, si el proveedor cobra en ella y no hay precio.",
+    "It changes only while the balance is 0.": "Solo cambia mientras el saldo es 0.",
+    "without a unit": "sin unidad",
     "Set aside for a call": "Reservado por llamada",
     "Set aside for open calls": "Reservado para llamadas abiertas",
     "Warn below": "Avisar por debajo de",

@@ -62,7 +62,7 @@ def test_every_section_is_shown_with_bars(ringback: Ringback, autumn: int) -> No
     assert "3 attempts: 3 ended (33.3% answered, 33.3% completed), 0 in progress; 0 refused" in lines
     assert ["busy", "1", "59", "min", "59", "min", "4", "h"] in [line.split() for line in lines]
     assert "minutes talked  1.5 (1.5 for each lead reached)" in lines
-    assert "usd             0.0500 for 1 attempts (0.0500 for each lead reached)" in lines
+    assert "USD             0.0500 for 1 attempts (0.0500 for each lead reached)" in lines
     assert "leads left        1, 1 held for people" in lines
 
 

@@ -698,7 +698,7 @@ def test_times_talk_and_cost_are_read(bench: Bench):
 
     assert (report.answered_at, report.ended_at) == (NOON + timedelta(minutes=1), ENDED_AT)
     assert report.talk_seconds == 59
-    assert (report.cost, report.cost_unit) == (Decimal("12.75"), "usd_cents")
+    assert (report.cost, report.cost_unit) == (Decimal("0.1275"), "usd")
 
 
 def test_a_call_that_never_connected_has_no_talk_and_was_not_answered(bench: Bench):

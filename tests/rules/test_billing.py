@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from scheduler.errors import InvalidValue
 from scheduler.model import Account, BillingType
-from scheduler.rules.billing import LIMIT, SMALLEST, affordable, charge, expected_cost, read_amount, read_terms
+from scheduler.rules.billing import (
+    LIMIT,
+    SMALLEST,
+    affordable,
+    charge,
+    expected_cost,
+    read_amount,
+    read_credit_unit,
+    read_terms,
+)
 from tests.each import each
 
 MINUTES, CREDITS, UNLIMITED = BillingType.MINUTES, BillingType.CREDITS, BillingType.UNLIMITED
@@ -71,7 +80,47 @@ def test_what_is_set_aside_is_the_accounts_own_figure_or_the_most_that_a_call_ca
     ],
 )
 def test_a_call_takes_its_talk_or_what_the_provider_says_that_it_cost(payer, talk_seconds, cost, taken):
-    assert charge(payer, talk_seconds, cost) == Decimal(taken)
+    assert charge(payer, talk_seconds, cost, "credits") == Decimal(taken)
+
+
+@each(
+    "payer, unit, taken",
+    [
+        (account(CREDITS, reserve_per_call="1"), "credits", "9.76"),
+        (account(CREDITS, reserve_per_call="1"), "usd", None),
+        (account(CREDITS, reserve_per_call="1"), None, None),
+        (account(CREDITS, reserve_per_call="1"), "simulated", "9.76"),
+        (account(CREDITS, reserve_per_call="1", credit_unit="usd"), "usd", "9.76"),
+        (account(CREDITS, reserve_per_call="1", credit_unit=" USD "), "usd", "9.76"),
+        (account(CREDITS, reserve_per_call="1", credit_unit="usd"), "eur", None),
+        (account(CREDITS, reserve_per_call="1", credit_unit="usd"), "credits", None),
+        (account(CREDITS, price_per_minute="0.5"), "usd", "0.5"),
+        (account(), "usd", "1"),
+        (account(UNLIMITED), "usd", "0"),
+    ],
+)
+def test_a_cost_is_taken_in_the_accounts_own_unit_alone(payer, unit, taken):
+    assert charge(payer, 60, Decimal("9.76"), unit) == (taken if taken is None else Decimal(taken))
+    assert charge(payer, 60, Decimal(0), unit) is not None, "nothing is nothing in any unit"
+
+
+@each(
+    "billing, written, unit",
+    [(CREDITS, None, "credits"), (CREDITS, "", "credits"), (CREDITS, "Credits", "credits"), (CREDITS, " USD ", "usd"),
+     (CREDITS, "clp", "clp"), (MINUTES, None, "credits"), (UNLIMITED, "credits", "credits")],
+)  # fmt: skip
+def test_what_a_credit_is(billing, written, unit):
+    assert read_credit_unit(billing, written) == unit
+
+
+@each(
+    "billing, written, says",
+    [(CREDITS, "dollars", "such as usd"), (CREDITS, "us$", "such as usd"), (CREDITS, "usd_cents", "such as usd"),
+     (MINUTES, "usd", "only an account in credits"), (UNLIMITED, "eur", "only an account in credits")],
+)  # fmt: skip
+def test_what_is_no_unit_is_refused(billing, written, says):
+    with pytest.raises(InvalidValue, match=says):
+        read_credit_unit(billing, written)
 
 
 @each(

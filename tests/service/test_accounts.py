@@ -8,6 +8,7 @@ from scheduler.errors import Conflict, InvalidValue, NotFound
 from scheduler.model import Outcome
 from scheduler.service import accounts
 from scheduler.service.accounts import BalanceWatch, Stray
+from scheduler.service.alerts import list_alerts
 from scheduler.store import tables
 from tests.conftest import NOON, sqlite_suffices
 from tests.factories import (
@@ -221,8 +222,11 @@ def test_leads_of_several_campaigns_wait_for_a_top_up_and_spend_no_attempt_meanw
     [
         ({"billing_type": "minutes"}, {"talk_seconds": 90}, "98.5"),
         ({"billing_type": "minutes"}, {}, "100"),
-        ({"billing_type": "credits", "price_per_minute": "0.1"}, {"talk_seconds": 100, "cost": Decimal(7)}, "99.8333"),
-        ({"billing_type": "credits", "reserve_per_call": "3"}, {"talk_seconds": 100, "cost": Decimal(7)}, "93"),
+        ({"billing_type": "credits", "price_per_minute": "0.1"},
+         {"talk_seconds": 100, "cost": Decimal(7), "cost_unit": "usd"}, "99.8333"),
+        ({"billing_type": "credits", "reserve_per_call": "3"}, {"cost": Decimal(7), "cost_unit": "credits"}, "93"),
+        ({"billing_type": "credits", "reserve_per_call": "3", "credit_unit": "eur"},
+         {"cost": Decimal(7), "cost_unit": "eur"}, "93"),
         ({"billing_type": "credits", "reserve_per_call": "3"}, {"talk_seconds": 100}, "100"),
     ],
 )
@@ -261,6 +265,58 @@ def test_an_answered_call_whose_length_nobody_told_is_charged_nothing_and_shown(
 
     found = [one.reason for one in events_of(database, "uncosted")]
     assert [("acme" in one and "nothing" in one) for one in found] == ([True] if says else [])
+def test_a_cost_in_another_unit_takes_nothing_stops_the_account_and_is_said(runtime, database, clock):
+    create(runtime, billing_type="credits", reserve_per_call="3", balance=100)
+    first, second = chilean(), chilean()
+    lead_id = lead_of_account(database, "acme", first)
+    station = Station(runtime)
+    station.provider.ends(first, Outcome.NO_ANSWER, cost=Decimal("9.76"), cost_unit="usd")
+    station.dispatch()
+    clock.advance(attempt_of(database, lead_id).next_poll_at - NOON)
+    station.follow()
+    later = lead_of_account(database, "acme", second)
+    station.dispatch()
+
+    assert (account_of(database, "acme").balance, account_of(database, "acme").refused_unit) == (100, "usd")
+    assert [(one.attempt_id, one.details["unit"]) for one in events_of(database, "uncharged")] == [
+        (attempt_of(database, lead_id).id, "usd")
+    ]
+    assert attempts_of(database, later) == []
+    assert any("charges in usd" in one.sentence for one in list_alerts(runtime=runtime))
+    assert broken_promises(database) == {}
+
+    accounts.edit_account("acme", terms={"price_per_minute": "0.5"}, runtime=runtime)
+    station.dispatch()
+    assert len(attempts_of(database, later)) == 1
+
+
+@pytest.mark.parametrize(("unit", "dials"), [("usd", 0), ("credits", 1), (None, 1)])
+def test_a_provider_that_is_known_to_charge_in_another_unit_is_never_dialed_on_credit(runtime, database, unit, dials):
+    create(runtime, billing_type="credits", reserve_per_call="3", balance=100)
+    lead_id = lead_of_account(database, "acme")
+    station = Station(runtime)
+    station.provider.cost_unit = unit
+
+    station.dispatch()
+
+    assert len(attempts_of(database, lead_id)) == dials
+    assert account_of(database, "acme").refused_unit == (None if dials else "usd")
+
+
+def test_a_ledger_of_two_currencies_is_never_added_up(runtime, database):
+    create(runtime, billing_type="credits", reserve_per_call="3", balance=100)
+    with pytest.raises(Conflict, match="credits left"):
+        accounts.edit_account("acme", terms={"credit_unit": "usd"}, runtime=runtime)
+    accounts.adjust("acme", "-100", reason="moved to dollars", runtime=runtime)
+    accounts.edit_account("acme", terms={"credit_unit": "USD"}, runtime=runtime)
+    accounts.top_up("acme", "40", runtime=runtime)
+
+    assert [(one.amount, one.unit) for one in entries_of(database, "acme")] == [
+        (100, "credits"), (-100, "credits"), (40, "usd"),
+    ]  # fmt: skip
+    assert broken_promises(database) == {}
+    sql(database, "UPDATE accounts SET credit_unit = 'eur'")
+    assert list(broken_promises(database)) == ["R22"]
 
 
 def test_a_call_that_was_refused_costs_nothing(runtime, database):

@@ -525,6 +525,17 @@ def test_a_wrong_encoding_late_in_a_long_file_adds_nothing(runtime: Runtime, tmp
     assert count(runtime, "leads") == 0
 
 
+@pytest.mark.parametrize("text", ["nombre,telefono\nAna,nonsense\n", "nombre,telefono\nAna,+56955501001\n"])
+def test_rejects_go_into_a_device_and_never_take_its_place(runtime: Runtime, tmp_path: Path, text: str):
+    nowhere = tmp_path / "nowhere"
+    nowhere.symlink_to("/dev/null")
+    (tmp_path / "leads.csv").write_text(text)
+
+    run(runtime, tmp_path / "leads.csv", rejects_path=nowhere)
+
+    assert nowhere.is_symlink() and nowhere.is_char_device()
+
+
 def test_a_directory_and_a_missing_file_are_named(runtime: Runtime, tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="it is a directory"):
         run(runtime, tmp_path)

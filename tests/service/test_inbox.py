@@ -16,7 +16,7 @@ from scheduler.providers.base import CallReport, Phase, ProviderEvent, RefusalKi
 from scheduler.service import accounts
 from scheduler.service.alerts import list_alerts
 from scheduler.service.checks import run_checks
-from scheduler.store import tables
+from scheduler.store import reports, tables
 from tests.conftest import NOON
 from tests.examples import examples
 from tests.factories import (
@@ -587,7 +587,7 @@ def over(station: Station, database, lead_id: int, outcome: str) -> None:
 
 
 def ended(outcome: str, **details) -> CallReport:
-    return CallReport("", Phase.ENDED, outcome=Outcome(outcome), provider_status=outcome, **details)
+    return CallReport("", Phase.ENDED, outcome=Outcome(outcome), **{"provider_status": outcome, **details})
 
 
 # --- given up, and a call after all -----------------------------------------------------------------
@@ -711,6 +711,48 @@ def test_seconds_and_prices_that_come_late_are_charged(station, database):
 
     assert (before, find_all(database, tables.accounts)[0].balance) == (100, 95)
     assert broken_promises(database) == {}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (1, 0, 2)])
+def test_the_highest_cost_counts_and_is_charged_once_in_whatever_order_it_comes(station, database, order):
+    accounts.create_account("Acme", code="acme", billing_type="credits", reserve_per_call="5", balance="100",
+                            credit_unit="usd", runtime=station.runtime)
+    account = find_all(database, tables.accounts)[0].id
+    lead_id = add_due_lead(database, campaign_id=add_campaign(database, account_id=account))
+    station.dispatch()
+    told = [{"cost": Decimal(cost), "cost_unit": "usd", "talk_seconds": seconds}
+            for cost, seconds in (("0.5", 40), ("1.25", 44), ("2", 61))]  # fmt: skip
+    for number in (*order, *order):
+        tell(station, database, lead_id, f"{number}", ended("completed", **told[number]))
+        station.turn_inbox()
+    other = {"cost": Decimal(900), "cost_unit": "clp"}
+    tell(station, database, lead_id, "in another unit", ended("completed", **other))
+    station.turn_inbox()
+
+    one = attempt_of(database, lead_id)
+    assert (one.cost, one.cost_unit, one.talk_seconds) == (2, "usd", 61)
+    assert find_all(database, tables.accounts)[0].balance == 98
+    assert broken_promises(database) == {}
+
+
+def test_an_unknown_word_and_what_came_with_it_stay_known_when_the_call_is_amended(station, database):
+    lead_id = live_lead(station, database)
+    first = {"call": {"id": "c", "reason": "new_thing"}, "cost": {"total": 1}}
+    tell(station, database, lead_id, "end", ended(
+        "failed", provider_status="new_thing", known_word=False, details=first
+    ))
+    station.turn_inbox()
+    tell(station, database, lead_id, "analysed", ended(
+        "voicemail", provider_status="machine", details={"call": {"summary": "a machine"}, "cost": {"total": 2}}
+    ))
+    station.turn_inbox()
+
+    one = attempt_of(database, lead_id)
+    assert (one.outcome, one.provider_status) == ("voicemail", "machine")
+    assert one.details["call"] == {"id": "c", "reason": "new_thing", "summary": "a machine"}
+    assert one.details["cost"] == {"total": 2}
+    words = database.read(reports.list_unknown_words)
+    assert [(row["provider_status"], row["attempts"]) for row in words] == [("new_thing", 1)]
 
 
 def test_a_machine_books_no_appointment(station, database):

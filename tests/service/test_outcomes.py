@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -570,6 +571,87 @@ def test_a_call_made_by_hand_cancels_the_plan_and_decides(runtime, database):
     assert broken_promises(database) == {}
 
 
+@sqlite_suffices
+@pytest.mark.parametrize(
+    "result, outcome",
+    [
+        ({"callResult": "no_answer", "status": "failed", "outcome": "no_answer"}, "no_answer"),
+        ({"callResult": "success", "status": "completed", "outcome": "callback"}, "callback"),
+        ({"status": "failed", "outcome": "busy"}, "busy"),
+        ({"callResult": "No-Answer", "status": None, "outcome": ""}, "no_answer"),
+        ({"call_result": "error"}, "failed"),
+        ({"callResult": "something new", "outcome": "hang_up"}, "hang_up"),
+        ({"status": "completed"}, "completed"),
+        ("error", "failed"),
+        ("Voicemail", "voicemail"),
+    ],
+)
+def test_a_result_is_taken_in_the_words_of_other_systems(runtime, database, result, outcome):
+    lead_id = add_lead(database)
+    plan_call(database, lead_id, at=NOON + DAY)
+
+    process_call_result(lead_id, result, runtime=runtime)
+
+    assert attempt_of(database, lead_id).outcome == outcome
+    assert calls_of(database, lead_id)[0].status == "cancelled"
+
+
+PAYLOADS: dict[str, dict[str, Any]] = {
+    "retell": {"event": "call_analyzed", "call": {
+        "call_id": "c1", "duration_ms": 61_900, "end_timestamp": 1795190400000, "call_cost": {"combined_cost": 12.5},
+        "call_analysis": {"call_summary": "Pays on Monday.", "custom_analysis_data": {
+            "appointment_date": "2026-11-25", "appointment_time": "11:30"}},
+    }},
+    "nlpearl": {"id": "p1", "status": 4, "duration": 61, "creditDebited": 0.125, "summary": "Pays on Monday.",
+                "collectedInfo": [{"id": "1", "name": "fecha_hora_cita", "value": "25/11/2026 11:30"}]},
+    "twilio": {"CallSid": "CA1", "CallStatus": "completed", "CallDuration": "61", "price": "-0.125",
+               "price_unit": "USD", "summary": "Pays on Monday.", "variables": {"cita": "2026-11-25 11:30"}},
+    "asterisk": {"disposition": "ANSWERED", "duration": 75, "billsec": 61, "cost": "0.125", "cost_unit": "usd",
+                 "userfield": {"resumen": "Pays on Monday.", "appointment": "2026-11-25T11:30"}},
+    "http": {"call_id": "h1", "status": "completed", "duration": 61, "cost": "12.5", "cost_unit": "USD cents",
+             "summary": "Pays on Monday.", "appointment_at": "2026-11-25T11:30:00-03:00"},
+}
+
+
+@sqlite_suffices
+@pytest.mark.parametrize("vendor", PAYLOADS)
+@pytest.mark.parametrize("is_open", [True, False])
+def test_what_any_vendors_payload_tells_of_a_call_is_kept(runtime, database, vendor, is_open):
+    lead_id = add_due_lead(database, time_zone="America/Buenos_Aires")
+    if is_open:
+        Station(runtime).dispatch()
+
+    process_call_result(lead_id, {"callResult": "success"}, PAYLOADS[vendor], runtime=runtime)
+
+    one, lead = attempt_of(database, lead_id), lead_of(database, lead_id)
+    assert (one.outcome, one.talk_seconds, one.summary) == ("completed", 61, "Pays on Monday.")
+    assert (one.cost, one.cost_unit) == (Decimal("0.125"), "credits" if vendor == "nlpearl" else "usd")
+    assert one.appointment_at == lead.appointment_at == datetime(2026, 11, 25, 14, 30, tzinfo=UTC)
+    assert lead.closed_reason == "appointment"
+    assert broken_promises(database) == {}
+
+
+def test_who_asked_never_to_be_called_again_is_barred_whatever_the_outcome_says(runtime, database):
+    lead_id = add_lead(database, *ONE)
+
+    process_call_result(lead_id, "hang_up", {"variables": {"no_llamar": "si"}}, runtime=runtime)
+
+    assert [one.telefono for one in find_all(database, tables.do_not_call)] == list(ONE)
+
+
+@sqlite_suffices
+@pytest.mark.parametrize(
+    "payload", [{"duration": -4, "cost": "dear", "summary": 7}, {"a": [[[[[[[[1]]]]]]]]}, {1: {2: 3}}]
+)
+def test_what_cannot_be_read_of_a_payload_costs_nothing_else(runtime, database, payload):
+    lead_id = add_lead(database)
+
+    process_call_result(lead_id, "busy", payload, runtime=runtime)
+
+    one = attempt_of(database, lead_id)
+    assert (one.outcome, one.talk_seconds, one.cost, one.summary) == ("busy", None, None, None)
+
+
 def test_a_call_made_by_hand_needs_no_plan(runtime, database):
     lead_id = add_lead(database)
 
@@ -662,6 +744,12 @@ def test_a_call_to_a_closed_lead_is_recorded_and_plans_nothing(runtime, database
     "result, more, error, says",
     [
         ("answered", {}, InvalidValue, "the outcomes are completed, callback"),
+        ({"callResult": "answered"}, {}, InvalidValue, "callResult: 'answered' cannot be used; the outcomes are"),
+        ({"callResult": "busy", "outcome": "voicemail"}, {}, InvalidValue, "contradict each other"),
+        ({"callResult": "cancelled"}, {}, InvalidValue, "the outcomes are"),
+        ({"result": "busy"}, {}, InvalidValue, "needs one of callResult, outcome, status"),
+        ({}, {}, InvalidValue, "needs one of callResult"),
+        (7, {}, InvalidValue, "write an outcome"),
         ("callback", {"callback_zone": "Chile"}, InvalidValue, "Chile"),
         ("busy", {"callback_at": NOON}, InvalidValue, "callback alone"),
     ],

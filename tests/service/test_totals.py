@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -240,9 +241,10 @@ def test_a_call_that_is_amended_after_its_end_is_counted_once(runtime, database,
     station.provider.ends(number, "no_answer")
     clock.advance(MINUTE)
     station.follow()
-    sql(database, "UPDATE call_attempts SET cost = 0.25 WHERE id = :id", id=attempt_of(database, lead_id).id)
+    change = "UPDATE call_attempts SET cost = 0.25, cost_unit = 'usd' WHERE id = :id"
+    sql(database, change, id=attempt_of(database, lead_id).id)
 
-    assert (status(runtime, 0).dials, str(status(runtime, 0).cost)) == (1, "0.2500")
+    assert (status(runtime, 0).dials, status(runtime, 0).costs) == (1, (("usd", Decimal("0.2500")),))
 
 
 def status(runtime, campaign_id):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,31 @@ def test_an_upgrade_that_was_cut_off_among_the_counters_goes_on(blank: Database)
 
     schema.upgrade(blank)
 
+    assert schema.list_differences(blank) == []
+
+
+def test_amounts_of_an_older_release_keep_the_unit_that_people_were_told(blank: Database) -> None:
+    from alembic import command
+
+    blank.transact(lambda connection: command.upgrade(schema.alembic_config(connection), "0040"))
+    for account_id, billing in ((1, "minutes"), (2, "credits")):
+        sql(blank, "INSERT INTO accounts (id, code, name, billing_type, balance) VALUES (:id, :code, 'x', :billing, 5)",
+            id=account_id, code=f"a{account_id}", billing=billing)
+        sql(blank, "INSERT INTO account_entries (account_id, kind, amount, actor) VALUES (:id, 'opening', 5, 'cli')",
+            id=account_id)
+    for number, cost, unit in ((1, "976", "usd_cents"), (2, "12.5", "usd_cents"), (3, "0.25", "usd"), (4, "3", None)):
+        sql(blank, "INSERT INTO call_attempts (attempt_ref, lead_id, attempt_number, telefono, provider, state,"
+            " outcome, cost, cost_unit) VALUES (:ref, 1, 1, '+1', 'x', 'ended', 'busy', :cost, :unit)",
+            ref=f"r{number}", cost=cost, unit=unit)
+
+    schema.upgrade(blank)
+
+    told = find_all(blank, tables.call_attempts)
+    assert [(one.cost, one.cost_unit) for one in told] == [
+        (Decimal("9.76"), "usd"), (Decimal("0.125"), "usd"), (Decimal("0.25"), "usd"), (Decimal(3), None),
+    ]  # fmt: skip
+    assert [one.unit for one in find_all(blank, tables.account_entries)] == ["minutes", "credits"]
+    assert [one.credit_unit for one in find_all(blank, tables.accounts)] == ["credits", "credits"]
     assert schema.list_differences(blank) == []
 
 

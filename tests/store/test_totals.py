@@ -14,7 +14,7 @@ from sqlalchemy import event, text
 
 from scheduler.store import tables, totals
 from scheduler.store.database import Connection, Database
-from scheduler.store.totals import Totals
+from scheduler.store.totals import Amount, Totals
 from tests.conftest import NOON
 from tests.factories import DAY, HOUR, MINUTE, add_campaign, add_due_lead, add_lead, find_all, sql
 
@@ -39,7 +39,7 @@ CHANGES = st.one_of(
     st.tuples(st.just("insert_attempt"), st.sampled_from(["ended", "live", "refused"]), minute),
     st.tuples(st.just("end_attempt"), st.sampled_from(["completed", "no_answer", "hang_up", "busy"]), minute),
     st.tuples(st.just("amend_attempt"), st.sampled_from(["completed", "voicemail"]), st.integers(0, 900),
-              st.sampled_from(["0.1", "12.3456", None])),
+              st.sampled_from(["0.1", "12.3456", None]), st.sampled_from(["usd", "credits", None])),
     st.tuples(st.just("ask_about"), st.sampled_from([3, None])),
     st.tuples(st.just("forget_start")),
     st.tuples(st.just("move_attempt"), place),
@@ -85,6 +85,23 @@ def test_a_day_may_begin_at_any_quarter_of_an_hour(database, minutes):
     assert database.read(lambda connection: totals.count_created(connection, begin)) == {0: 4}
 
 
+def test_costs_of_two_units_are_two_figures(database):
+    first, second = add_campaign(database, "a"), add_campaign(database, "b")
+    lead_id = add_lead(database, campaign_id=first)
+    for campaign_id, cost, unit in (
+        (first, "9.76", "usd"), (first, "0.24", "usd"), (first, "12.5", "credits"), (first, "1", None),
+        (first, None, None), (second, "3", "eur"), (second, None, "eur"),
+    ):  # fmt: skip
+        add_attempt(database, lead_id, campaign_id, state="ended", outcome="busy", cost=cost and Decimal(cost),
+                    cost_unit=unit)
+
+    found = database.read(totals.count_calls)
+
+    mixed = (("", Decimal(1)), ("credits", Decimal("12.5")), ("usd", Decimal(10)))
+    assert (found[first].costs, found[second].costs) == (mixed, (("eur", Decimal(3)),))
+    assert (found[first] + found[second]).costs == (*mixed[:2], ("eur", Decimal(3)), mixed[2])
+
+
 def test_a_campaign_is_found_by_code_and_by_id(database):
     first = add_campaign(database, "spring")
     second = add_campaign(database, str(first))  # a code comes before the id that it reads as
@@ -118,7 +135,8 @@ def test_dates_and_amounts_that_are_none_stop_nobody(database):
     add_attempt(database, lead_id, campaign_id, state="ended", outcome="busy", placed_at=NOON)
     sql(database, "UPDATE call_attempts SET cost = 'dear', talk_seconds = 'long', placed_at = 'then'")
 
-    assert count(database, campaign_id) == Totals(leads=5, open=5, dials=1)
+    nothing = (Amount("", Decimal("0.0000")),)
+    assert count(database, campaign_id) == Totals(leads=5, open=5, dials=1, costs=nothing)
     since = database.read(lambda connection: totals.read_hours(connection, NOON - 6 * HOUR))
     assert [(one.hour_at, one.leads) for one in since] == [(datetime(2026, 11, 20, 10, tzinfo=UTC), 1)]
     today = database.read(lambda connection: totals.count_created(connection, NOON - 6 * HOUR))
@@ -229,9 +247,10 @@ class Operator:
         at = f"{NOON + timedelta(minutes=minute):%Y-%m-%d %H:%M:%S.%f}"
         self._of_newest("call_attempts", "state = 'ended', outcome = :what, placed_at = :at", what=outcome, at=at)
 
-    def amend_attempt(self, outcome: str, seconds: int, cost: str | None) -> None:
-        values = {"what": outcome, "talk": seconds, "cost": cost}
-        self._of_newest("call_attempts", "outcome = :what, talk_seconds = :talk, cost = :cost", **values)
+    def amend_attempt(self, outcome: str, seconds: int, cost: str | None, unit: str | None) -> None:
+        values = {"what": outcome, "talk": seconds, "cost": cost, "unit": unit}
+        change = "outcome = :what, talk_seconds = :talk, cost = :cost, cost_unit = :unit"
+        self._of_newest("call_attempts", change, **values)
 
     def ask_about(self, minutes: int | None) -> None:
         at = f"{NOON + timedelta(minutes=minutes):%Y-%m-%d %H:%M:%S.%f}" if minutes is not None else None
@@ -269,7 +288,7 @@ class Operator:
                 dials=len(ended), answered=sum(one.outcome in ANSWERED for one in ended),
                 completed=sum(one.outcome == "completed" for one in ended),
                 talk_seconds=sum(one.talk_seconds or 0 for one in ended),
-                cost=sum((one.cost or Decimal(0) for one in ended), Decimal("0.0000")),
+                costs=costs_of(ended),
             )  # fmt: skip
             assert every[key].get(key, Totals()) == every[None].get(key, Totals()) == expected
             assert due.get(key, 0) == sum(
@@ -333,3 +352,12 @@ def add_attempt(database: Database, lead_id: int, campaign_id: int | None, **col
 
 def count(database: Database, campaign_id: int) -> Totals:
     return Operator(database)._count_all({campaign_id}).get(campaign_id, Totals())
+
+
+def costs_of(attempts: list[Any]) -> tuple[Amount, ...]:
+    units = sorted({one.cost_unit or "" for one in attempts if one.cost is not None})
+    return tuple(
+        Amount(unit, sum((one.cost for one in attempts if one.cost is not None and (one.cost_unit or "") == unit),
+                         Decimal("0.0000")))
+        for unit in units
+    )  # fmt: skip

@@ -43,7 +43,7 @@ SETTINGS = {
 }  # fmt: skip
 STATUS_FIELDS = [
     "batch_id", "is_active", "total_jobs", "pending_jobs", "completed_jobs", "failed_jobs", "suspended_jobs",
-    "total_cost", "total_minutes", "progress_percentage", "started_at", "completed_at", "counted_at",
+    "total_cost", "costs", "total_minutes", "progress_percentage", "started_at", "completed_at", "counted_at",
 ]  # fmt: skip
 CREATE = "/api/v1/batches/excel/create"
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -186,7 +186,7 @@ def test_jobs_are_told_in_the_words_of_the_contract(client, database, account):
 
     assert status == {
         "batch_id": batch, "is_active": True, "total_jobs": 6, "pending_jobs": 1, "completed_jobs": 1, "failed_jobs": 2,
-        "suspended_jobs": 2, "total_cost": 0.0, "total_minutes": 0.0, "progress_percentage": 50.0,
+        "suspended_jobs": 2, "total_cost": 0.0, "costs": [], "total_minutes": 0.0, "progress_percentage": 50.0,
         "started_at": "2026-11-20T15:00:00Z", "completed_at": None, "counted_at": "2026-11-20T15:00:00Z",
     }
     assert [one["status"] for one in jobs["jobs"]] == [
@@ -234,13 +234,14 @@ def test_the_overview_counts_an_account_or_everything(client, database, account,
     assert list(own) == ["success", "timestamp", "counted_at", "account", "metrics", "detailed_stats"]
     assert own["account"] == {
         "account_id": ACCOUNT, "name": "Cliente", "status": "active", "balance": 5000.0, "billing_type": "credits",
+        "unit": "credits",
     }
     assert own["metrics"] == {
         "jobs_today": 0, "success_rate_percentage": 33.33, "active_batches": 1, "pending_jobs": 1,
     }
     assert own["detailed_stats"] == {
         "jobs": {"today": 0, "pending": 1, "completed": 1, "failed": 2, "total_finished": 3},
-        "batches": {"active_count": 1, "total_jobs": 6, "total_cost": 0.0, "total_minutes": 0.0},
+        "batches": {"active_count": 1, "total_jobs": 6, "total_cost": 0.0, "costs": [], "total_minutes": 0.0},
     }
     assert everything["account"] is None and everything["metrics"]["jobs_today"] == 1
     assert everything["metrics"]["pending_jobs"] == 2

@@ -23,7 +23,7 @@ from scheduler.web.server import WebServer
 from tests.conftest import NOON
 from tests.factories import MINUTE, add_campaign, add_due_lead, add_lead
 from tests.waiting import PLAIN
-from tests.web.test_pages import counted
+from tests.web.statements import counted
 
 PASSWORD = "a long secret of ana"
 sqlite_alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -53,7 +53,7 @@ def test_however_many_listen_the_tables_are_read_by_one(client: httpx.Client, se
         for stream in streams:
             stream.until(lambda news: "due" in news["texts"])
         began = time.monotonic()
-        with counted(database) as statements:
+        with counted(database, of_requests=False) as statements:
             add_campaign(database, "new")
             streams[0].until(lambda news: news["texts"].get("active") == "1")
             took = time.monotonic() - began

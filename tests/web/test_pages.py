@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import event
 
 import scheduler.web
 from scheduler.clock import ManualClock
@@ -43,6 +42,7 @@ from tests.factories import (
     set_config,
     sql,
 )
+from tests.web.statements import counted
 
 MOST_STATEMENTS = 10
 PASSWORD = "three blind mice"
@@ -649,24 +649,6 @@ def page_addresses(keys: dict[str, Any], method: str = "GET") -> list[str]:
                 path = path.replace(f"{{{name}}}", str(keys.get(name, keys.get(noun, 1))))
             found.append(path)
     return sorted(set(found))
-
-
-class counted:  # noqa: N801  reads as what it is in a with statement
-    """The statements that reach the database meanwhile, without those that only open a transaction."""
-
-    def __init__(self, database: Database) -> None:
-        self.engine, self.statements = database.engine, list[str]()
-
-    def __enter__(self) -> list[str]:
-        event.listen(self.engine, "before_cursor_execute", self._note)
-        return self.statements
-
-    def __exit__(self, *_: object) -> None:
-        event.remove(self.engine, "before_cursor_execute", self._note)
-
-    def _note(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith("BEGIN"):
-            self.statements.append(statement)
 
 
 def log_in(client: httpx.Client, runtime: Runtime, role: str) -> str:

@@ -7,13 +7,11 @@ import io
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import event
 
 from scheduler.events import Reporter
 from scheduler.service import accounts, control, operations
@@ -22,7 +20,6 @@ from scheduler.service.bulk import BulkJobs
 from scheduler.service.heat import Counted, draw
 from scheduler.service.runtime import Runtime
 from scheduler.store import tables
-from scheduler.store.database import Database
 from scheduler.store.leads import LeadFilter
 from scheduler.web.server import WebServer
 from scheduler.web.words_es_system import WORDS
@@ -46,6 +43,7 @@ from tests.factories import (
     set_config,
 )
 from tests.waiting import BACKSTOP, PLAIN, wait_until
+from tests.web.statements import counted
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 NASTY = "<script>alert(1)</script>"
@@ -567,23 +565,6 @@ def furnish(station: Station) -> tuple[int, int]:
     attempt = attempt_of(database, first)
     operations.hang_up_call(attempt.id, reason=NASTY, runtime=runtime)
     return first, attempt.id
-
-
-@contextmanager
-def counted(database: Database) -> Iterator[list[str]]:
-    """The statements that requests send meanwhile, but for the beginning of transactions."""
-    statements: list[str] = []
-
-    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        serves = threading.current_thread().name.startswith("AnyIO")  # others count, fold and follow beside them
-        if serves and not statement.upper().startswith("BEGIN"):
-            statements.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(database.engine, "before_cursor_execute", note)
 
 
 def send_file(client: httpx.Client, content: str, **fields: str) -> httpx.Response:

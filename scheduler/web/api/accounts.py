@@ -66,9 +66,14 @@ def read_account(caller: Reader, runtime: RuntimeOf, account: AccountKey) -> Any
     return read_full(runtime, reached(runtime, caller, account).id)
 
 
-@router.patch("/accounts/{account}", response_model=AccountFull, operation_id="edit_account", responses=responses(404))
+@router.patch(
+    "/accounts/{account}", response_model=AccountFull, operation_id="edit_account", responses=responses(404, 409)
+)
 def edit_account(caller: Admin, runtime: RuntimeOf, account: AccountKey, body: AccountEdit) -> Any:
-    """Change the name, limits and prices of an account. Calls in flight keep what was set aside for them."""
+    """Change the name, limits and prices of an account. Calls in flight keep what was set aside for them.
+
+    What its credits are changes only while its balance is 0 and nothing is set aside (409).
+    """
     require_everything(caller)
     known = reached(runtime, caller, account)
     given = body.model_dump(exclude_unset=True)
@@ -168,5 +173,6 @@ def read_full(runtime: Runtime, account_id: int) -> AccountFull:
 
 def state_of(account: Account) -> AccountState:
     return AccountState(
-        code=account.code, status=account.status, billing_type=account.billing, balance=account.balance
+        code=account.code, status=account.status, billing_type=account.billing, unit=account.unit,
+        balance=account.balance,
     )

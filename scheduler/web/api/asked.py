@@ -17,7 +17,7 @@ from scheduler.service.runtime import Runtime
 from scheduler.store.database import Connection
 from scheduler.store.totals import Totals
 from scheduler.web.access import Caller
-from scheduler.web.api.models import MOST_ID, NO_NUL, NOT_BLANK, Figures, Instant, Why
+from scheduler.web.api.models import MOST_ID, NO_NUL, NOT_BLANK, CostItem, Figures, Instant, Why
 from scheduler.web.reach import require_account, require_campaign
 
 M = TypeVar("M", bound=BaseModel)
@@ -62,7 +62,8 @@ def figures(totals: Totals) -> Figures:
         leads=totals.leads, open=totals.open, suspended=totals.suspended, unpaid=totals.unpaid, pending=totals.pending,
         held_up=totals.held_up, finished=totals.finished, called=totals.called, reached=totals.reached,
         unreached=totals.unreached, dials=totals.dials, answered=totals.answered, completed=totals.completed,
-        talk_seconds=totals.talk_seconds, cost=totals.cost, progress=totals.progress,
+        talk_seconds=totals.talk_seconds, progress=totals.progress,
+        costs=[CostItem(unit=one.unit, cost=one.cost) for one in totals.costs],
     )
 
 

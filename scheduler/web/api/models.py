@@ -26,6 +26,7 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     StrictStr,
+    StringConstraints,
     WithJsonSchema,
     model_validator,
 )
@@ -315,8 +316,18 @@ class CampaignCancelled(BaseModel):
     still_open: list[OpenCall]
 
 
+class CostItem(BaseModel):
+    """What providers charged in one unit: a currency by its three letters (`usd`), `credits`, or empty: none told."""
+
+    unit: str
+    cost: Decimal
+
+
 class Figures(BaseModel):
-    """`pending` wait for the clock, `held_up` for people or money, `finished` are closed; `cost` as providers say."""
+    """`pending` wait for the clock, `held_up` for people or money, `finished` are closed; `costs` as providers say.
+
+    Amounts of different units are never added.
+    """
 
     leads: int
     open: int
@@ -332,7 +343,7 @@ class Figures(BaseModel):
     answered: int
     completed: int
     talk_seconds: int
-    cost: Decimal
+    costs: list[CostItem]
     progress: float = Field(description="Share of the leads that are closed, 0 to 1")
 
 
@@ -668,6 +679,11 @@ class ConfigList(BaseModel):
 # --- accounts -------------------------------------------------------------------------------------
 
 
+CreditUnit = Annotated[str, StringConstraints(pattern=r"^(credits|[A-Za-z]{3})$"), Field(
+    description="What one credit is: credits, or a currency by its three letters", examples=["usd"],
+)]  # fmt: skip
+
+
 class AccountNew(Body):
     """`credits` need a price per minute or a reserve per call; `unlimited` takes no amount at all."""
 
@@ -683,6 +699,7 @@ class AccountNew(Body):
     price_per_minute: PositiveAmount | None = None
     reserve_per_call: PositiveAmount | None = None
     low_balance: Amount | None = None
+    credit_unit: CreditUnit | None = None
 
 
 class AccountEdit(Body):
@@ -693,6 +710,7 @@ class AccountEdit(Body):
     price_per_minute: PositiveAmount | None = None
     reserve_per_call: PositiveAmount | None = None
     low_balance: Amount | None = None
+    credit_unit: CreditUnit = Field(None, description="Of an account without balance")  # type: ignore[assignment]
 
 
 Allowed = Annotated[StrictStr, Field(min_length=1, max_length=191, pattern=NOT_BLANK)]
@@ -743,6 +761,7 @@ class AccountItem(BaseModel):
     name: str
     status: Literal["active", "closed"]
     billing_type: BillingType
+    unit: str = Field(description="What all its amounts are in: minutes, credits, or a currency such as usd")
     balance: Decimal
     set_aside: Decimal
     price_per_minute: Decimal | None
@@ -757,6 +776,7 @@ class EntryItem(BaseModel):
     at: datetime
     kind: EntryKind
     amount: Decimal
+    unit: str
     attempt_id: int | None
     note: str | None
     actor: str
@@ -774,6 +794,7 @@ class AccountState(BaseModel):
     code: str
     status: Literal["active", "closed"]
     billing_type: BillingType
+    unit: str
     balance: Decimal
 
 

@@ -57,13 +57,15 @@ def new_account_page(request: Request, caller: Admin) -> Response:
 @router.post("/accounts/new")
 def create_account(request: Request, runtime: RuntimeOf, caller: Admin, form: FormOf) -> Response:
     require_everything(caller)
-    given = {name: form.get(name, "").strip() for name in ("name", "code", "billing_type", "balance", *TERMS)}
+    names = ("name", "code", "billing_type", "balance", "credit_unit", *TERMS)
+    given = {name: form.get(name, "").strip() for name in names}
     try:
         code = accounts.create_account(
             given["name"], code=given["code"] or None, billing_type=given["billing_type"] or "unlimited",
             balance=given["balance"] or 0, runtime=runtime, max_concurrent_calls=given["max_concurrent_calls"] or None,
             price_per_minute=given["price_per_minute"] or None, reserve_per_call=given["reserve_per_call"] or None,
             low_balance=given["low_balance"] or None,
+            credit_unit=given["credit_unit"] or None,
         )
     except RingbackError as error:
         errors = {one.field: one.reason for one in field_errors(error)}
@@ -114,7 +116,8 @@ def change_account(
         "terms": (
             lambda: accounts.edit_account(
                 account.id, name=form.get("name", "").strip() or None,
-                terms={name: form[name].strip() or None for name in TERMS if name in form}, runtime=runtime,
+                terms={name: form[name].strip() or None for name in (*TERMS, "credit_unit") if name in form},
+                runtime=runtime,
             ),
             "The terms of account {code} are changed.",
         ),

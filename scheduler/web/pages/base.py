@@ -30,9 +30,11 @@ from markupsafe import Markup, escape
 
 from scheduler.errors import InvalidSettings, InvalidValue, RingbackError
 from scheduler.model import UNREADABLE, Scope
+from scheduler.rules.billing import say_unit
 from scheduler.rules.hours import zone_info
 from scheduler.rules.policy import Config, read_config
 from scheduler.store import settings
+from scheduler.store.totals import Amount
 from scheduler.web import access, words
 from scheduler.web.access import Caller, runtime_of
 from scheduler.web.guard import is_for_people
@@ -245,8 +247,8 @@ def _templates() -> Environment:
     )
     made.filters.update({
         "instant": _instant, "clock": _clock, "day": _day, "duration": _duration, "number": _number, "share": _share,
-        "money": _money, "phone": _phone, "retell": _retell, "told": _told, "word": _word, "since": _since,
-        "address": _address,
+        "money": _money, "costs": _costs, "phone": _phone, "retell": _retell, "told": _told, "word": _word,
+        "since": _since, "address": _address,
         "spoken": _spoken, "as_json": _as_json, "pairs": _pairs,
     })
     # What needs these is made of this module.
@@ -329,7 +331,14 @@ def _money(context: Context, value: Decimal | None, unit: str = "") -> str:
     exponent = value.normalize().as_tuple().exponent if value.is_finite() else 0
     places = max(2, -exponent) if isinstance(exponent, int) else 2
     text = words.write_number(context["language"], value, min(4, places))
-    return f"{text} {words.say(context['language'], unit)}" if unit else text
+    return f"{text} {words.say(context['language'], say_unit(unit))}" if unit else text
+
+
+@pass_context
+def _costs(context: Context, costs: Sequence[Amount]) -> str:
+    """Amounts of several units, one beside the other."""
+    said = (_money(context, one.cost, one.unit or words.say(context["language"], "without a unit")) for one in costs)
+    return " + ".join(said) or "–"
 
 
 def _phone(number: str | None) -> str:
