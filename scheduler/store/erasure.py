@@ -28,6 +28,7 @@ from scheduler.store.tables import (
     idempotency_keys,
     imports,
     lead_phones,
+    lead_terms,
     leads,
     provider_events,
 )
@@ -95,6 +96,7 @@ def erase_leads(connection: Connection, lead_ids: Collection[int], now: datetime
     )
     connection.execute(update(call_schedule).where(ids_in(S.lead_id, lead_ids)).values(reason=None))
     connection.execute(delete(lead_phones).where(ids_in(P.lead_id, lead_ids)))
+    connection.execute(delete(lead_terms).where(ids_in(lead_terms.c.lead_id, lead_ids)))
     gone = {name: None for name, is_kept in LEADS.items() if not is_kept}
     for one in people:
         connection.execute(update(leads).where(L.id == one.id).values(

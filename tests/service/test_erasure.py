@@ -37,6 +37,8 @@ def person(database, runtime, tmp_path):
     lead = add_due_lead(database, NUMBER, campaign_id=campaign, nombre="Zacarias", apellidos="Quintanilla",
                         email="zq@example.org", variables={"debt": "D-777", "note": "calls Zacarias"})
     _insert(database, tables.lead_phones, {"lead_id": lead, "position": 2, "telefono": "+56987655678"})
+    with database.engine.connect() as connection, connection.begin():
+        connection.execute(tables.lead_terms.insert().values(lead_id=lead, term="zacarias"))
     attempt = _insert(database, tables.call_attempts, {
         "attempt_ref": "ref-z", "lead_id": lead, "campaign_id": campaign, "attempt_number": 1, "telefono": NUMBER,
         "provider": "retell", "provider_call_id": "call-z", "state": AttemptState.ENDED.value, "outcome": "completed",
@@ -69,6 +71,7 @@ def test_nothing_of_a_person_is_left_but_the_ledger(person, database, runtime):
 
     assert (done.leads, done.is_barred) == ((person,), True)
     assert hits(database) == 0
+    assert find_all(database, tables.lead_terms, lead_id=person) == []
     lead = lead_of(database, person)
     assert (lead.lead_status, lead.closed_reason, lead.nombre, lead.telefono) == ("closed", "erased", None, None)
     attempt = attempt_of(database, person)
