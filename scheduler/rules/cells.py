@@ -16,6 +16,17 @@ ERROR_CELLS = {
 }
 """What stands in a cell in place of a value, with what to do about it."""
 
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def neutralise(cell: str) -> str:
+    """A cell that a spreadsheet cannot take for a formula."""
+    return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
+
+
+def restore(cell: str) -> str:
+    """Undo `neutralise`."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell
 
 
 class NumberCell(str):
@@ -30,16 +41,3 @@ class RepeatedCell(str):
     """A cell that is merged with the one above it: what stands there belongs to this row too, and counts once."""
 
     __slots__ = ()
-
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
-def neutralise(cell: str) -> str:
-    """A cell that a spreadsheet cannot take for a formula."""
-    return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
-
-
-def restore(cell: str) -> str:
-    """Undo `neutralise`."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell

@@ -55,9 +55,11 @@ _COMPACT = re.compile(r"(?P<year>[12][0-9]{3})(?P<month>[01][0-9])(?P<day>[0-3][
 _YEAR_LAST = re.compile(
     r"(?P<first>[0-9]{1,2})(?P<mark>[-/. ])(?P<second>[0-9]{1,2})(?P=mark)(?P<year>[0-9]{4}|[0-9]{2})"
 )
+_AFTER_WORD = r"(?:19|20)[0-9]{2}\b|[0-9]{2}\b(?![:.h]| ?[ap]\.? ?m)"
+"""A year behind a month: "3 dic 10:00" names none."""
 _DAY_THEN_WORD = re.compile(
     rf"(?:el |dia |the )*(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th|º|°|o)?(?:[-/. ]|\. )*(?:de |of )?"
-    rf"(?P<month>{_MONTH})\b\.?(?:,? ?(?:de |del |of )?[-/.,]? ?(?P<year>[0-9]{{4}}|[0-9]{{2}}\b))?"
+    rf"(?P<month>{_MONTH})\b\.?(?:,? ?(?:de |del |of )?[-/.,]? ?(?P<year>{_AFTER_WORD}))?"
 )
 _WORD_THEN_DAY = re.compile(
     rf"(?P<month>{_MONTH})\b\.?[-/. ]*(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?\b(?:(?:, ?|[-/. ])(?P<year>[0-9]{{4}}))?"

@@ -68,7 +68,7 @@ _BESIDE = {
     ),
 }
 """Phones of the same person that have a place of their own, so they may stand beside a plain one."""
-_FIXED = "fijo"
+_FIXED = re.compile(r"fijo[1-9]?")
 """A phone where another column is one; by itself it may be anything that does not change."""
 _VARIABLE = "variable:"
 FIELDS = ("phone", "phone2", *(name for name in _NAMES if name != "phone"), f"{_VARIABLE}NAME")
@@ -209,7 +209,9 @@ def rank_header(cells: Sequence[str], wishes: HeaderWishes = NO_WISHES) -> tuple
     phones = {plain(one.header) for one in wishes.mapped if one.meaning.startswith("phone")}
     if not any(name in phones or _is_phone(name) for name in names):
         return None
-    known = sum(name in said or name in _MEANINGS or name == _FIXED or _is_phone(name) for name in names)
+    known = sum(
+        name in said or name in _MEANINGS or bool(_FIXED.fullmatch(name)) or _is_phone(name) for name in names
+    )
     return known, len(names)
 
 
@@ -329,7 +331,7 @@ def _find_beside(headers: Sequence[str], mapped: Mapping[str, str], wishes: Head
     taken |= {int(phone[1] or 1) for name in names if (phone := _PHONE_COLUMN.fullmatch(name))}
     beside = [name for name in names if any(one.fullmatch(name) for one in _BESIDE.values())]
     if taken or beside:
-        beside += [name for name in names if name == _FIXED]
+        beside += [name for name in names if _FIXED.fullmatch(name)]
     places = (n for n in range(1, MOST_PHONES + 1) if n not in taken)
     ordered = sorted(dict.fromkeys(beside), key=names.index)
     return {name: f"phone{place}" for name, place in zip(ordered, places, strict=False)}

@@ -231,8 +231,9 @@ class CsvFile:
         ]
         fit, best, self._skips_space = max(tried, key=lambda one: one[0])  # of equals the first
         if fit.columns > 1:
-            because = f"{fit.share:.0%} of the first rows have the {fit.columns} columns of the header, or fewer"
-            self._assumed.append(Assumption("delimiter", _SPOKEN.get(best, best), because, "delimiter", fit.share == 1))
+            share = f"{int(100 * fit.share)}%"
+            because = f"{share} of the first rows have the {fit.columns} columns of the header, or fewer"
+            self._assumed.append(Assumption("delimiter", _SPOKEN[best], because, "delimiter", fit.share > 0.9))
         return best
 
     def _check_text(self, file: io.BufferedReader) -> None:

@@ -112,13 +112,13 @@ def test_what_was_assumed_of_a_file_is_said_and_options_say_it_otherwise(
     assert "  read with delimiter semicolon, header_row 2, date_order day_first" in said.stdout
     assert "assumed date_order: day_first; fecha_limite: 1 can be read in two ways" in said.stderr
     assert "(--date-order changes it)" in said.stderr and "(--decimal-mark changes it)" in said.stderr
-    ringback.json(
+    made = ringback.json(
         "leads", "import", file, "--per-person", "--date-order", "month_first", "--decimal-mark", "point",
         "--joined-numbers", "split", "--header-row", "2",
     )  # fmt: skip
     (lead,) = find_all(database, tables.leads)
     assert (str(lead.fecha_limite), lead.variables["monto"]) == ("2030-03-04", "3")
-    assert "how the file was read" in ringback.ok("imports", "show", 1)
+    assert "how the file was read" in ringback.ok("imports", "show", made["import_id"])
     assert "1,000 columns" in ringback.refused("leads", "import", write(tmp_path, "telefono" + ",c" * 2000, "1"))
     assert "no .xlsx file" in ringback.refused("leads", "import", file, "--hidden-rows", "take")
 

@@ -44,7 +44,8 @@ def test_a_zone_belongs_to_the_time(text, offset):
 @each(("text", "why"), [
     ("03/04/2027", "day 3 of month 4 or day 4 of month 3"), ("31/02/2027", "no such date"),
     ("2027-13-01", "no such date"),
-    ("3 December", "names no year"), ("3/12", "YYYY-MM-DD"), ("mañana", "YYYY-MM-DD"), ("", "YYYY-MM-DD"),
+    ("3 December", "names no year"), ("3 dic 10:00", "names no year"),
+    ("3 dic 10 am", "names no year"), ("3/12", "YYYY-MM-DD"), ("mañana", "YYYY-MM-DD"), ("", "YYYY-MM-DD"),
     ("2027-03-08 25:00", "no such time"), ("2027-03-08 7", "a date and time"), ("12345", "YYYY-MM-DD"),
     ("95555", "YYYY-MM-DD"), ("28/3/2027 13:00 am", "no such time"), ("28/3/2027 y más", "a date and time"),
     ("28/3/2027/4", "a date and time"), ("912345678", "YYYY-MM-DD"), ("2027", "YYYY-MM-DD"),
@@ -88,7 +89,8 @@ def test_no_text_raises_anything_but_that_it_is_unclear(text):
 
 
 @each(("text", "day"), [
-    ("3 December", "2026-12-03"), ("3 de diciembre", "2026-12-03"), ("el 1 de dic.", "2026-12-01"),
+    ("3 December", "2026-12-03"), ("3 de diciembre 10:00", "2026-12-03"), ("3 December 10 am", "2026-12-03"),
+    ("3 dic a las 16.30", "2026-12-03"), ("3 de diciembre", "2026-12-03"), ("el 1 de dic.", "2026-12-01"),
     ("30/11", "2027-11-30"),
     ("Nov 30th", "2027-11-30"), ("29 feb", "2028-02-29"), ("31 de junio", None), ("3 December 2027", None),
     ("december", None), ("10.30", None), ("3/12/2026", None), ("3 de diciembre y algo", None),

@@ -126,6 +126,7 @@ def test_phones_as_people_shorten_and_qualify_them(header):
     (["N° Teléfono", "Teléfono fijo"], (0, 1)),
     (["Home phone", "Work phone", "Mobile phone"], (2, 0, 1)),
     (["Tlf fijo", "Tlf trabajo"], (0, 1)),
+    (["Celular 1", "Fijo 1", "Celular 2", "Fijo 2"], (0, 2, 1, 3)),
 ])
 def test_phones_of_another_kind_stand_beside_a_plain_one_and_are_dialed_after_it(headers, phones):
     assert read_header(headers).phones == phones
