@@ -14,17 +14,20 @@ from scheduler.rules.alerts import (
     QUESTIONS,
     AlertCode,
     BreakerNews,
+    ClockStep,
     DaemonSign,
     Due,
     Ended,
     Facts,
     HeldCalls,
     LiveCall,
+    Missing,
     Paused,
     Payer,
     RefusedSetting,
     Severity,
     Thresholds,
+    Unsaid,
     codes_raised,
     raise_alerts,
 )
@@ -55,6 +58,8 @@ def test_every_code_has_its_question_and_each_raises_its_own():
         breakers=[BreakerNews("twilio", NOON + MINUTE)],
         payers=[Payer(replace(ACCOUNT, low_balance=Decimal(20)))],
         daemons=[replace(AT_WORK, last_seen_at=NOON - HOUR)],
+        missing=Missing(NOON, "attempt 7 is not in it any more"), unsaid=[Unsaid("host:1:aa", 3)],
+        clock_step=ClockStep(NOON, MINUTE),
     )
 
     raised = raise_alerts(everything)
