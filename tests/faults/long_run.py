@@ -53,7 +53,7 @@ AT_ONCE = 4
 """Daemons that die at the same time, each at a point of its own."""
 POINTS = len(POINTS_OF_DIALS) + len(POINTS_OF_HOOKS)
 COLUMNS = (
-    ("fault", 38), ("injections", 10), ("double dials", 12), ("lost leads", 10), ("stuck leads", 11),
+    ("fault", 52), ("injections", 10), ("double dials", 12), ("lost leads", 10), ("stuck leads", 11),
     ("out-of-hours dials", 18), ("longest stuck time (s)", 22),
 )
 IN_TABLE = frozenset({

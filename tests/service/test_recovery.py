@@ -41,16 +41,16 @@ class ListingProvider(ScriptedProvider):
     """One that can be asked which calls it has."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("simulator")
         self.listed: list[Listed] = []
 
     def list_since(self, since: datetime, now: datetime, beginnings: Sequence[str]) -> Sequence[Listed]:
         return [one for one in self.listed if one.attempt_ref.startswith(tuple(beginnings))]
 
 
-@pytest.fixture(params=[ListingProvider, ScriptedProvider])
+@pytest.fixture(params=["lists", "lists none"])
 def provider(request) -> ScriptedProvider:
-    return request.param()
+    return ListingProvider() if request.param == "lists" else ScriptedProvider("simulator")
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_the_very_next_take_notices_that_a_claimed_attempt_is_gone(house, provid
     daemon.dispatcher.run_once()
 
     assert len(provider.dials) == 1
-    assert daemon.memory.doubt == "attempt 1 is not in it any more"
+    assert is_missed(daemon)
 
 
 def test_a_daemon_that_starts_later_on_this_host_notices_it_too(house, provider, database):
@@ -80,7 +80,7 @@ def test_a_daemon_that_starts_later_on_this_host_notices_it_too(house, provider,
 
     assert len(provider.dials) == 1
     assert call_of(database, lead_id).status == "pending"
-    assert [one.code for one in list_alerts(runtime=house)] == ["database_older"]
+    assert "database_older" in {one.code for one in list_alerts(runtime=house)}
 
 
 def test_another_attempt_under_the_same_id_is_not_the_one_that_was_claimed(house, provider, database):
@@ -90,7 +90,7 @@ def test_another_attempt_under_the_same_id_is_not_the_one_that_was_claimed(house
 
     daemon.dispatcher.run_once()
 
-    assert (len(provider.dials), daemon.memory.doubt) == (1, "attempt 1 is not in it any more")
+    assert (len(provider.dials), is_missed(daemon)) == (1, True)
 
 
 def test_what_another_daemon_did_is_known_from_the_last_tick(house, provider, database):
@@ -106,7 +106,7 @@ def test_what_another_daemon_did_is_known_from_the_last_tick(house, provider, da
 
     other.dispatcher.run_once()
 
-    assert (len(provider.dials), other.memory.doubt) == (1, "attempt 1 is not in it any more")
+    assert (len(provider.dials), is_missed(other)) == (1, True)
 
 
 def test_while_one_has_noticed_nobody_takes_anything(house, provider, database):
@@ -131,7 +131,7 @@ def test_a_host_that_remembers_nothing_holds_where_nobody_can_be_asked(house, pr
     is_asked = isinstance(provider, ListingProvider)
     assert len(provider.dials) == (2 if is_asked else 1)
     assert daemon.memory.identity is not None
-    assert [one.code for one in list_alerts(runtime=house)] == ([] if is_asked else ["database_older"])
+    assert ("database_older" in {one.code for one in list_alerts(runtime=house)}) is not is_asked
 
 
 def test_a_listing_that_knows_more_holds_before_the_first_dial(runtime, database):
@@ -169,9 +169,10 @@ def test_an_event_about_a_call_of_ours_that_no_attempt_has_holds_everything_and_
         clock.advance(MINUTE)
 
     assert open_one(database).reason.startswith("scripted tells of a call of ours")
-    assert (attempt_of(database, lead_id).attempt_ref, attempt_of(database, lead_id).provider_call_id) == (ref, "call-7")
+    adopted = attempt_of(database, lead_id)
+    assert (adopted.attempt_ref, adopted.provider_call_id) == (ref, "call-7")
     assert call_of(database, lead_id).status == "in_progress"
-    assert broken_promises(database) == []
+    assert not broken_promises(database)
 
 
 # --- cleared up ---------------------------------------------------------------------------------------------------
@@ -195,8 +196,8 @@ def test_it_goes_on_once_every_lost_call_is_an_attempt_and_no_more_can_come(runt
     assert first is not None and still is not None
     assert open_one(database) is None
     assert attempt_of(database, lead_id).state == "live"
-    assert [one.kind for one in events_of(database, lead_id)] == ["call_adopted"]
-    assert broken_promises(database) == []
+    assert [one.lead_id for one in events_of(database, "call_adopted")] == [lead_id]
+    assert not broken_promises(database)
 
 
 def test_a_call_of_no_lead_waits_for_people(runtime, database, clock):
@@ -287,6 +288,10 @@ def begun(house, database) -> Daemon:
     daemon = Daemon(house)
     daemon.run_once()
     return daemon
+
+
+def is_missed(daemon: Daemon) -> bool:
+    return (daemon.memory.doubt or "").endswith("is not in it any more")
 
 
 def lose_newest(database) -> None:
