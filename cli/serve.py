@@ -39,9 +39,14 @@ def serve(program: Program, host: str, port: int) -> None:
     from scheduler.events import Reporter
 
     with program.working() as runtime:
-        server = open_server(runtime, host, port, Reporter())
+        reporter = Reporter()
+        server = open_server(runtime, host, port, reporter)
         tell_where(server)
-        server.serve()
+        reporter.speak_aside()  # no webhook waits for whoever reads the log
+        try:
+            server.serve()
+        finally:
+            reporter.speak_here()
 
 
 def tell_where(server: WebServer) -> None:

@@ -65,6 +65,7 @@ class Result:
 
 CALLS, DISPATCH, FOLLOW = "scheduler/store/calls.py", "scheduler/service/dispatch.py", "scheduler/service/follow.py"
 ASTERISK = "scheduler/providers/asterisk.py"
+RECOVERY = "scheduler/service/recovery.py"
 ATTEMPTS = "migrations/versions/0007_create_call_attempts.py"
 
 MUTANTS: Sequence[Mutant] = (
@@ -850,6 +851,73 @@ MUTANTS: Sequence[Mutant] = (
         "elif found.ticks < self.ticks:",
         "elif False:",
         "service/test_daemon.py::test_a_daemon_dials_nothing_from_a_database_that_is_older_than_what_it_has_done",
+    ),
+    mutant(
+        "a claimed attempt is still there in the next take", RECOVERY,
+        "elif mark is not None and mark.epoch >= found.epoch and mark.ref != found.ref:",
+        "elif False:",
+        "service/test_recovery.py::test_the_very_next_take_notices_that_a_claimed_attempt_is_gone",
+        "service/test_recovery.py::test_a_daemon_that_starts_later_on_this_host_notices_it_too",
+    ),
+    mutant(
+        "a daemon whose row is gone dials nothing", RECOVERY,
+        "if found.ticks is None:",
+        "if False:",
+        "service/test_daemon.py::test_a_daemon_whose_row_is_gone_dials_nothing_until_somebody_says_so",
+        also=((
+            "scheduler/service/daemon.py",
+            'self._hold("it does not know this daemon any more")\n            ',
+            "",
+        ),),
+    ),
+    mutant(
+        "one that noticed holds every other daemon", RECOVERY,
+        "if found.is_open:",
+        "if False:",
+        "service/test_recovery.py::test_while_one_has_noticed_nobody_takes_anything",
+    ),
+    mutant(
+        "calls that a provider lists are known before the first dial", RECOVERY,
+        "                if missing:\n",
+        "                if False:\n",
+        "service/test_recovery.py::test_a_listing_that_knows_more_holds_before_the_first_dial",
+    ),
+    mutant(
+        "nothing goes on before what is under way was listed", RECOVERY,
+        "and now >= found.noticed_at + settle",
+        "",
+        "service/test_recovery.py::test_it_goes_on_once_every_lost_call_is_an_attempt_and_no_more_can_come",
+    ),
+    mutant(
+        "a lost call of no lead waits for people", RECOVERY,
+        "        if unplaced:\n",
+        "        if False:\n",
+        "service/test_recovery.py::test_a_call_of_no_lead_waits_for_people",
+    ),
+    mutant(
+        "an event about a lost call holds everything", "scheduler/service/inbox.py",
+        "self._hear_lost(turn.unknown)",
+        "pass",
+        "service/test_recovery.py::"
+        "test_an_event_about_a_call_of_ours_that_no_attempt_has_holds_everything_and_becomes_an_attempt",
+    ),
+    mutant(
+        "nothing is dialed from a file without a name", "scheduler/store/database.py",
+        "if known is not None and found != known:",
+        "if False:",
+        "store/test_database.py::test_a_file_that_is_deleted_or_replaced_while_it_is_open_is_named",
+    ),
+    mutant(
+        "no dial waits for whoever reads the log", "scheduler/events.py",
+        "elif not self._speaker.put(line):",
+        "elif self._speak(line):",
+        "test_speaker.py::test_a_reader_who_does_not_read_stops_nobody",
+    ),
+    mutant(
+        "a clock that went back accuses no right call", "scheduler/store/reports.py",
+        'SAME_CLOCK.format("a.claimed_at", "l.closed_at")',
+        '""',
+        "store/test_clock_steps.py::test_what_the_clock_showed_twice_is_not_judged_by_its_order",
     ),
     mutant(
         "a polite stop takes nothing new", DISPATCH,

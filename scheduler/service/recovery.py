@@ -185,7 +185,7 @@ class LostCalls:
         """Write an attempt for a call that none knows, so that limits and promises count it. It is followed like any
         other: whether it is over already is asked.
         """
-        now = self.runtime.clock.now()
+        now, is_ours = self.runtime.clock.now(), self.is_ours(lost.attempt_ref)
 
         def work(connection: Connection) -> Found:
             if recoveries.list_known(connection, [lost.attempt_ref]):
@@ -213,7 +213,7 @@ class LostCalls:
                 reserved = expected_cost(payer, policy.max_call_duration)
             if row is not None:
                 recoveries.put_in_work(connection, row.id, now)
-            claimed = claimed_at(lost.attempt_ref) if self.is_ours(lost.attempt_ref) else lost.placed_at or now
+            claimed = claimed_at(lost.attempt_ref) if is_ours else lost.placed_at or now
             attempt_id = recoveries.insert_adopted(connection, {
                 "id": recoveries.next_id(connection, self.beyond), "attempt_ref": lost.attempt_ref,
                 "schedule_id": row.id if row else None, "lead_id": lead.id,

@@ -165,6 +165,45 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "{n} dials": ("{n} marcación", "{n} marcaciones"),
     "{n} dial": "{n} marcación",
     "host {host}": "host {host}",
+    "nothing is dialed: {reason}; {calls} found so far; the calls that it lost are being looked up at the providers, "
+    "and then it goes on by itself":
+        "no se marca nada: {reason}; {calls} hasta ahora; las llamadas perdidas se buscan en los "
+        "proveedores, y después "
+        "sigue por sí solo",
+    "nothing is dialed: {reason}; {calls} found so far; {doubt}. Look for calls since {at} there, then `ringback "
+    "recovery release` lets it go on":
+        "no se marca nada: {reason}; {calls} hasta ahora; {doubt}. Busque allí las llamadas desde {at}; después "
+        "`ringback recovery release` lo deja seguir",
+    "{n} lost calls": ("{n} llamada perdida", "{n} llamadas perdidas"),
+    "{n} lost call": "{n} llamada perdida",
+    "daemon {owner} goes on, but nobody reads its log, or it cannot be written: {lines} not said; look at where its "
+    "output goes":
+        "el demonio {owner} sigue, pero nadie lee su registro o no se puede escribir: {lines} sin decir; "
+        "mire adónde va "
+        "su salida",
+    "{n} lines": ("{n} línea", "{n} líneas"),
+    "{n} line": "{n} línea",
+    "the clock of the database went back by {span} at {at} UTC: waits and limits last that much longer; set up NTP on "
+    "its host":
+        "el reloj de la base de datos retrocedió {span} el {at} UTC: las esperas y los límites duran ese tiempo más; "
+        "configure NTP en su servidor",
+    "the database is older than what this process has done (a restore, or a failover to a lagging copy): {why}; calls "
+    "that were made may be missing from it":
+        "la base de datos es más antigua que lo que este proceso hizo (una restauración, o el paso a una copia "
+        "atrasada): {why}; pueden faltar en ella llamadas que se hicieron",
+    "the database is older than what was done (a restore, or a failover to a lagging copy): {why}; calls "
+    "that were made "
+    "may be missing from it":
+        "la base de datos es más antigua que lo que se hizo (una restauración, o el paso a una copia atrasada): {why}; "
+        "pueden faltar en ella llamadas que se hicieron",
+    "it does not know this daemon any more": "ya no conoce a este demonio",
+    "it knows {ticks} of {all} heartbeats of this daemon": "conoce {ticks} de los {all} latidos de este demonio",
+    "attempt {id} is not in it any more": "el intento {id} ya no está en ella",
+    "{name} has {n} calls of ours that it does not know": "{name} tiene {n} llamadas nuestras que ella no conoce",
+    "{name} tells of a call of ours that the database does not know (a restore, or a failover)":
+        "{name} informa de una llamada nuestra que la base de datos no conoce (una restauración, o un paso a "
+        "otra copia)",
+    "{name} cannot be asked for its calls": "a {name} no se le pueden pedir sus llamadas",
     "{n} due calls": ("{n} llamada pendiente", "{n} llamadas pendientes"),
     "{n} due call": "{n} llamada pendiente",
     "{n} second calls": ("{n} segunda llamada", "{n} segundas llamadas"),

@@ -671,6 +671,14 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "A nadie se pregunta por mirar esta página; una comprobación pregunta por claves, agentes, números y crédito.",
     "there is nothing to verify": "no hay nada que verificar",
     # daemons
+    "Nothing is dialed: the database is older than what was done":
+        "No se marca nada: la base de datos es más antigua que lo que ya se hizo",
+    "It does not end by itself:": "No se resuelve por sí solo:",
+    "Look at the provider for calls since {at}: who was called then is called again otherwise.":
+        "Busque en el proveedor las llamadas desde {at}: a quien se llamó entonces se le volvería a llamar.",
+    "Lost calls found so far: {count}.": "Llamadas perdidas encontradas hasta ahora: {count}.",
+    "Somebody has looked: take calls again": "Alguien lo ha revisado: volver a tomar llamadas",
+    "Released: calls are taken again.": "Liberado: se vuelven a tomar llamadas.",
     "The processes that place the calls.": "Los procesos que hacen las llamadas.",
     "Hide those that stopped": "Ocultar los detenidos",
     "Show those that stopped too": "Mostrar también los detenidos",

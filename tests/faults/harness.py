@@ -91,7 +91,7 @@ LAGS = 4
 STUCK_TURNS = 4
 """Turns of upkeep by one daemon after which a dial whose lease is over must be decided. The first may have been
 under way already and one may be the victim of a deadlock."""
-BACKSTOP = 45.0
+BACKSTOP = 240.0
 """Seconds after which something has gone wrong that no busy machine explains."""
 STANDSTILL = timedelta(seconds=3)
 """A call that is due and still waits after so long, in a house at rest, has been forgotten."""

@@ -56,7 +56,7 @@ SENDING_AT_ONCE = 10
 """Daemons that are stopped at the same time, each at another instruction of a dial."""
 POINTS = len(POINTS_OF_DIALS) + len(POINTS_OF_HOOKS)
 COLUMNS = (
-    ("fault", 38), ("injections", 10), ("double dials", 12), ("lost leads", 10), ("stuck leads", 11),
+    ("fault", 52), ("injections", 10), ("double dials", 12), ("lost leads", 10), ("stuck leads", 11),
     ("out-of-hours dials", 18), ("longest stuck time (s)", 22),
 )
 IN_TABLE = frozenset({

@@ -838,6 +838,23 @@ def test_a_call_is_searched_by_reference_and_then_by_number(tmp_path: Path):
     assert by_number == {"to_number": {"type": "string", "op": "eq", "value": NUMBER}}
 
 
+def test_calls_are_listed_by_what_their_references_begin_with(tmp_path: Path):
+    """Those that ring as well, which have no `start_timestamp` yet."""
+    with serving(tmp_path) as bench:
+        call_id = bench.place("0192f1-lost")
+        bench.place("0193a2-later")
+        listed = bench.provider.list_since(NOON, NOON, ["0192f", "0192e"])
+
+    assert [(one.attempt_ref, one.call_id, one.number) for one in listed] == [("0192f1-lost", call_id, NUMBER)]
+
+
+def test_a_list_that_was_not_read_to_its_end_is_none(tmp_path: Path):
+    with serving(tmp_path) as bench:
+        bench.vendor.answers["list-calls"] = error(503, "Service unavailable")
+        with pytest.raises(ProviderError):
+            bench.provider.list_since(NOON, NOON, ["0192f"])
+
+
 def test_a_call_found_by_its_reference_is_not_searched_by_number(tmp_path: Path):
     with serving(tmp_path) as bench:
         call_id = bench.place("mine")

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
@@ -368,6 +369,20 @@ def test_a_reference_with_odd_letters_is_found(tmp_path: Path):
 
     assert found is not None
     assert found.attempt_ref == "a/b?c=d&e #ñ"
+
+
+def test_the_calls_since_an_instant_are_listed_with_whom_they_were_for(tmp_path: Path):
+    with serving(tmp_path / "ledger") as server:
+        provider = adapter(server.url)
+        provider.place(replace(request("a"), lead_id=7))
+        early, late = (provider.list_since(at, NOON, []) for at in (LONG_AGO, FAR_AHEAD))
+        provider.close()
+
+    assert [(one.attempt_ref, one.lead_id, one.number) for one in early] == [("a", 7, request("a").number)]
+    assert late == []
+
+
+LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 # --- the server and its ledger

@@ -14,6 +14,7 @@ from scheduler.rules.alerts import (
     QUESTIONS,
     AlertCode,
     BreakerNews,
+    ClockStep,
     DaemonSign,
     Due,
     Ended,
@@ -22,6 +23,7 @@ from scheduler.rules.alerts import (
     Impaired,
     LateDial,
     LiveCall,
+    Missing,
     NameNews,
     OddNews,
     Paused,
@@ -30,6 +32,7 @@ from scheduler.rules.alerts import (
     Severity,
     Thresholds,
     Undecided,
+    Unsaid,
     codes_raised,
     raise_alerts,
 )
@@ -65,6 +68,8 @@ def test_every_code_has_its_question_and_each_raises_its_own():
         names=[NameNews("api.example.com", "host:1:a", hangs=True)],
         second_calls=OddNews(2, [7]), mismatches=OddNews(1, [8]),
         impaired=[Impaired("asterisk", "paused", "no connection for events")],
+        missing=Missing(NOON, "attempt 7 is not in it any more"), unsaid=[Unsaid("host:1:aa", 3)],
+        clock_step=ClockStep(NOON, MINUTE),
     )
 
     raised = raise_alerts(everything)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 import sqlite3
 import threading
@@ -10,7 +11,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import URL, event, exc, make_url
 
-from scheduler.errors import Contended, DatabaseUnavailable, InvalidValue, MissingExtra, SchemaMismatch
+from scheduler.errors import Contended, DatabaseUnavailable, FileReplaced, InvalidValue, MissingExtra, SchemaMismatch
 from scheduler.service.runtime import Runtime
 from scheduler.store import schema, tables
 from scheduler.store.database import MAX_TRIES, CommitUnclear, Database, DatabaseClock, Raw, change_rows, insert_row
@@ -265,6 +266,38 @@ def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path):
     (tmp_path / "folder.db").mkdir()
 
     check_unavailable(f"sqlite:///{tmp_path / 'folder.db'}", "cannot be opened")
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced", "its log deleted"])
+def test_a_file_that_is_deleted_or_replaced_while_it_is_open_is_named(what, tmp_path):
+    file, other = tmp_path / "ringback.db", tmp_path / "other.db"
+    for one in (file, other):
+        made = Database(f"sqlite:///{one}")
+        made.make_file()
+        made.transact(lambda connection: connection.exec_driver_sql("CREATE TABLE t (id INTEGER)"))
+        made.close()
+    database = Database(f"sqlite:///{file}")
+    database.transact(lambda connection: connection.exec_driver_sql("INSERT INTO t VALUES (1)"))
+    database.require_same_file()
+    changed = tmp_path / "ringback.db-wal" if what == "its log deleted" else file
+    changed.unlink()
+    if what == "replaced":
+        other.rename(file)
+
+    with pytest.raises(FileReplaced, match=re.escape(str(changed))):
+        database.require_same_file()
+    database.close()
+
+
+def test_a_file_that_is_opened_anew_may_be_another_one(tmp_path):
+    file = tmp_path / "ringback.db"
+    database = Database(f"sqlite:///{file}")
+    for _ in range(2):
+        database.make_file()
+        database.transact(lambda connection: connection.exec_driver_sql("CREATE TABLE t (id INTEGER)"))
+        database.require_same_file()
+        database.close()
+        file.unlink()
 
 
 def test_a_file_that_is_not_there_is_refused_by_its_name_and_nothing_is_made(tmp_path):

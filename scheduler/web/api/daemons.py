@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -10,12 +11,13 @@ from pydantic import StringConstraints
 
 from scheduler.model import DaemonWish
 from scheduler.service import control
+from scheduler.service.recovery import release_recovery
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
-from scheduler.store import reports
+from scheduler.store import recoveries, reports
 from scheduler.web.access import Operator, Reader, RuntimeOf
 from scheduler.web.api.asked import NO_REASON, Flag
-from scheduler.web.api.models import DaemonAsked, DaemonItem, DaemonList, Why
+from scheduler.web.api.models import DaemonAsked, DaemonItem, DaemonList, RecoveryItem, RecoveryList, Why
 from scheduler.web.api.route import noun
 from scheduler.web.problems import responses
 from scheduler.web.reach import require_everything
@@ -70,6 +72,27 @@ def resume_daemon(caller: Operator, runtime: RuntimeOf, daemon: DaemonKey, body:
 def drain_daemon(caller: Operator, runtime: RuntimeOf, daemon: DaemonKey, body: Why = NO_REASON) -> Any:
     """Let a daemon take nothing new, and end when its calls are over or another daemon follows them."""
     return steer(runtime, caller, daemon, DaemonWish.DRAIN, body.reason)
+
+
+@router.get("/recovery", response_model=RecoveryList, operation_id="list_recoveries", responses=responses(304))
+def list_recoveries(request: Request, caller: Reader, runtime: RuntimeOf, limit: Limit = 50) -> Response:
+    """When the database was found to be older than what was done, newest first. One that is not released holds
+    everything."""
+    require_everything(caller)
+    found = runtime.database.read(lambda connection: recoveries.list_recoveries(connection, limit))
+    return tagged(request, RecoveryList(items=[RecoveryItem.model_validate(asdict(one)) for one in found]))
+
+
+@router.post(
+    "/recovery/release", response_model=RecoveryItem, operation_id="release_recovery", responses=responses(409)
+)
+def release(caller: Operator, runtime: RuntimeOf, body: Why = NO_REASON) -> Any:
+    """Let calls be taken again, once somebody has looked for calls since `newest_at` at the provider: who was called
+    then is called again otherwise."""
+    require_everything(caller)
+    release_recovery(body.reason, runtime=runtime)
+    [newest] = runtime.database.read(lambda connection: recoveries.list_recoveries(connection, 1))
+    return RecoveryItem.model_validate(asdict(newest))
 
 
 def steer(runtime: Runtime, caller: Any, daemon: str, wanted: DaemonWish, reason: str | None) -> DaemonAsked:

@@ -828,6 +828,30 @@ class DaemonAsked(BaseModel):
     wanted: DaemonWish
 
 
+class RecoveryItem(BaseModel):
+    """A time when the database was found to be older than what was done. Not `released_at`: nothing is dialed.
+
+    `newest_at`: when the newest call was claimed that it knew. `adopted` lost calls were found at a provider and are
+    attempts now; `unplaced` ones are of no lead. `doubt`: why it does not end by itself.
+    """
+
+    id: int
+    noticed_at: datetime
+    noticed_by: str
+    reason: str
+    newest_at: datetime | None
+    looked_at: datetime | None
+    adopted: int
+    unplaced: int
+    doubt: str | None
+    released_at: datetime | None
+    released_by: str | None
+
+
+class RecoveryList(BaseModel):
+    items: list[RecoveryItem]
+
+
 # --- figures --------------------------------------------------------------------------------------
 
 

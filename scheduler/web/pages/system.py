@@ -20,8 +20,9 @@ from scheduler.rules.alerts import Thresholds
 from scheduler.rules.policy import ALL_KEYS, PROVIDER_NAMES, read_config
 from scheduler.service import control, do_not_call, operations
 from scheduler.service.checks import Finding, check_providers
+from scheduler.service.recovery import release_recovery
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls, campaigns, listings, reports, timeline
+from scheduler.store import calls, campaigns, listings, recoveries, reports, timeline
 from scheduler.store.database import Connection
 from scheduler.web.access import Admin, Caller, Operator, Reader, RuntimeOf
 from scheduler.web.pages.base import FormOf, ScreenOf, field_errors, redirect, render
@@ -124,8 +125,18 @@ def daemons_page(
     rows.sort(key=lambda row: (row["status"] == "stopped", row["is_silent"], -row["id"]))
     return render(
         request, "daemons.html", rows=rows[:200], has_more=len(rows) > 200, with_stopped=bool(all),
-        silent_after=silent,
+        silent_after=silent, held=runtime.database.read(recoveries.find_open),
     )
+
+
+@router.post("/recovery/release")
+def release(request: Request, runtime: RuntimeOf, caller: Operator, screen: ScreenOf, form: FormOf) -> Response:
+    require_everything(caller)
+    try:
+        release_recovery(form.get("reason", "").strip()[:200] or None, runtime=runtime)
+    except RingbackError as error:
+        return redirect(request, "/daemons", str(error), kind="error")
+    return redirect(request, "/daemons", "Released: calls are taken again.")
 
 
 @router.post("/daemons/{daemon_id}/{wish}")
