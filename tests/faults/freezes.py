@@ -12,7 +12,7 @@ LASTING: dict[str, object] = {"mix": "completed=1", "ring": 0.2, "talk": 20, "de
 
 One daemon would dial again a second or two after the settle time, if it believed that nothing was sent.
 """
-ORDINARY: dict[str, object] = {"dial_budget": 10, "request_timeout": 20, "lease_seconds": 60}
+ORDINARY: dict[str, object] = {"dial_budget": 10, "request_timeout": 20, "lease_seconds": 60, "settle_seconds": 120}
 """The limits that daemons have where nobody sets any."""
 HUNG_UP_WITHIN = 4.0
 """Seconds from the wake of the process to the end of its late call; a busy machine is slower than it."""
@@ -33,6 +33,7 @@ def freeze_while_sending(
         )
         for place in places
     ]
+    house.sampler.held = float(str((settings or {}).get("lease_seconds", HELD_SECONDS)))
     waiting = list(frozen)
 
     def are_frozen() -> bool:
@@ -50,6 +51,7 @@ def freeze_while_sending(
     for one in frozen:
         house.free(one)
     wait_until(house.is_quiet, "everything came to rest", house.tell)
+    house.sampler.held = HELD_SECONDS
     for call in house.simulator.calls():
         attempt = house.read_attempts()[call.ref]
         if call.began > attempt.dial_before + house.sampler.late_tolerance and call.began >= woken_at:

@@ -138,7 +138,7 @@ def freezes_while_sending(times: int) -> Callable[[House], int]:
 
     def act(house: House) -> int:
         struck = 0
-        kinds = [*((seconds, None) for seconds in LEASES), (15, ORDINARY)]
+        kinds = [(15, ORDINARY), *((seconds, None) for seconds in LEASES)]
         for at in range(0, times, SENDING_AT_ONCE):
             seconds, limits = kinds[at // SENDING_AT_ONCE % len(kinds)]
             shares = spread(min(SENDING_AT_ONCE, times - at), house.random.random())

@@ -25,6 +25,7 @@ from tests.factories import (
     call_of,
     chilean,
     sql,
+    with_settings,
 )
 from tests.waiting import wait_until
 
@@ -133,11 +134,11 @@ def test_a_claimer_that_goes_on_is_believed_to_have_sent_what_it_would(runtime, 
 
 
 def test_a_claimer_that_woke_just_now_has_the_time_of_a_request_before_it_is_believed(runtime, database, clock):
-    lead_id, other = claim_and_freeze(runtime, database, clock)
+    lead_id, other = claim_and_freeze(with_settings(runtime, poll_every=2), database, clock)
     look_for(other, clock, 5 * MINUTE)
     sql(database, f"UPDATE daemons SET last_seen_at = '{clock.now():%Y-%m-%d %H:%M:%S}'")
 
-    look_for(other, clock, timedelta(seconds=runtime.settings.request_timeout) - 2 * SECOND)
+    look_for(other, clock, timedelta(seconds=runtime.settings.request_timeout) - 2 * SECOND, step=2 * SECOND)
 
     assert attempt_of(database, lead_id).state == NOT_BELIEVED
 
@@ -191,11 +192,11 @@ def claim_and_freeze(runtime, database, clock) -> tuple[int, Station]:
     return lead_id, other
 
 
-def look_for(other: Station, clock, lasts: timedelta) -> None:
+def look_for(other: Station, clock, lasts: timedelta, *, step: timedelta = 10 * SECOND) -> None:
     """Everything that another daemon does about the dials of others, for so long."""
     until = clock.now() + lasts
     other.upkeep()
     while clock.now() < until:
-        clock.advance(min(10 * SECOND, until - clock.now()))
+        clock.advance(min(step, until - clock.now()))
         other.upkeep()
         other.follow()
