@@ -7,11 +7,12 @@ lead was reached.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from tests.providers.fakes import vendor
 from tests.providers.fakes.twilio import Twilio, _ref_of, rfc2822
-from tests.providers.fakes.vendor import Reply, Request
+from tests.providers.fakes.vendor import Hook, Reply, Request
 
 TALK = timedelta(seconds=2)
 
@@ -29,6 +30,12 @@ class StolenTwilio(Twilio):
                 **{"from": form["From"]},
             )
         return reply
+
+
+    def _hook(self, url: str, form: Mapping[str, str], name: str) -> Hook:
+        """Named as the inbox keys it, for the verdict to find it there."""
+        part = form.get("SequenceNumber", f"amd:{form.get('AnsweredBy', '')}")
+        return super()._hook(url, form, f"{form['CallSid']} {part}")
 
 
 def main() -> None:
