@@ -228,7 +228,8 @@ class _Turn:
             self.mismatches.append((event, attempt, holder))
             self.settled[event.id] = f"names attempt {attempt.id} by its reference and {holder.id} by its call"
             return
-        if event.call_id and known_id and event.call_id != known_id:
+        is_other = bool(event.call_id and known_id and event.call_id != known_id)
+        if is_other:
             # Two calls for one reference: the vendor, or somebody before it, repeated our request.
             self.doubles.append((event, attempt))
             self.settled[event.id] = f"another call for attempt {attempt.id}, which is {known_id}"

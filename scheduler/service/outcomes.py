@@ -804,7 +804,11 @@ def end_second_call(
 
     `report` None: the provider does not know it any more. It spends no attempt and plans nothing.
     """
-    known = clean(report) if report is not None else None
+    holder = calls.find_holder(connection, second.provider, second.call_id)
+    is_others = holder not in (None, second.attempt_id) or (
+        report is not None and report.attempt_ref not in (None, second.attempt_ref)
+    )
+    known = clean(report) if report is not None and not is_others else None
     is_done = known is None or known.is_final or second.lookups + 1 >= LAST_LOOKS
     payers = accounts.read_accounts(connection, {second.account_id} if second.account_id is not None else set())
     payer = payers.get(second.account_id or 0)
@@ -813,7 +817,7 @@ def end_second_call(
         taken = second.charged  # in another unit than the account's: `check` tells what second calls cost
     second_calls.end(connection, second.id, {
         "outcome": known.outcome.value if known and known.outcome else None,
-        "provider_status": known.provider_status if known else "gone",
+        "provider_status": known.provider_status if known else "another's" if is_others else "gone",
         "talk_seconds": known.talk_seconds if known else None, "cost": known.cost if known else None,
         "cost_unit": known.cost_unit if known else None, "charged": max(taken, second.charged),
         "ended_at": (known.ended_at if known else None) or now, "lookups": second.lookups + 1,
@@ -838,6 +842,7 @@ def end_second_call(
     if is_done:
         cost = f", cost {known.cost} {known.cost_unit or ''}".rstrip() if known and known.cost is not None else ""
         how = f"its second call was {known.outcome or 'not made'}{cost}" if known else "its second call is gone"
+        how = f"what looked like its second call is of attempt {holder}" if is_others else how
         applied.note("settled", attempt_id=second.attempt_id, how=how)
 
 

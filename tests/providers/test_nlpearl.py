@@ -415,6 +415,24 @@ def test_every_row_of_the_leads_table_without_a_call(pearl: Pearl, status: Any, 
     assert (report.phase, report.outcome, report.known_word, report.is_final) == (Phase.ENDED, outcome, True, True)
 
 
+@on_one_server(
+    ("lead", "call"),
+    [
+        ({"status": 45}, None), ({"status": "Dialling"}, None), ({"status": 45}, {"status": 3}),
+        ({"status": 45}, {"status": 9}),
+    ],
+    ids=str,
+)
+def test_a_word_that_nobody_knows_is_no_end_of_a_lead_or_of_its_call(
+    pearl: Pearl, lead: dict[str, Any], call: dict[str, Any] | None
+):
+    blank = {"conversationStatus": lead["status"], "duration": 0, "summary": None}
+    report = pearl.ended(lead, None if call is None else {**blank, **call})
+
+    assert (report.phase is Phase.ENDED, report.outcome, report.refusal) == (False, None, None)
+    assert not report.known_word
+
+
 NEVER_DIALED = [
     (200, RefusalKind.OUTAGE), (500, RefusalKind.OUTAGE), ("Error", RefusalKind.OUTAGE), (300, RefusalKind.THROTTLED),
     ("QueueAbandon", RefusalKind.THROTTLED),
