@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.asterisk
 NO_EVENTS = "ws://127.0.0.1:9"
+INVITE_LIVES = 35
+"""Seconds for which Asterisk sends an INVITE again that nobody answered, whatever became of its channel (timer B)."""
 MADE = ("ended", "live", "unknown")
 
 
@@ -243,3 +246,34 @@ def test_two_ringbacks_on_one_asterisk_leave_each_other_alone(tmp_path: Path, pe
             kept = {event.attempt_ref for event in find_all(house.database, tables.provider_events)}
             assert kept <= refs
         assert [one.attempt(lead_id).outcome for lead_id in mine] == [Outcome.HANG_UP, Outcome.BUSY]
+
+
+@pytest.mark.parametrize("keys", [{"ASTERISK_CONTEXT": "nosuch"}, {"ASTERISK_APP": "robot"}])
+def test_nobody_is_called_while_nobody_is_there_to_talk(
+    tmp_path: Path, people: People, pbx: Pbx, keys: dict[str, str]
+):
+    with House(tmp_path / "house", people, pbx, **keys) as house:
+        checked = house.run("check", "--provider", "asterisk").stdout
+        house.lead(house.campaign("nowhere"), 2)
+        house.start()
+        house.wait(lambda: "to talk to whoever answers" in house.run("alerts").stdout)
+
+        assert house.calls() == []
+        assert "would be cut off" in checked.replace("\n", " ")
+
+
+def test_a_dead_trunk_spends_nothing_and_is_called_over_again_when_it_is_back(tmp_path: Path, people: People, pbx: Pbx):
+    people.stop()
+    with House(tmp_path / "house", people, pbx) as house:
+        campaign = house.campaign("dead")
+        leads = [house.lead(campaign, 10) for _ in range(8)]
+        house.start()
+        house.wait(lambda: "left alone" in house.run("alerts").stdout)
+        assert {lead_of(house.database, one).call_attempts_count for one in leads} == {0}
+        begun = time.monotonic()
+        wait_until(lambda: time.monotonic() - begun > INVITE_LIVES)
+        people.start()
+        house.wait(lambda: all(lead_of(house.database, one).call_attempts_count == 1 for one in leads))
+
+        assert {house.attempt(one).outcome for one in leads} == {Outcome.HANG_UP}
+        assert [len(house.calls(one)) for one in leads] == [1] * len(leads)
