@@ -19,7 +19,7 @@ from scheduler.providers.base import Standing
 from scheduler.rules.hours import tzdata_version
 from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settings, read_config
 from scheduler.service.runtime import Runtime
-from scheduler.store import accounts, calls, reports, schema, settings
+from scheduler.store import access, accounts, calls, reports, schema, settings
 from scheduler.store.database import Connection, skew
 from scheduler.store.server import list_odd_columns, read_server
 
@@ -142,6 +142,11 @@ def _check_settings(runtime: Runtime, config: Config) -> Iterator[Finding]:
         yield Finding(Level.PROBLEM, "settings", sentence)
     for sentence in runtime.settings.warnings():
         yield Finding(Level.WARNING, "settings", sentence)
+    if runtime.settings.open_access and runtime.settings.public_url and not runtime.database.read(access.has_anybody):
+        yield Finding(
+            Level.WARNING, "settings", "RINGBACK_OPEN_ACCESS is set and nobody has to log in, but RINGBACK_PUBLIC_URL "
+            "says that others reach the web application: make an admin first (ringback users add NAME --role admin)",
+        )
     try:
         provider = runtime.providers.get(runtime.default_provider)
     except InvalidValue as error:

@@ -86,6 +86,9 @@ class StoppingProvider(HttpSimulator):
 class TrustingRetell(Retell):
     """Takes whoever posts to it for Retell."""
 
+    def glance(self, hook: Hook, now: datetime) -> None:
+        return
+
     def _verify(self, hook: Hook, now: datetime) -> None:
         return
 
