@@ -25,7 +25,18 @@ from scheduler.rules.subdivisions import normal_region
 from scheduler.service.alerts import OF_NAMES, read_names
 from scheduler.service.runtime import Runtime
 from scheduler.service.vitals import read_vitals
-from scheduler.store import accounts, calls, do_not_call, journal, recoveries, reports, schema, second_calls, settings
+from scheduler.store import (
+    access,
+    accounts,
+    calls,
+    do_not_call,
+    journal,
+    recoveries,
+    reports,
+    schema,
+    second_calls,
+    settings,
+)
 from scheduler.store.alerts import list_news
 from scheduler.store.database import Connection, skew
 from scheduler.store.server import list_odd_columns, read_server
@@ -158,6 +169,11 @@ def _check_settings(runtime: Runtime, config: Config) -> Iterator[Finding]:
         yield Finding(Level.PROBLEM, "settings", sentence)
     for sentence in runtime.settings.warnings():
         yield Finding(Level.WARNING, "settings", sentence)
+    if runtime.settings.open_access and runtime.settings.public_url and not runtime.database.read(access.has_anybody):
+        yield Finding(
+            Level.WARNING, "settings", "RINGBACK_OPEN_ACCESS is set and nobody has to log in, but RINGBACK_PUBLIC_URL "
+            "says that others reach the web application: make an admin first (ringback users add NAME --role admin)",
+        )
     try:
         provider = runtime.providers.get(runtime.default_provider)
     except InvalidValue as error:

@@ -178,3 +178,10 @@ def test_a_server_that_nobody_may_write_to_is_a_problem(
         sql(admin, "SET GLOBAL read_only = 0")
 
     assert problem["check"] == "server" and "read_only is on" in problem["sentence"]
+
+
+def test_open_access_behind_a_proxy_is_said_until_there_is_somebody(ringback: Ringback) -> None:
+    ringback.environment |= {"RINGBACK_OPEN_ACCESS": "1", "RINGBACK_PUBLIC_URL": "https://calls.example.com"}
+    assert "RINGBACK_OPEN_ACCESS is set and nobody has to log in" in ringback("check").stdout
+    ringback.ok("keys", "create", "first", "--scope", "admin")
+    assert "RINGBACK_OPEN_ACCESS" not in ringback("check").stdout

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from alembic import command
 
-from scheduler.store import schema, tables
-from scheduler.store.database import Database
-from tests.conftest import fresh_database
+from scheduler.store import leads, schema, tables
+from scheduler.store.database import Connection, Database
+from tests.conftest import NOON, fresh_database, on_every_engine
 from tests.factories import _insert, find_all, sql
 
 ENGINES = ["sqlite", "mariadb"]
@@ -67,3 +67,18 @@ def test_listing_again_after_an_upgrade_that_was_cut_off_lists_nothing_twice(bef
     schema.upgrade(before)
 
     assert len(find_all(before, tables.account_allowances)) == 1
+
+
+@on_every_engine
+def test_a_number_is_barred_for_an_account_once_and_for_no_other(database: Database) -> None:
+    number, other = "+56987651234", "+56987655678"
+
+    def work(connection: Connection) -> dict[int, dict[str, str]]:
+        for _ in range(2):
+            leads.bar_for_account(connection, 1, number, source="x", now=NOON)
+        leads.bar_for_account(connection, 3, other, source="x", now=NOON)
+        assert leads.read_barred_by_accounts(connection, [], [number]) == {}
+        assert leads.read_barred_by_accounts(connection, [1], []) == {}
+        return leads.read_barred_by_accounts(connection, [1, 2], [number, other])
+
+    assert database.transact(work) == {1: {number: "its account was asked not to call it"}}
