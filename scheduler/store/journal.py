@@ -154,20 +154,28 @@ def set_wanted(connection: Connection, daemon_id: int, wanted: DaemonWish) -> No
 
 def read_wanted(connection: Connection, owner: str) -> DaemonWish:
     """What people ask of this daemon; one whose row is gone goes on."""
-    found = connection.execute(select(N.wanted).where(N.owner == owner)).scalar()
-    return DaemonWish(found) if found else DaemonWish.RUN
+    found = connection.execute(select(word(N.wanted)).where(N.owner == owner)).scalar()
+    return DaemonWish.RUN if found is None else to_wish(found)
+
+
+def to_wish(text: str) -> DaemonWish:
+    """A word that is none of ours is what a server without strict mode makes of one that it does not know: it stops."""
+    return DaemonWish(text) if text in _WISHES else DaemonWish.PAUSE
+
+
+_WISHES = {one.value for one in DaemonWish}
 
 
 def set_doing(connection: Connection, owner: str, doing: DaemonDoing, now: datetime) -> None:
     connection.execute(update(daemons).where(N.owner == owner).values(doing=doing, last_seen_at=now))
 
 
-DAEMON_COLUMNS = (N.id, N.owner, N.status, N.wanted, N.doing, N.last_seen_at)
+DAEMON_COLUMNS = (N.id, N.owner, N.status, word(N.wanted), N.doing, N.last_seen_at)
 
 
 def _daemon(row: Any) -> DaemonRow:
     return DaemonRow(
-        row.id, row.owner, str(row.status), DaemonWish(row.wanted), DaemonDoing(row.doing), row.last_seen_at
+        row.id, row.owner, str(row.status), to_wish(row.wanted), DaemonDoing(row.doing), row.last_seen_at
     )
 
 
