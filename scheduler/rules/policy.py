@@ -94,6 +94,14 @@ def _whole(least: int, most: int, what: str) -> Callable[[str, str], int]:
     return read
 
 
+NONE_AT_ALL = ("off", "no", "none", "zero", "stop", "cero", "ninguna", "ninguno", "nada")
+
+
+def _limit(text: str, key: str) -> int:
+    """Calls at once. Whoever writes a word that says none does not mean the number of before."""
+    return 0 if text.strip().lower() in NONE_AT_ALL else _whole(0, 100_000, "calls")(text, key)
+
+
 def _clock_time(text: str, key: str) -> int:
     """Seconds after midnight. `24:00` is a closing time."""
     right = "write a time of day as HH:MM, 00:00 to 24:00"
@@ -186,7 +194,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "holidays": _holidays,
     "ring_timeout": _whole(5, 300, "seconds"),
     "max_call_duration": _whole(10, 86_400, "seconds"),
-    "max_concurrent_calls": _whole(0, 100_000, "calls"),
+    "max_concurrent_calls": _limit,
     "lease_seconds": _whole(1, 86_400, "seconds"),
     "cleanup_after_days": _whole(0, 3650, "days"),
     "paused": _yes_or_no,

@@ -40,6 +40,7 @@ from scheduler.model import (
 from scheduler.store.accounts import list_all
 from scheduler.store.calls import CAMPAIGN_COLUMNS, to_campaign, word
 from scheduler.store.database import ids_in
+from scheduler.store.journal import to_wish
 from scheduler.store.tables import accounts, call_attempts, call_schedule, campaigns, daemons, events
 
 A, C, E, K, N, S = call_attempts.c, campaigns.c, events.c, accounts.c, daemons.c, call_schedule.c
@@ -216,7 +217,7 @@ def list_signs(connection: Connection) -> list[SignRow]:
         .where(N.status == "running")
         .order_by(N.id)
     )
-    return [SignRow(row[0], row[1], DaemonWish(row[2]), row[3], row[4]) for row in rows]
+    return [SignRow(row[0], row[1], to_wish(row[2]), row[3], row[4]) for row in rows]
 
 
 def _of(column: ColumnElement[Any], campaign_ids: Collection[int]) -> ColumnElement[bool]:

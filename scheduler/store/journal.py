@@ -191,22 +191,30 @@ def read_wanted(connection: Connection, owner: str) -> tuple[DaemonWish, int | N
     """What people ask of this daemon (one whose row is gone goes on), and the newest attempt: its id and reference."""
     newest = select(A.id).order_by(A.id.desc()).limit(1).scalar_subquery()
     wanted, attempt_id, ref = connection.execute(select(
-        select(N.wanted).where(N.owner == owner).scalar_subquery(), newest,
+        select(word(N.wanted)).where(N.owner == owner).scalar_subquery(), newest,
         select(A.attempt_ref).order_by(A.id.desc()).limit(1).scalar_subquery(),
     )).one()
-    return DaemonWish(wanted) if wanted else DaemonWish.RUN, attempt_id, ref
+    return DaemonWish.RUN if wanted is None else to_wish(wanted), attempt_id, ref
+
+
+def to_wish(text: str) -> DaemonWish:
+    """A word that is none of ours is what a server without strict mode makes of one that it does not know: it stops."""
+    return DaemonWish(text) if text in _WISHES else DaemonWish.PAUSE
+
+
+_WISHES = {one.value for one in DaemonWish}
 
 
 def set_doing(connection: Connection, owner: str, doing: DaemonDoing, now: datetime) -> None:
     connection.execute(update(daemons).where(N.owner == owner).values(doing=doing, last_seen_at=now))
 
 
-DAEMON_COLUMNS = (N.id, N.owner, N.status, N.wanted, N.doing, N.last_seen_at)
+DAEMON_COLUMNS = (N.id, N.owner, N.status, word(N.wanted), N.doing, N.last_seen_at)
 
 
 def _daemon(row: Any) -> DaemonRow:
     return DaemonRow(
-        row.id, row.owner, str(row.status), DaemonWish(row.wanted), DaemonDoing(row.doing), row.last_seen_at
+        row.id, row.owner, str(row.status), to_wish(row.wanted), DaemonDoing(row.doing), row.last_seen_at
     )
 
 

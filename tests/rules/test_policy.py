@@ -35,6 +35,7 @@ BUSY = Outcome.BUSY
         ("working_hours_start", "9:30", 34_200), ("working_hours_end", "24:00", 86_400),
         ("working_days", "1,2,3,4,5", (1, 2, 3, 4, 5)), ("working_days", "7, 1 ,1", (1, 7)),
         ("timezone", "America/Santiago", "America/Santiago"), ("ring_timeout", "30", 30),
+        ("max_concurrent_calls", "off", 0), ("twilio_max_concurrent_calls", " Ninguna ", 0),
         ("max_concurrent_calls", "0", 0), ("cleanup_after_days", "0", 0),
     ],
 )  # fmt: skip

@@ -14,7 +14,9 @@ from scheduler.model import EntryKind
 from scheduler.rules.alerts import AlertCode
 from scheduler.rules.pacing import slot_step
 from scheduler.rules.policy import Policy, read_config
+from scheduler.service import accounts
 from scheduler.service.alerts import list_alerts
+from scheduler.service.checks import run_checks
 from scheduler.store import calls, tables
 from scheduler.store.calls import is_anything_called
 from scheduler.store.reports import list_steps
@@ -662,3 +664,31 @@ def insert(database, table, values):
         return connection.execute(table.insert().values(**values)).inserted_primary_key[0]
 
 
+
+
+def test_a_word_that_a_server_without_strict_mode_empties_stops(runtime, database):
+    """Such a server keeps '' for a word that a column does not know, and says nothing."""
+    campaign_id = add_campaign(database, "autumn", call_settings=ALWAYS)
+    add_due_lead(database, campaign_id=campaign_id)
+    account = accounts.create_account("Acme", code="acme", runtime=runtime)
+    with database.engine.connect() as connection, connection.begin():
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+            wrong = "''"
+        else:
+            connection.exec_driver_sql("SET SESSION sql_mode = ''")
+            wrong = "'pausada'"
+        for statement in ("UPDATE campaigns SET status = {}", "UPDATE accounts SET billing_type = {}"):
+            connection.exec_driver_sql(statement.format(wrong))
+        connection.exec_driver_sql(
+            "PRAGMA ignore_check_constraints = OFF" if connection.dialect.name == "sqlite"
+            else "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+        )
+    station = Station(runtime)
+
+    station.dispatch()
+
+    assert station.provider.dials == []
+    told = [one.sentence for one in run_checks(runtime) if one.level == "problem"]
+    assert any("campaign autumn: status is '', so it is paused" in one for one in told)
+    assert any(f"account {account}: billing_type is ''" in one for one in told)
