@@ -52,10 +52,12 @@ GRANT INSERT, UPDATE, DELETE ON ringback.users TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.sessions TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.login_failures TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.idempotency_keys TO 'ringback'@'%';
--- History: added to. An attempt is completed by what is learnt of it; events and entries never change.
+-- History: added to. An attempt is completed by what is learnt of it; events and entries never change,
+-- but that what an event tells of a person who is erased is taken out.
 GRANT INSERT, UPDATE ON ringback.call_attempts TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.second_calls TO 'ringback'@'%';
 GRANT INSERT ON ringback.events TO 'ringback'@'%';
+GRANT UPDATE (reason, details) ON ringback.events TO 'ringback'@'%';  -- a person who is erased, and nothing else
 GRANT INSERT ON ringback.account_entries TO 'ringback'@'%';
 -- What reports need, table by table. Of those that hold secrets, the columns that hold none.
 GRANT SELECT ON ringback.account_allowances TO 'ringback_reader'@'%';
@@ -76,6 +78,12 @@ GRANT SELECT ON ringback.provider_pace TO 'ringback_reader'@'%';
 GRANT SELECT ON ringback.rule_versions TO 'ringback_reader'@'%';
 GRANT SELECT ON ringback.scheduler_config TO 'ringback_reader'@'%';
 GRANT SELECT ON ringback.alembic_version TO 'ringback_reader'@'%';
+GRANT SELECT ON ringback.clock_steps TO 'ringback_reader'@'%';
+GRANT SELECT ON ringback.do_not_call_keys TO 'ringback_reader'@'%';
+GRANT SELECT ON ringback.identity TO 'ringback_reader'@'%';
+GRANT SELECT ON ringback.lead_terms TO 'ringback_reader'@'%';
+GRANT SELECT ON ringback.recoveries TO 'ringback_reader'@'%';
+GRANT SELECT ON ringback.second_calls TO 'ringback_reader'@'%';
 GRANT SELECT (id, name, prefix, scope, account_id, created_at, expires_at, revoked_at, last_used_at)
     ON ringback.api_keys TO 'ringback_reader'@'%';
 GRANT SELECT (id, name, role, account_id, totp_since, created_at, last_login_at) ON ringback.users TO 'ringback_reader'@'%';

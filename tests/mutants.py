@@ -452,8 +452,8 @@ MUTANTS: Sequence[Mutant] = (
     ),
     mutant(
         "a line break in a name, in the log", "scheduler/events.py",
-        "        text = one_line(text)\n",
-        "",
+        "line = Line(at, level, kind, one_line(text))",
+        "line = Line(at, level, kind, text)",
         "cli/test_output.py::test_a_name_forges_no_line_of_a_log",
     ),
     mutant(
