@@ -31,7 +31,7 @@ PRODUCTS = ("renovación", "crédito", "seguro hogar", "plan móvil", "cita anua
 
 # Prefix, digits that follow, region. The prefixes are those of examples/README.md.
 PLACES = {
-    "CL": [("+5690", 7, ""), ("+5620", 7, "CL-RM"), ("+5690", 7, "CL-MA"), ("+5690", 7, "CL-AI"), ("+56320", 7, "")],
+    "CL": [("+5690", 7, ""), ("+5620", 7, "CL-RM"), ("+5690", 7, "CL-MA"), ("+5690", 7, "CL-AI"), ("+5630", 7, "")],
     "AR": [("+5493510", 6, ""), ("+543410", 6, "AR-S"), ("+542610", 6, "AR-M")],
     "ES": [("+34500", 6, ""), ("+34500", 6, "ES-CT"), ("+34500", 6, "ES-CN"), ("+34500", 6, "ES-MD")],
     "CO": [("+57390", 7, ""), ("+576021", 6, "CO-VAC")],

@@ -198,7 +198,7 @@ def add_entry(
 
 def remove_entries(connection: Connection, number: str, home: str) -> int:
     """Take a number off the list, in every spelling. Returns how many entries it had."""
-    ever = datetime.min.replace(tzinfo=UTC)  # those that have expired go too
+    ever = datetime(2000, 1, 1, tzinfo=UTC)  # those that have expired go too
     return _delete(connection, [
         entry.id for _, entry, meaning in _find(connection, [number], ever, home) if meaning is Meaning.SAME
     ])

@@ -60,7 +60,7 @@ def test_every_code_has_its_question_and_each_raises_its_own():
         live=[LiveCall(7, "campaign a", NOON - HOUR, 10 * MINUTE)],
         ended=[Ended("campaign a", 20, 1)],
         refused=[RefusedSetting("scheduler_config", "timezone: 'Mars' cannot be used", kept=False)],
-        misread=[9], misread_in_all=1,
+        misread=[7], misread_in_all=2,
         breakers=[BreakerNews("twilio", NOON + MINUTE)],
         payers=[Payer(replace(ACCOUNT, low_balance=Decimal(20)))],
         daemons=[replace(AT_WORK, last_seen_at=NOON - HOUR), replace(AT_WORK, owner="paused", takes_calls=False)],

@@ -7,16 +7,19 @@ from datetime import timedelta
 import pytest
 
 from scheduler.errors import Conflict, NotFound
+from scheduler.events import SilentReporter
 from scheduler.model import Doubt
 from scheduler.rules.phones import read_number
 from scheduler.service import do_not_call as service
 from scheduler.service.alerts import list_alerts
 from scheduler.service.checks import Level, run_checks
+from scheduler.service.daemon import Daemon
 from scheduler.store import do_not_call as store
 from scheduler.store import tables
 from tests.conftest import NOON
 from tests.factories import (
     MINUTE,
+    ScriptedProvider,
     Station,
     add_due_lead,
     attempts_of,
@@ -26,6 +29,7 @@ from tests.factories import (
     lead_of,
     plan_call,
     sql,
+    with_providers,
 )
 
 PERSON = "+56955501059"
@@ -259,6 +263,33 @@ def test_a_call_before_its_entry_was_changed_to_its_number_breaks_nothing(runtim
     station.upkeep()
 
     assert [one.level for one in run_checks(runtime) if one.check == "R16"] == [Level.OK]
+
+
+def test_a_daemon_dials_nobody_who_is_listed_in_any_spelling_from_its_first_turn_on(runtime, database):
+    provider = ScriptedProvider("simulator")  # under this name a database that is fast and unsafe will do
+    of_daemon = with_providers(runtime, {"simulator": provider}, "simulator")
+    people = [f"+569555020{number:02}" for number in range(len(FORMS))]
+    for number, form in zip(people, FORMS, strict=True):
+        add_due_lead(database, number)
+        write(database, form.format(number[3:], f"{number[3]} {number[4:8]} {number[8:]}"))
+    add_due_lead(database, "+56955501058")
+
+    Daemon(of_daemon, reporter=SilentReporter()).run_once()
+    assert provider.numbers == ["+56955501058"]
+
+    sql(database, "UPDATE do_not_call SET telefono = '09 5550 1077' WHERE telefono = :was", was=people[0])
+    add_due_lead(database, "+56955501077")
+    add_due_lead(database, people[0])
+    Daemon(of_daemon, reporter=SilentReporter()).run_once()
+    assert provider.numbers == ["+56955501058", people[0]]
+    assert {one.reading for one in find_all(database, tables.do_not_call)} == {None, 3}
+
+
+FORMS = (
+    "+56{0}", "56{0}", "0056{0}", "{0}", "0{0}", "{1}", "0{1}", "+56 {1}", "+56 (0) {1}", "tel:+56{0}", "+56{0}.0",
+    "p:+56{0}", "Ana {1}", "{1}-12",
+)
+"""Of the digits {0}, and {1} as they are grouped."""
 
 
 # --- number by number ---------------------------------------------------------------------------
