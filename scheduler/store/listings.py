@@ -345,8 +345,8 @@ def list_attempts_page(
 ) -> Rows:
     """Attempts, those claimed last first; `before` is the place (claimed_at, id) of the last row before this page.
 
-    `since` and `until` are for `claimed_at` (half-open). `search` finds leads, as `list_leads_page` does, and calls to
-    a number that begins so.
+    `since` and `until` are for when it was claimed, or recorded by hand (half-open). `search` finds leads, as
+    `list_leads_page` does, and calls to a number that begins so.
     """
     scopes = _scopes(connection, account_id, campaign_id)
     if scopes == []:
@@ -362,13 +362,13 @@ def list_attempts_page(
         if value is not None:
             walk.filter(f"t.{name} = :{name}", **{name: value})
     if since is not None:
-        walk.filter("t.claimed_at >= :since", since=since)
+        walk.filter(f"{_MADE_AT} >= :since", since=since)
     if attempt_id is not None:
         walk.filter("t.id = :attempt_id", attempt_id=attempt_id)
         if lead_id is None:
             lead_id = connection.execute(select(A.lead_id).where(A.id == attempt_id)).scalar()
     if until is not None:
-        walk.filter("t.claimed_at < :until", until=until)
+        walk.filter(f"{_MADE_AT} < :until", until=until)
     wanted = read_search(connection, search) if search else Wanted()
     _filter_by_terms(walk, wanted, "t.lead_id")
     if wanted.part is not None:
@@ -401,6 +401,10 @@ def list_attempts_page(
     found = _fetch(connection, reports.attempt_query().where(ids_in(A.id, ids)), ids)
     found.goes_on_at = goes_on_at if by_time or goes_on_at is None else (None, goes_on_at[0])
     return found
+
+
+_MADE_AT = "COALESCE(t.claimed_at, t.placed_at, t.ended_at)"
+"""When a call was made: one that was recorded by hand was claimed by nobody."""
 
 
 def find_attempt_row(connection: Connection, attempt_id: int) -> ReportRow | None:

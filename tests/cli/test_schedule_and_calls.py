@@ -68,6 +68,18 @@ def test_cancel_needs_a_reason_and_keeps_it(ringback: Ringback, database: Databa
     assert ringback.refused("schedule", "cancel", 999, "--reason", "x") == "there is no lead 999"
 
 
+def test_leads_and_calls_are_found_as_people_say_them(ringback: Ringback, database: Database) -> None:
+    lead_id = int(ringback.json("leads", "add", "--first-name", "Rosa", "--phone", "+56901002192")["id"])
+    ringback.ok("calls", "record", lead_id, "no_answer")
+
+    for search in ("901002192", "9 0100 2192", "2192", "rosa"):
+        assert [one["id"] for one in ringback.json("leads", "list", "--search", search)] == [lead_id]
+        assert [one["lead_id"] for one in ringback.json("calls", "list", "--search", search)] == [lead_id]
+    assert ringback.json("calls", "list", "--search", "rosa", "--outcome", "busy") == []
+    assert len(ringback.json("calls", "list", "--since", "1d")) == 1
+    assert ringback.json("calls", "list", "--until", "1d") == []
+
+
 def test_a_call_made_by_hand_cancels_the_plan_and_decides(ringback: Ringback, database: Database) -> None:
     lead_id = add_due_lead(database)
 

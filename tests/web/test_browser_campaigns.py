@@ -42,6 +42,9 @@ def test_a_campaign_is_created_and_its_hours_edited_by_keyboard_alone(visit: Vis
     visitor.tab_to("Friday")
     visitor.type("09:00-20:00")
     visitor.press("Enter")
+    page.get_by_text("Days on which nobody is called").wait_for()
+    assert visitor.focused() == "Create the campaign"
+    visitor.press("Enter")
     page.wait_for_url("**/campaigns/autumn")
     campaign = find(database, tables.campaigns, code="autumn")
     for minutes in (1, 60, 300):

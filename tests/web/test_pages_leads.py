@@ -308,6 +308,29 @@ def test_a_live_call_is_hung_up_by_a_form_and_a_second_time_says_why_not(client,
 
 
 @SQLITE
+def test_calls_are_found_by_name_number_and_day(client, station, database):
+    for number, name in (("+56901002192", "Sepúlveda"), ("+56223456789", "Soto")):
+        lead = add_due_lead(database, number, apellidos=name)
+        station.dispatch()
+    station.upkeep()
+    first, second = (one.id for one in find_all(database, tables.call_attempts))
+
+    def shown(**asked):
+        page = client.get("/calls", params=asked)
+        assert page.status_code == 200
+        return set(map(int, re.findall(r'<tr>\s*<th scope="row"><a href="/calls/(\d+)"', page.text)))
+
+    day = f"{NOON:%Y-%m-%d}"
+    assert shown(search="sepulveda") == shown(search="901002192") == shown(search="2192") == {first}
+    assert shown(search="soto", since=day, until=day) == {second}
+    assert shown(search="nobody") == shown(until="2026-11-19") == shown(since="2026-11-21") == set()
+    assert client.get("/calls", params={"since": "mañana"}).status_code == 422
+    found = client.get("/api/v1/calls", params={"search": "sepulveda", "since": f"{day}T00:00:00Z"}).json()
+    assert [one["id"] for one in found["items"]] == [first]
+    assert client.get("/api/v1/calls", params={"until": f"{day}T00:00:00Z"}).json()["items"] == []
+    assert [one["id"] for one in client.get("/api/v1/leads", params={"search": "678 9"}).json()["items"]] == [lead]
+
+
 def test_an_unknown_call_is_settled_by_whoever_knows(client, station, database):
     lead_id = add_due_lead(database)
     station.dispatch()

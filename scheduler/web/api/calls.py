@@ -48,7 +48,8 @@ def list_calls(
     )] = None,
     since: Since = None, until: Since = None, search: Search = None, limit: Limit = 50, cursor: Cursor = None,
 ) -> Response:
-    """Attempts, newest first: one for each dial. `since` and `until` are for `claimed_at` (from, and before).
+    """Attempts, newest first: one for each dial. `since` and `until` are for `claimed_at` (from, and before), or
+    for when it was recorded by hand.
 
     `search` is a number (whole, its beginning or its last digits, also in national form), a name or an e-mail, as for
     leads.
