@@ -28,8 +28,7 @@ ALL = 10_000_000
 class History:
     """Past calls by attempt; those of this transaction have keys of their own."""
 
-    def __init__(self, now: datetime) -> None:
-        self._now = now
+    def __init__(self) -> None:
         self._calls: dict[object, PastCall] = {}
         self._keys: dict[tuple[str, object], list[object]] = {}
 
@@ -38,7 +37,7 @@ class History:
         cls, connection: Connection, now: datetime, leads: Iterable[Lead], policies: Mapping[int | None, Policy]
     ) -> History:
         """What caps of these leads' campaigns may count."""
-        made = cls(now)
+        made = cls()
         capped = [
             (lead, policy) for lead in leads
             if (policy := policies.get(lead.campaign_id) or policies[None]).is_capped
@@ -102,8 +101,6 @@ class History:
         for key, call in calls.items():
             if key in self._calls:
                 continue
-            if call.at > self._now:  # the clock went back since: it was before this, and counts from today
-                call = replace(call, at=self._now)
             self._calls[key] = call
             for name in ("lead", "phone", "debt", "campaign", "group"):
                 if (value := getattr(call, name)) is not None:
