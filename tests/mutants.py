@@ -941,6 +941,7 @@ MUTANTS: Sequence[Mutant] = (
         "elif found.ticks < self.ticks:",
         "elif False:",
         "service/test_daemon.py::test_a_daemon_dials_nothing_from_a_database_that_is_older_than_what_it_has_done",
+        also=(("scheduler/service/daemon.py", "if before < known:", "if False:"),),
     ),
     mutant(
         "a claimed attempt is still there in the next take", RECOVERY,

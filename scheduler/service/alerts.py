@@ -154,7 +154,10 @@ def _read_unsaid(connection: Connection, seen_since: datetime) -> list[Unsaid]:
 
 def _read_clock_step(connection: Connection) -> ClockStep | None:
     found = journal.find_clock_step(connection)
-    return ClockStep(found.at, found.until - found.at) if found else None
+    if found is None:
+        return None
+    at = found.at + journal.SAME_STEP
+    return ClockStep(at, found.until - at)
 
 
 def _read_held(

@@ -18,6 +18,7 @@ from scheduler.model import DaemonWish
 from scheduler.providers.network import FaultPlan, SimulatedNetwork, parse_faults, parse_mix
 from scheduler.providers.simulator import Simulator
 from scheduler.service import control
+from scheduler.service.alerts import list_alerts
 from scheduler.service.daemon import Daemon
 from scheduler.service.recovery import release_recovery
 from scheduler.service.runtime import Runtime
@@ -319,6 +320,18 @@ def test_a_daemon_whose_host_is_an_hour_off_the_databases_clock_dials_nothing(ru
 
     assert provider.dials == []
     assert call_of(database, lead_id).status == "pending"
+
+
+def test_a_clock_that_goes_back_under_a_daemon_is_noted_once_and_said(runtime, database, clock):
+    provider = ScriptedProvider("simulator")
+    with working(runtime, provider) as daemon:
+        wait_until(lambda: row_of(daemon) is not None and row_of(daemon).ticks >= 1)
+        clock.set(NOON - timedelta(seconds=90))
+        wait_until(lambda: "the database's clock went back by 9" in daemon.reporter.text)
+        wait_turns(daemon)
+
+    assert len(find_all(database, tables.events, kind="clock_back")) == 1
+    assert "clock_back" in {one.code for one in list_alerts(runtime=daemon.runtime)}
 
 
 class HourBehind(Database):

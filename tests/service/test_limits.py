@@ -71,6 +71,20 @@ def test_a_cap_by_phone_counts_the_calls_of_other_leads_and_campaigns(runtime, d
     assert station.provider.numbers == [FIRST]
 
 
+def test_a_call_of_before_the_clock_went_back_over_midnight_counts_for_the_day_that_is_again(runtime, database, clock):
+    """Called on Saturday at 00:00:30 in Santiago; then the clock showed Friday, 23:59:30, and it is the same night."""
+    midnight = NOON + 12 * HOUR
+    once = {"caps": [{"max": 1, "per": {"days": 1}, "by": "phone"}], **ALWAYS}
+    campaign = add_campaign(database, "capped", call_settings=once)
+    add_past_call(database, add_lead(database, FIRST), FIRST, midnight + MINUTE / 2, None)
+    clock.set(midnight - MINUTE / 2)
+    add_due_lead(database, FIRST, campaign_id=campaign)
+    station = Station(runtime)
+    station.dispatch()
+
+    assert station.provider.numbers == []
+
+
 @pytest.mark.parametrize("by", ["lead", "debt", "campaign", "group"])
 def test_caps_count_by_lead_debt_campaign_and_group(runtime, database, by):
     settings = {"caps": [{"max": 1, "per": {"days": 2}, "by": by}], **ALWAYS}
