@@ -470,8 +470,9 @@ class NLPearl:
         found = _lead_in(self._look_up(about, "GET", path), about)
         if found is _Said.UNCLEAR:
             return self._find_by_number(pearl, call, about)
-        if found is not None and found.get("externalid") not in (None, call.attempt_ref):
-            raise ProviderError(f"{VENDOR} was asked for {about} and answered with a lead of another reference")
+        if found is not None and found.get("externalid") != call.attempt_ref:
+            what = "a lead of another reference or of none"
+            raise ProviderError(f"{VENDOR} was asked for {about} and answered with {what}")
         return found
 
     def _find_by_number(self, pearl: str, call: CallKey, about: str) -> _Document | None:

@@ -989,6 +989,14 @@ def test_a_lead_is_taken_back_from_the_queue_before_it_is_dialed(pearl: Pearl):
     assert pearl.provider.poll([key("a", call_id)], pearl.clock.now()) == {call_id: None}
 
 
+@on_one_server("ref", [None, "", "another"], ids=str)
+def test_a_lead_that_does_not_carry_our_reference_is_not_ours(pearl: Pearl, ref: str | None):
+    pearl.fake.script(pearl.place(), {"externalId": ref}, None)
+
+    with pytest.raises(ProviderError, match="another reference or of none"):
+        pearl.provider.find(key("a"), pearl.clock.now())
+
+
 @on_one_server("lead", [{"status": 40}, {"status": 100}, {"status": 777}], ids=str)
 def test_a_lead_that_is_no_longer_queued_is_not_taken_back(pearl: Pearl, lead: dict[str, Any]):
     call_id = pearl.place()

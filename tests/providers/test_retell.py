@@ -85,6 +85,10 @@ class TestRetellKeepsTheContract(ProviderContract):
             impatient.close()
 
 
+def test_one_call_a_second_is_placed_where_nobody_has_set_another_pace(bench: Bench):
+    assert bench.provider.calls_per_second == 1.0
+
+
 # --- what a start says
 
 

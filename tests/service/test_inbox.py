@@ -360,6 +360,22 @@ def test_an_event_with_a_wrong_reference_never_shadows_the_genuine_one(station, 
     assert (attempt_of(database, other).state, lead_of(database, other).lead_status) == ("live", "open")
 
 
+def test_an_end_that_is_told_anew_under_its_old_key_is_no_repetition(station, database):
+    lead_id = live_lead(station, database)
+    one = attempt_of(database, lead_id)
+    station.provider.read_event = lambda event: replace(ended(event.payload["end"]), call_id=one.provider_call_id)
+    kept = []
+    for end in ("no_answer", "completed", "no_answer", "completed"):
+        event = ProviderEvent("call_ended:1", "told", {"end": end}, one.attempt_ref, one.provider_call_id)
+        kept.append(station.inbox.keep("scripted", [event]))
+        station.turn_inbox()
+
+    assert kept == [1, 1, 0, 0]
+    assert (attempt_of(database, lead_id).outcome, lead_of(database, lead_id).closed_reason) == (
+        "completed", "completed"
+    )
+
+
 def test_an_event_of_one_attempt_and_the_call_of_another_is_said_and_believed_of_neither(station, database):
     one, other = (attempt_of(database, live_lead(station, database)) for _ in range(2))
     station.hears("odd", ended("completed"), ref=one.attempt_ref, call_id=other.provider_call_id)
