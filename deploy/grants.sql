@@ -46,5 +46,6 @@ GRANT INSERT, UPDATE, DELETE ON ringback.login_failures TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.idempotency_keys TO 'ringback'@'%';
 -- History: added to. An attempt is completed by what is learnt of it; events and entries never change.
 GRANT INSERT, UPDATE ON ringback.call_attempts TO 'ringback'@'%';
+GRANT INSERT, UPDATE ON ringback.second_calls TO 'ringback'@'%';
 GRANT INSERT ON ringback.events TO 'ringback'@'%';
 GRANT INSERT ON ringback.account_entries TO 'ringback'@'%';

@@ -166,6 +166,19 @@ class Reporter:
             f"{provider} says of attempt {attempt_id} what cannot be ({oddity}); it is asked about the call instead",
         )
 
+    def second_call(self, at: datetime, *, provider: str, attempt_id: int) -> None:
+        self._say(
+            at, "error", "second_call",
+            f"{provider} made a second call for the one request of attempt {attempt_id}; it is followed and counted",
+        )
+
+    def event_mismatch(self, at: datetime, *, provider: str, attempt_id: int, other_id: int) -> None:
+        self._say(
+            at, "warning", "event_mismatch",
+            f"an event of {provider} names attempt {attempt_id} by its reference and {other_id} by its call; it is "
+            "believed of neither",
+        )
+
     # --- settings and people ---------------------------------------------------------------------
 
     def settings_refused(self, at: datetime, *, where: str, problem: str, kept: bool) -> None:

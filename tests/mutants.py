@@ -65,6 +65,7 @@ class Result:
 
 CALLS, DISPATCH, FOLLOW = "scheduler/store/calls.py", "scheduler/service/dispatch.py", "scheduler/service/follow.py"
 ASTERISK = "scheduler/providers/asterisk.py"
+TWILIO, OUTCOMES = "scheduler/providers/twilio.py", "scheduler/service/outcomes.py"
 ATTEMPTS = "migrations/versions/0007_create_call_attempts.py"
 
 MUTANTS: Sequence[Mutant] = (
@@ -110,6 +111,95 @@ MUTANTS: Sequence[Mutant] = (
         '"caller", "idempotency_key", name=',
         '"id", "caller", "idempotency_key", name=',
         "web/api/test_idempotency.py::test_a_refusal_is_replayed_too_and_what_is_no_key_is_refused",
+    ),
+    # --- what vendors say, and what is ours
+    mutant(
+        "a word that nobody knows ends no call at Twilio", TWILIO,
+        "    return any(sign is not None for sign in signs)",
+        "    return True",
+        ("providers/test_twilio.py::"
+         "test_an_unknown_word_in_a_callback_is_a_failure_only_with_a_sign_of_an_end"),
+    ),
+    mutant(
+        "a word that nobody knows ends no call at NLPearl", "scheduler/providers/nlpearl.py",
+        "    if is_strange and not shows_end and conversation not in CONCLUDED:",
+        "    if False:",
+        "providers/test_nlpearl.py::test_a_word_that_nobody_knows_is_no_end_of_a_lead_or_of_its_call",
+    ),
+    mutant(
+        "a call at Twilio without our reference is not ours", TWILIO,
+        "        if ours:\n            return ours[0]",
+        "        if ours or possible:\n            return (ours or possible)[0]",
+        "providers/test_twilio.py::"
+        "test_a_call_of_that_time_that_nothing_proves_is_left_to_people_where_calls_are_not_announced",
+    ),
+    mutant(
+        "a call at Twilio may announce itself until it had its say", TWILIO,
+        "all(_had_its_say(row, now) for row in left)",
+        "True",
+        "providers/test_twilio.py::test_where_calls_are_announced_one_that_said_nothing_is_never_ours",
+    ),
+    mutant(
+        "an outage is told by the network's own code", "scheduler/providers/causes.py",
+        "        return sip is not None and 500 <= sip < 600",
+        "        return False",
+        "providers/test_twilio.py::test_a_network_that_did_not_take_the_call_spends_nothing",
+    ),
+    mutant(
+        "an outage holds no row", OUTCOMES,
+        "counts=answer.kind is RefusalKind.REFUSED, grows=answer.kind in OF_THE_PROVIDER",
+        "counts=True, grows=True",
+        "service/test_vendors_trouble.py::test_an_outage_of_many_calls_closes_nobody_and_spends_nothing",
+    ),
+    mutant(
+        "an outage opens the breaker although starts are accepted", "scheduler/service/breakers.py",
+        "at_once=self._outages.get(one.provider, 0) >= FAULTS_TO_OPEN",
+        "at_once=False",
+        "service/test_vendors_trouble.py::test_an_outage_opens_the_breaker_although_every_start_is_accepted",
+    ),
+    mutant(
+        "a call that somebody cancelled is not made again", "scheduler/rules/retry.py",
+        "    if outcome is Outcome.CANCELLED and not ended.by_us:",
+        "    if False:",
+        ("service/test_vendors_trouble.py::"
+         "test_a_call_that_somebody_cancelled_at_the_provider_is_not_made_again_by_itself"),
+    ),
+    mutant(
+        "an event that disagrees shadows no genuine one", "scheduler/store/inbox.py",
+        '        if not added and _what_is_kept(connection, row["provider"], key) != (ref, call_id, json.loads(said)):',
+        "        if False:",
+        "service/test_inbox.py::test_an_event_with_a_wrong_reference_never_shadows_the_genuine_one",
+    ),
+    mutant(
+        "an event of one attempt and the call of another is believed of neither", "scheduler/service/inbox.py",
+        "        if holder is not None and holder.id != attempt.id:",
+        "        if False:",
+        ("service/test_inbox.py::"
+         "test_an_event_of_one_attempt_and_the_call_of_another_is_said_and_believed_of_neither"),
+    ),
+    mutant(
+        "of two ends the better informed one stays", "scheduler/rules/retry.py",
+        "    return told if KNOWLEDGE.index(told) > KNOWLEDGE.index(known) else None",
+        "    return told if told is not known else None",
+        "service/test_inbox.py::test_every_order_and_repetition_of_the_ends_of_a_call_comes_to_the_same",
+    ),
+    mutant(
+        "whoever was reached after all is not called again", OUTCOMES,
+        "    if outcome not in SETTLING and not is_newest:",
+        "    if not is_newest:",
+        "service/test_inbox.py::test_a_lead_that_was_reached_after_all_is_not_called_a_third_time",
+    ),
+    mutant(
+        "a second call is paid for once", OUTCOMES,
+        '"charged": max(taken, second.charged),',
+        '"charged": second.charged,',
+        "service/test_inbox.py::test_a_second_call_is_followed_to_its_end_and_paid_for",
+    ),
+    mutant(
+        "a machine's call at Twilio is ended once", TWILIO,
+        "            if call_id in self._machines or call_id in self._completed:",
+        "            if False:",
+        "providers/test_twilio.py::test_a_call_to_a_machine_is_ended_once",
     ),
     # --- leases, and the state that each change leaves
     mutant(

@@ -81,7 +81,8 @@ class CallReport:
     the vendor's own word that nobody's phone rang, so the attempt is not spent.
 
     `provider_status` is the vendor's own word, kept raw. An unknown word is reported as
-    `Outcome.FAILED` with `known_word=False`: it is shown by `check` and never closes a lead.
+    `Outcome.FAILED` with `known_word=False`: it is shown by `check` and never closes a lead. One without any sign
+    of an end (its time, a duration, a reason) is reported as live, for the phone may still ring.
     `callback_at` is the local wall time that the lead asked for (naive; `callback_zone` None: the lead's own).
     `appointment_at` is an instant, or, where the agent wrote a local time, naive: then it is the lead's.
     `is_final` False: the call is over, but more will be said of it (an analysis, a price), so ask again.
@@ -134,6 +135,8 @@ class CallKey:
     number: str
     placed_at: datetime | None
     answered_at: datetime | None = None
+    agent_id: str | None = None
+    """The campaign's own voice agent, as far as it is known when a call is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +286,15 @@ class Quiet:
 
     def inspect(self, agents: Collection[str], numbers: Collection[str]) -> Sequence[Inspection]:
         return ()
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """A provider that keeps calls in a queue of its own before it dials them."""
+
+    def take_back(self, call_id: str) -> bool:
+        """Withdraw a call that was not dialed yet. False: it is not in the queue any more. Raises ProviderError."""
+        ...
 
 
 EventSink: TypeAlias = Callable[[Sequence[ProviderEvent]], None]

@@ -55,7 +55,7 @@ from scheduler.providers.base import (
     Vitals,
     Wiring,
 )
-from scheduler.providers.causes import is_our_trunk, outcome_of_cause
+from scheduler.providers.causes import is_our_trunk, is_outage, outcome_of_cause
 from scheduler.providers.http_client import OF_THE_ACCOUNT, Answer, HttpClient, name_of, read_address, unusable
 from scheduler.providers.payloads import (
     LONG_NUMBER,
@@ -98,6 +98,9 @@ REFUSAL_WORDS: Mapping[str, RefusalKind] = {
     "hold": RefusalKind.HOLD,
     "nocredit": RefusalKind.HOLD,
     "suspended": RefusalKind.HOLD,
+    "outage": RefusalKind.OUTAGE,
+    "unavailable": RefusalKind.OUTAGE,
+    "congestion": RefusalKind.OUTAGE,
 }
 OF_THE_NUMBER = frozenset({400, 404, 422})
 """Statuses with which, beside success, `invalid_number` is believed: it closes a lead for good."""
@@ -120,7 +123,7 @@ OUTCOMES: Mapping[str, Outcome] = {
     **dict.fromkeys(("busy", "userbusy", "linebusy"), Outcome.BUSY),
     **dict.fromkeys(("hangup", "hungup", "rejected", "declined"), Outcome.HANG_UP),
     **dict.fromkeys(("voicemail", "machine", "answeringmachine", "machinedetected"), Outcome.VOICEMAIL),
-    **dict.fromkeys(("failed", "failure", "congestion"), Outcome.FAILED),
+    **dict.fromkeys(("failed", "failure"), Outcome.FAILED),
     **dict.fromkeys(("invalidnumber", "wrongnumber"), Outcome.INVALID_NUMBER),
     **dict.fromkeys(("donotcall", "dnc", "optedout", "optout"), Outcome.DO_NOT_CALL),
     **dict.fromkeys(("cancelled", "canceled", "aborted"), Outcome.CANCELLED),
@@ -131,6 +134,11 @@ NEVER_DIALED: Mapping[str, RefusalKind] = {
     "ratelimited": RefusalKind.THROTTLED,
     "nocredit": RefusalKind.HOLD,
     "suspended": RefusalKind.HOLD,
+    **dict.fromkeys(("toomanycalls", "concurrencylimit", "queuefull"), RefusalKind.THROTTLED),
+    # Of the dialer's trunk: nobody's phone rang. `chanunavail` and `congestion` are Asterisk's own words.
+    **dict.fromkeys(
+        ("congestion", "chanunavail", "noroute", "networkerror", "outage", "trunkunavailable", "providerunavailable"),
+        RefusalKind.OUTAGE),
 }
 # Words that say no more than that it is over: a talk where somebody answered, and otherwise this.
 OVER: Mapping[str, Outcome] = {
@@ -780,6 +788,9 @@ def _read_failure(document: Mapping[str, Any]) -> _End:
     if is_our_trunk(cause, sip):
         code = f"SIP {sip}" if sip is not None else f"cause {cause}"
         return _End(None, Refused(RefusalKind.HOLD, f"the trunk of {VENDOR} was turned away with {code}"))
+    if is_outage(cause, sip):
+        code = f"SIP {sip}" if sip is not None else f"cause {cause}"
+        return _End(None, Refused(RefusalKind.OUTAGE, f"the network behind {VENDOR} did not take the call ({code})"))
     return _End(outcome_of_cause(cause, sip))
 
 

@@ -128,9 +128,14 @@ CONCLUDED: Mapping[int, Outcome] = {
     150: Outcome.NO_ANSWER,
     200: Outcome.FAILED,  # Error, as old pages of v1 number it
     BLACKLISTED: Outcome.DO_NOT_CALL,
-    300: Outcome.CANCELLED,
+    300: Outcome.FAILED,
     500: Outcome.FAILED,
 }
+NEVER_DIALED: Mapping[int, RefusalKind] = {
+    200: RefusalKind.OUTAGE, 300: RefusalKind.THROTTLED, 500: RefusalKind.OUTAGE,
+}
+"""What is said of leads that NLPearl did not come to dial, unless their call tells otherwise."""
+CALL_FAILED = 6
 BARRED = frozenset({WRONG_COUNTRY, BLACKLISTED})
 """What is said of the number itself; it wins over how the call went."""
 TALKED = frozenset({Outcome.COMPLETED, Outcome.HANG_UP, Outcome.VOICEMAIL})
@@ -495,7 +500,28 @@ class NLPearl:
             return None
         raise ProviderError(f"{VENDOR} was asked for {about}; what it answered neither shows it nor rules it out")
 
+    def take_back(self, call_id: str) -> bool:
+        """Delete the lead while it waits in the Pearl's queue: it is not dialed then."""
+        pearl, lead = self._parts(call_id)
+        if not _waits(self._read_lead(pearl, lead)):
+            return False
+        about = "a lead to be taken back"
+        path = f"/v2/Outbound/{_quoted(pearl)}/Leads"  # nlpearl 2.2.0, outbound.py, delete_leads
+        answer = self._look_up(about, "DELETE", path, json={"leadIds": [lead]})
+        if not answer.is_success or _is_page(answer):
+            raise unusable(VENDOR, about, answer)
+        return self._read_lead(pearl, lead) is None  # it may have been dialed in between
+
     def hang_up(self, call_id: str) -> bool:
+        if self.take_back(call_id):
+            return True
+        pearl, lead = self._parts(call_id)
+        found = self._read_lead(pearl, lead)
+        if found is None:
+            return False
+        report = self._translate(call_id, "", found, self._read_last_call(found) or _fold({}))
+        if report.phase is Phase.ENDED:
+            return False
         raise ProviderError(f"{VENDOR} cannot end a call: its API has no request for it", permanent=True)
 
     # --- what is reported ------------------------------------------------------------------------
@@ -506,9 +532,17 @@ class NLPearl:
         said = written if written is not None else lead.get("status")
         status, conversation = _code(call.get("status"), CALL_WORDS), _code(said, LEAD_WORDS)
         word = "/".join(filter(None, (_word(call.get("status"), CALL_WORDS), _word(said, LEAD_WORDS)))) or None
-        phase = _live_phase(status, conversation)
+        phase = _live_phase(status, conversation, _shows_end(lead, call))
         if phase is not None:
-            return CallReport(call_id, phase, attempt_ref, provider_status=word)
+            known = UNKNOWN not in (status, conversation)
+            return CallReport(call_id, phase, attempt_ref, provider_status=word, known_word=known)
+        kind = NEVER_DIALED.get(conversation or UNKNOWN)
+        if kind is not None and status in (None, CALL_FAILED) and not _lasted(lead, call):
+            return CallReport(
+                call_id, Phase.ENDED, attempt_ref, provider_status=word,
+                details=scrub({"lead": lead.raw, "call": call.raw}, drop=_LEFT_OUT),
+                refusal=Refused(kind, f"{VENDOR} did not dial the lead: {word}"),
+            )
         outcome = _outcome_of(status, conversation)
         report = CallReport(
             call_id, Phase.ENDED, attempt_ref, outcome or Outcome.FAILED, word, known_word=outcome is not None
@@ -814,10 +848,25 @@ def _word(value: Any, words: Mapping[int, str]) -> str | None:
     return words[code] if code is not None and code in words else read_word(value)
 
 
-def _live_phase(status: int | None, conversation: int | None) -> Phase | None:
-    """How far a call is that is not over; None for one that is."""
+def _shows_end(lead: _Document, call: _Document) -> bool:
+    """Is there a sign that it is over: a length, a price, what only a call that is over has?"""
+    last = call or _fold(lead.get("lastcall"))
+    return _lasted(lead, call) or bool(
+        read_cost(call.get("creditdebited")) or read_text(last.get("summary")) or read_instant(last.get("endtime"))
+    )
+
+
+def _lasted(lead: _Document, call: _Document) -> bool:
+    return bool(read_seconds((call or _fold(lead.get("lastcall"))).get("duration")))
+
+
+def _live_phase(status: int | None, conversation: int | None, shows_end: bool) -> Phase | None:
+    """How far a call is that is not over; None for one that is. A word that nobody knows ends nothing by itself."""
     if status == IN_PROGRESS:
         return Phase.RINGING
+    is_strange = status == UNKNOWN or (status is None and conversation == UNKNOWN)
+    if is_strange and not shows_end and conversation not in CONCLUDED:
+        return LIVE.get(conversation or UNKNOWN, Phase.DIALING)
     if status == CALL_COMPLETED and conversation in LIVE:
         return Phase.RINGING  # hung up, and not judged yet
     if status is None:
@@ -895,6 +944,13 @@ def _read_page(answer: Answer, about: str) -> tuple[list[_Document], int | None]
 
 def _id_of(document: _Document) -> str | None:
     return read_word(document.get("id"))
+
+
+def _waits(lead: _Document | None) -> bool:
+    """Is it in the queue, and was it never dialed?"""
+    if lead is None or _code(lead.get("status"), LEAD_WORDS) not in (NEW, IN_QUEUE):
+        return False
+    return _last_call_id(lead) is None
 
 
 def _last_call_id(lead: _Document) -> str | None:

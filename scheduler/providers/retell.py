@@ -115,10 +115,6 @@ OUTCOMES: Mapping[str, Outcome] = MappingProxyType({
     "user_declined": Outcome.HANG_UP,
     "invalid_destination": Outcome.INVALID_NUMBER,
     "dial_failed": Outcome.FAILED,
-    "sip_routing_error": Outcome.FAILED,
-    "telephony_provider_unavailable": Outcome.FAILED,
-    "marked_as_spam": Outcome.FAILED,
-    "network_blocked": Outcome.FAILED,
     "error_llm_websocket_open": Outcome.FAILED,
     "error_llm_websocket_lost_connection": Outcome.FAILED,
     "error_llm_websocket_runtime": Outcome.FAILED,
@@ -128,7 +124,6 @@ OUTCOMES: Mapping[str, Outcome] = MappingProxyType({
     "error_retell": Outcome.FAILED,
     "error_unknown": Outcome.FAILED,
     "error_user_not_joined": Outcome.FAILED,
-    "registered_call_timeout": Outcome.FAILED,
     "manual_stopped": Outcome.CANCELLED,
 })
 NEVER_DIALED: Mapping[str, RefusalKind] = MappingProxyType({
@@ -140,8 +135,14 @@ NEVER_DIALED: Mapping[str, RefusalKind] = MappingProxyType({
     "scam_detected": RefusalKind.HOLD,
     # Also where the callee's country is not open to the account, and a few of those must not stop the others.
     "telephony_provider_permission_denied": RefusalKind.HOLD,
+    # Of Retell's network: docs.retellai.com/reliability/debug-outbound-call.
+    "registered_call_timeout": RefusalKind.OUTAGE,
+    "telephony_provider_unavailable": RefusalKind.OUTAGE,
+    "sip_routing_error": RefusalKind.OUTAGE,
+    "network_blocked": RefusalKind.OUTAGE,  # our caller id, like the next
+    "marked_as_spam": RefusalKind.OUTAGE,
 })
-"""Words of the account's: where nobody talked, nobody's phone rang either."""
+"""Words of the account's and of the network's: where nobody talked, nobody's phone rang either."""
 WITHOUT_REASON = {NOT_CONNECTED: Outcome.NO_ANSWER, ERROR: Outcome.FAILED}
 SPOKEN = frozenset({Outcome.COMPLETED, Outcome.HANG_UP, Outcome.CALLBACK})
 
@@ -242,7 +243,7 @@ class Retell:
     finds_by_ref = True
     waits = True
     listing_lag = LISTING_LAG
-    calls_per_second: float | None = None
+    calls_per_second: float | None = 1.0  # docs.retellai.com/deploy/outbound-call; more where an account has bought it
 
     def __init__(self, account: Account, wiring: Wiring) -> None:
         self._account, self._short_call = account, wiring.short_call

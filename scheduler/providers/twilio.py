@@ -5,12 +5,13 @@ not: Twilio runs a script of yours (an address, a TwiML text or an application),
 comes back, and neither a callback nor an appointment is known from here.
 
 Twilio has no field for our reference and no idempotent start. A lost answer is found in two ways only: the
-`?ref=` in the address of our own webhook, and a search by number and time. What must stay true: one start request
-leaves, whatever happens; `find` says None only where complete lists without a possible call were read, of what is
-queued and what rings too, and that is proof (`finds_by_ref`) only where each call is announced to our webhook; a
-match that could be another attempt's is left to people. Whom a call belongs to is remembered in this process,
-from starts, polls and webhooks; a call that another process placed to the same number in the same minute is the
-case that people decide.
+`?ref=` in the address of our own webhook, and the `ref` in the address of our script, which Twilio lists among the
+requests of a call. A search by number and time shows who could be it and proves nothing: another program on the
+account may have called the same person in the same second. What must stay true: one start request leaves, whatever
+happens; a call without our reference is never taken for ours. `find` says None only where complete lists were read,
+of what is queued and what rings too, and that is proof (`finds_by_ref`) only where each call is announced to our
+webhook: there one that was over for `ANNOUNCED_WITHIN` without a word is somebody else's. Elsewhere a possible call
+is left to people. Whom a call belongs to is remembered in this process, from starts, polls and webhooks.
 
 Who answered is told apart from the end, and tells of no end: `MachineDetection` reports while the call lasts, or
 after it, and without a `CallStatus`. A machine's word alone ends nothing. It is remembered here, wins over all else
@@ -31,13 +32,15 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from xml.sax.saxutils import escape
 
 from pydantic import SecretStr
 
@@ -63,7 +66,7 @@ from scheduler.providers.base import (
     Vitals,
     Wiring,
 )
-from scheduler.providers.causes import outcome_of_sip
+from scheduler.providers.causes import is_outage, outcome_of_sip
 from scheduler.providers.http_client import Answer, HttpClient, name_of, read_address, unusable
 from scheduler.providers.payloads import (
     LONG_NUMBER,
@@ -89,6 +92,8 @@ MOST_SINGLE = 60  # requests for single calls in one poll
 LISTS_OF_A_NUMBER: Sequence[Mapping[str, str]] = ({}, {"Status": "queued"}, {"Status": "ringing"})
 MOST_CLAIMS = 20_000  # far more than can be placed within the time in which a start may be looked for
 
+WHY_WITHIN = timedelta(seconds=20)
+ANNOUNCED_WITHIN = timedelta(seconds=60)  # of the end of a call; Twilio tries a webhook for 15 s
 EARLY = timedelta(seconds=5)  # of Twilio's clock before ours
 LATE = timedelta(seconds=60)
 OLDEST_EVENT = timedelta(hours=24)
@@ -108,9 +113,25 @@ LIVE_STATUSES: Mapping[str, Phase] = {
     "in-progress": Phase.ANSWERED,
 }
 # Notifications that come after a start was accepted (section 4.4 of the facts).
-NO_CARRIER = 13224
+DEAD_NUMBERS = frozenset({13223, 13224, 21211, 21214, 21217})  # no number, or none that a carrier reaches
 COUNTRY_CLOSED = "the country is not opened in the account's geographic permissions"
-LATE_REFUSALS: Mapping[int, str] = {13227: COUNTRY_CLOSED, 32205: COUNTRY_CLOSED}
+LATE_REFUSALS: Mapping[int, tuple[RefusalKind, str]] = {
+    13227: (RefusalKind.REFUSED, COUNTRY_CLOSED),
+    32205: (RefusalKind.REFUSED, COUNTRY_CLOSED),
+    21215: (RefusalKind.REFUSED, COUNTRY_CLOSED),
+    21216: (RefusalKind.REFUSED, "Twilio blocks calls to this number"),
+    32224: (RefusalKind.REFUSED, "a regulation keeps Twilio from dialing it"),
+    10001: (RefusalKind.HOLD, "the account is not active"),
+    10005: (RefusalKind.HOLD, "voice is switched off for the account"),
+    10004: (RefusalKind.THROTTLED, "the account has as many calls at once as it may"),
+    20429: (RefusalKind.THROTTLED, "too many requests"),
+    20500: (RefusalKind.OUTAGE, "an error within Twilio"),
+    20503: (RefusalKind.OUTAGE, "Twilio was not available"),
+    32011: (RefusalKind.OUTAGE, "the SIP infrastructure behind Twilio did not answer"),
+    32500: (RefusalKind.OUTAGE, "an error within Twilio"),
+}
+LONGEST_QUEUE = timedelta(hours=23)
+"""A call that waited in Twilio's queue for so long was cancelled by its limit of 24 hours, not by people."""
 NOT_ALLOWED: Mapping[int, str] = {
     21215: COUNTRY_CLOSED,
     21216: "the account may not call this number (fraud, regulation, or no approved business profile)",
@@ -151,6 +172,7 @@ _API_KEY = re.compile(r"SK[0-9a-fA-F]{32}")
 _APPLICATION_SID = re.compile(r"AP[0-9a-fA-F]{32}")
 _CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}")
 _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
+_PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 
 
@@ -161,12 +183,21 @@ class Script:
     parameter: str
     value: str = field(repr=False)
 
-    def with_variables(self, variables: Mapping[str, Any], attempt_ref: str) -> str:
-        """An address takes variables and our reference in its query; the other two have no place for them."""
+    def with_variables(self, variables: Mapping[str, str]) -> str:
+        """An address takes them in its query, a TwiML text where it has `{{name}}`; an application takes none.
+
+        Raises InvalidValue for a TwiML text that has become longer than Twilio takes.
+        """
+        if self.parameter == "Twiml":
+            text = _PLACE.sub(lambda one: escape(variables[one[1]]) if one[1] in variables else one[0], self.value)
+            if len(text) > LONGEST_TWIML:
+                right = f"at most {LONGEST_TWIML} with the variables of a lead"
+                raise InvalidValue("TWILIO_TWIML", f"{len(text)} characters", right)
+            return text
         if self.parameter != "Url":
             return self.value
         parts = urlsplit(self.value)
-        added = urlencode({**variables_as_text(variables), "ref": attempt_ref})
+        added = urlencode(variables)
         query = f"{parts.query}&{added}" if parts.query else added
         return urlunsplit((parts.scheme, parts.netloc, parts.path, query, parts.fragment))
 
@@ -183,6 +214,9 @@ class Account:
     from_number: str
     script: Script
     detection: str | None
+    on_machine: Script | None = None
+    """What a machine that picked up is given to hear instead; None, with `hangs_up_on_machine`, the end."""
+    hangs_up_on_machine: bool = True
 
     @property
     def has_api_key(self) -> bool:
@@ -216,6 +250,8 @@ def _read_account(keys: Keys) -> Account:
         from_number=from_number,
         script=_read_script(keys),
         detection=_read_detection(keys.text("TWILIO_MACHINE_DETECTION") or "Enable"),
+        on_machine=_read_on_machine(keys.text("TWILIO_ON_MACHINE") or "hangup"),
+        hangs_up_on_machine=(keys.text("TWILIO_ON_MACHINE") or "hangup").lower() == "hangup",
     )
 
 
@@ -244,6 +280,20 @@ def _read_detection(written: str) -> str | None:
     return DETECTIONS[written.lower()]
 
 
+def _read_on_machine(written: str) -> Script | None:
+    """Other instructions, or None for one of the two words."""
+    if written.lower() in ("hangup", "continue"):
+        return None
+    if written.startswith("<") and len(written) <= LONGEST_TWIML:
+        return Script("Twiml", written)
+    if _is_script_address(written):
+        return Script("Url", written)
+    raise InvalidValue(
+        "TWILIO_ON_MACHINE", "(not shown)",
+        f"write hangup, continue, an address of TwiML, or TwiML of at most {LONGEST_TWIML} characters",
+    )
+
+
 def _script_of_agent(agent_id: str) -> Script:
     """A campaign's own script. Raises InvalidValue."""
     if _APPLICATION_SID.fullmatch(agent_id):
@@ -263,25 +313,15 @@ def _is_script_address(text: str) -> bool:
 
 class Memory:
     """What this process knows of its own calls: which attempt each belongs to, what answered it, whether it is
-    completed, and the numbers they came from.
-
-    The oldest calls are forgotten. Caller ids are few, as many as campaigns have.
+    completed. The oldest calls are forgotten.
     """
 
-    def __init__(self, from_number: str) -> None:
+    def __init__(self) -> None:
         self._refs: OrderedDict[str, str] = OrderedDict()
         self._answers: OrderedDict[str, str] = OrderedDict()
         self._completed: OrderedDict[str, str] = OrderedDict()
-        self._callers = {from_number}
+        self._machines: OrderedDict[str, str] = OrderedDict()
         self._lock = Lock()
-
-    def note_callers(self, numbers: Iterable[str]) -> None:
-        with self._lock:
-            self._callers.update(numbers)
-
-    def is_caller(self, number: Any) -> bool:
-        with self._lock:
-            return isinstance(number, str) and number in self._callers
 
     def note_call(self, call_id: str, attempt_ref: str) -> None:
         self._note(self._refs, call_id, attempt_ref)
@@ -304,6 +344,18 @@ class Memory:
     def is_completed(self, call_id: str) -> bool:
         with self._lock:
             return call_id in self._completed
+
+    def is_first_sight_of_machine(self, call_id: str) -> bool:
+        """Is it for us to deal with the machine? Of several that ask, one is told so, once."""
+        with self._lock:
+            if call_id in self._machines or call_id in self._completed:
+                return False
+        self._note(self._machines, call_id, call_id)
+        return True
+
+    def forget_machine(self, call_id: str) -> None:
+        with self._lock:
+            self._machines.pop(call_id, None)
 
     def _note(self, known: OrderedDict[str, str], call_id: str, what: str) -> None:
         with self._lock:
@@ -332,7 +384,8 @@ class Twilio:
             base, places=wiring.places, request_timeout=wiring.request_timeout,
             basic=(account.user, account.password.get_secret_value()), allow_hosts=wiring.allow_hosts,
         )  # fmt: skip
-        self._memory = Memory(account.from_number)
+        self._memory = Memory()
+        self._aside = ThreadPoolExecutor(1, "twilio-machines")
         self.finds_by_ref = self._hook_url() is not None and account.script.parameter != "ApplicationSid"
         self._turn = 0
 
@@ -341,7 +394,6 @@ class Twilio:
             form = self._start_form(request)
         except (InvalidValue, TypeError, ValueError, RecursionError) as error:
             return Refused(RefusalKind.REFUSED, f"the start request cannot be written: {_told(error)}")
-        self._memory.note_callers([form["From"]])
         if "ApplicationSid" in form:
             self.finds_by_ref = False
         answer = self._client.start("Twilio", "POST", self._path("Calls.json"), data=form)
@@ -361,7 +413,7 @@ class Twilio:
             if len(refs) > FEW_CALLS:
                 self._poll_listed(refs, now, found)
             for call_id in self._next_single([one for one in refs if one not in found]):
-                found[call_id] = self._look_at(call_id, refs[call_id])
+                found[call_id] = self._look_at(call_id, refs[call_id], now)
         except ProviderError:
             if not found:
                 raise
@@ -374,7 +426,7 @@ class Twilio:
                 f"Twilio finds a call by number and time alone, and {about} has no time: look for it in the console",
                 permanent=True,
             )
-        row = self._only_one(self._possible_calls(call, call.placed_at, about), call.attempt_ref)
+        row = self._own_among(self._possible_calls(call, call.placed_at, about), call, now, about)
         if row is None:
             return None
         report = self._report_of_row(row, call.attempt_ref)
@@ -383,20 +435,30 @@ class Twilio:
         self._memory.note_call(report.call_id, call.attempt_ref)
         return report
 
+    def take_back(self, call_id: str) -> bool:
+        about = f"call {call_id} out of the queue"
+        row = self._fetch(call_id, about)
+        if row is None or read_word(row.get("status")) != "queued":
+            return False
+        answer = self._look_up(about, "POST", self._call_path(call_id), data={"Status": "canceled"})
+        return answer.status == 200 and answer.document().get("status") == "canceled"
+
     def hang_up(self, call_id: str) -> bool:
         about = f"the end of call {call_id}"
         for _ in range(3):  # it may be answered, or end, between the look and the request
             row = self._fetch(call_id, about)
-            status = row and read_word(row.get("status"))
-            if status not in LIVE_STATUSES:
+            status = read_word(row.get("status")) if row else None
+            if row is None or status is None or _is_over(_sight_of_row(status, row)):
                 return False
-            word = "completed" if status == "in-progress" else "canceled"
+            word = "canceled" if LIVE_STATUSES.get(status) in (Phase.DIALING, Phase.RINGING) else "completed"
             answer = self._look_up(about, "POST", self._call_path(call_id), data={"Status": word})
             left = answer.document()
             if answer.status == 200 and (word == "completed" or left.get("status") != "in-progress"):
                 return True
             if _error_code(answer, 404) is not None:
                 return False
+            if status not in LIVE_STATUSES and _error_code(answer, 400) == INVALID_CALL_STATE:
+                return False  # by a word that nobody knows, it was over
             if answer.status != 200 and _error_code(answer, 400) != INVALID_CALL_STATE:
                 raise unusable("Twilio", about, answer)
         raise ProviderError(f"Twilio was asked for {about}, but the call goes on; it can be asked again")
@@ -434,7 +496,6 @@ class Twilio:
         return Vitals(problem=_problem_of(document))
 
     def inspect(self, agents: Collection[str], numbers: Collection[str]) -> Sequence[Inspection]:
-        self._memory.note_callers(numbers)
         found = [*self._verify("the keys", self._inspect_keys), *self._verify("the account", self._inspect_account)]
         if any(one.standing is Standing.PROBLEM for one in found):
             return found  # whatever else is asked would fail for the same reason
@@ -449,6 +510,7 @@ class Twilio:
         return [*found, *self._verify("the balance", self._inspect_balance)]
 
     def close(self) -> None:
+        self._aside.shutdown()
         self._client.close()
 
     # --- starting --------------------------------------------------------------------------------
@@ -460,7 +522,7 @@ class Twilio:
             "From": request.from_number or self._account.from_number,
             "Timeout": str(min(_whole_seconds(request.ring_timeout), LONGEST_RING_SECONDS)),
             "TimeLimit": str(_whole_seconds(request.max_duration)),
-            script.parameter: script.with_variables(request.variables, request.attempt_ref),
+            script.parameter: script.with_variables(_variables_of(request)),
         }
         hook_url = self._hook_url()
         here = f"{hook_url}?{urlencode({'ref': request.attempt_ref})}" if hook_url else None
@@ -487,10 +549,10 @@ class Twilio:
             for row in page:
                 call_id = read_word(row.get("sid"))
                 if call_id is not None and call_id in refs:
-                    self._learn_caller(row)
                     report = self._report_of_row(row, refs[call_id])
                     if report is not None:
-                        found[call_id] = report
+                        found[call_id] = self._awaiting_why(report, now)
+                        self._see_to_machine(row, report)
             if len(found) == len(refs):
                 return
 
@@ -502,16 +564,53 @@ class Twilio:
         self._turn += MOST_SINGLE
         return [*missing[begin:], *missing[:begin]][:MOST_SINGLE]
 
-    def _look_at(self, call_id: str, attempt_ref: str) -> CallReport | None:
+    def _look_at(self, call_id: str, attempt_ref: str, now: datetime) -> CallReport | None:
         about = f"the state of call {attempt_ref}"
         row = self._fetch(call_id, about)
         if row is None:
             return None
-        self._learn_caller(row)
         report = self._report_of_row(row, attempt_ref)
         if report is None:
             raise ProviderError(f"Twilio was asked for {about}, and its answer cannot be read")
-        return report
+        self._see_to_machine(row, report)
+        return self._awaiting_why(report, now)
+
+    def _awaiting_why(self, report: CallReport, now: datetime) -> CallReport:
+        """A call that failed, and of which a webhook is about to say why: that may be no fault of the number's."""
+        at = report.ended_at
+        is_due = self._hook_url() is not None and at is not None and now < at + WHY_WITHIN
+        if report.outcome is not Outcome.FAILED or report.provider_status != "failed" or report.is_final or not is_due:
+            return report
+        return CallReport(report.call_id, Phase.DIALING, report.attempt_ref, provider_status=report.provider_status)
+
+    # --- machines --------------------------------------------------------------------------------
+
+    def _see_to_machine(self, row: Mapping[str, Any], report: CallReport) -> None:
+        """A call that is polled, and that a machine has answered. Its webhook may have been the first to say so."""
+        said = (read_word(row.get("answered_by")), self._memory.answered_by(report.call_id))
+        is_ours_to_do = self._account.hangs_up_on_machine or self._hook_url() is None  # else its webhook has it done
+        if is_ours_to_do and report.phase is Phase.ANSWERED and any(map(_outcome_of_machine, said)):
+            self._deal_with_machine(report.call_id, report.attempt_ref)
+
+    def _deal_with_machine(self, call_id: str, attempt_ref: str | None) -> None:
+        """End the call, or give it other instructions, as the settings want it; what fails, at the next poll again."""
+        if self._account.hangs_up_on_machine:
+            form = {"Status": "completed"}
+        elif (script := self._account.on_machine) is not None:
+            form = {script.parameter: script.with_variables({"ref": attempt_ref or ""})}
+        else:
+            return
+        if not self._memory.is_first_sight_of_machine(call_id):
+            return
+        try:
+            answer = self._look_up("the end of a call to a machine", "POST", self._call_path(call_id), data=form)
+            is_done = answer.status == 200 or _error_code(answer, 400) == INVALID_CALL_STATE
+        except ProviderError:
+            is_done = False
+        if not is_done:
+            self._memory.forget_machine(call_id)
+
+    # --- asking for one --------------------------------------------------------------------------
 
     def _fetch(self, call_id: str, about: str) -> dict[str, Any] | None:
         """The call, or None when Twilio itself says that there is none."""
@@ -586,26 +685,58 @@ class Twilio:
     def _owner(self, row: Mapping[str, Any]) -> str | None:
         return self._memory.ref_of(read_word(row.get("sid")) or "")
 
-    def _only_one(self, possible: Sequence[dict[str, Any]], attempt_ref: str) -> dict[str, Any] | None:
-        """The call itself, or None for none. Raises a permanent ProviderError where people must decide."""
-        announced = [row for row in possible if self._owner(row) == attempt_ref]
-        ours = announced or [row for row in possible if self._memory.is_caller(row.get("from"))]
+    def _own_among(
+        self, possible: Sequence[dict[str, Any]], call: CallKey, now: datetime, about: str
+    ) -> dict[str, Any] | None:
+        """The call itself, or None for none. Raises ProviderError, a permanent one where people must decide."""
+        ours = [row for row in possible if self._owner(row) == call.attempt_ref]
+        proofs = [self._proof(row, call, about) for row in possible] if not ours else []
+        ours = ours or [row for row, proof in zip(possible, proofs, strict=True) if proof]
         if len(ours) > 1:
             raise ProviderError(
-                f"{len(ours)} calls at Twilio could be {attempt_ref}: people must decide which is, in the console",
-                permanent=True,
+                f"{len(ours)} calls at Twilio carry {call.attempt_ref}: people must decide which is meant, in the "
+                "console", permanent=True,
             )
-        if ours or not possible:
-            return ours[0] if ours else None
-        raise ProviderError(  # a process that stopped may have used a campaign's own number
-            f"a call at Twilio could be {attempt_ref}, but from a caller id that is not known here: people must decide",
-            permanent=True,
+        if ours:
+            return ours[0]
+        left = [row for row, proof in zip(possible, proofs, strict=True) if proof is None]
+        if not left or (self._is_announced(call) and all(_had_its_say(row, now) for row in left)):
+            return None
+        if self._is_announced(call):
+            raise ProviderError(f"a call at Twilio could be {call.attempt_ref}: it may announce itself yet")
+        raise ProviderError(
+            f"a call at Twilio could be {call.attempt_ref}, but nothing proves it: look in the console, and say what "
+            "became of it with `ringback calls resolve`", permanent=True,
         )
 
-    def _learn_caller(self, row: Mapping[str, Any]) -> None:
-        caller = row.get("from")
-        if isinstance(caller, str):
-            self._memory.note_callers([caller])
+    def _is_announced(self, call: CallKey) -> bool:
+        """Does Twilio post to us, with our reference, what becomes of this call?"""
+        return self._hook_url() is not None and self._script(call).parameter != "ApplicationSid"
+
+    def _script(self, call: CallKey) -> Script:
+        try:
+            return _script_of_agent(call.agent_id) if call.agent_id else self._account.script
+        except InvalidValue:
+            return self._account.script
+
+    def _proof(self, row: Mapping[str, Any], call: CallKey, about: str) -> bool | None:
+        """Is it our call? Told by the requests that Twilio made for it, which it lists 15 minutes after its end
+        (www.twilio.com/docs/voice/api/call-event-resource). None: they do not tell, or not yet.
+        """
+        call_id, status = read_word(row.get("sid")), read_word(row.get("status"))
+        if call_id is None or status is None or not _is_over(_sight_of_row(status, row)):
+            return None
+        answer = self._look_up(about, "GET", self._path(f"Calls/{quote(call_id, safe='')}/Events.json"))
+        events = answer.document().get("events") if answer.status == 200 else None
+        asked = [
+            url for event in (events if isinstance(events, list) else [])
+            if isinstance(event, dict) and isinstance(event.get("request"), dict)
+            and isinstance(url := event["request"].get("url"), str)
+        ]
+        if any(_ref_in(url) == call.attempt_ref for url in asked):
+            return True
+        says_ref = self._is_announced(call) or self._script(call).parameter == "Url"
+        return False if asked and says_ref else None
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -613,7 +744,25 @@ class Twilio:
         call_id, status = read_word(row.get("sid")), read_word(row.get("status"))
         if call_id is None or status is None:
             return None
-        return self._report(call_id, attempt_ref, _sight_of_row(status, row), row)
+        return self._report(call_id, attempt_ref, self._with_why(call_id, _sight_of_row(status, row)), row)
+
+    def _with_why(self, call_id: str, sight: Sight) -> Sight:
+        """With the code of the error that a call failed by. A call tells none itself; what was noted of it does."""
+        if sight.status != "failed" or sight.error_code is not None or sight.sip is not None:
+            return sight
+        try:
+            answer = self._look_up(
+                "why a call failed", "GET", self._path(f"Calls/{quote(call_id, safe='')}/Notifications.json")
+            )
+        except ProviderError:
+            return sight
+        notes = answer.document().get("notifications") if answer.status == 200 else None
+        codes = [
+            code for note in (notes if isinstance(notes, list) else [])
+            if isinstance(note, dict) and (code := _whole(note.get("error_code"))) is not None
+        ]
+        known = (code for code in codes if code in DEAD_NUMBERS or code in LATE_REFUSALS)
+        return replace(sight, error_code=next(known, codes[0] if codes else None))
 
     def _read_detection(self, event: ProviderEvent, call_id: str, answered_by: str | None) -> CallReport | None:
         """What answered, told apart from how the call goes: during it, or after it."""
@@ -635,7 +784,8 @@ class Twilio:
 
     def _is_final(self, call_id: str, sight: Sight) -> bool:
         if sight.status in ("failed", "busy"):
-            return sight.is_callback  # the network's own code, which is told there alone, says more
+            # The network's own code, which is told there alone, says more.
+            return sight.is_callback or sight.error_code is not None or sight.sip is not None
         if sight.status != "completed" or sight.talk_seconds == 0:
             return True
         return sight.cost is not None and not self._is_answer_awaited(call_id, sight)
@@ -646,10 +796,11 @@ class Twilio:
         details = scrub(payload, drop=PERSONAL)
         if sight.status == "completed":
             self._memory.note_completed(call_id)
-        if sight.status in LIVE_STATUSES:
-            phase = LIVE_STATUSES[sight.status]
+        if not _is_over(sight):
+            phase = LIVE_STATUSES.get(sight.status, Phase.DIALING)
             return CallReport(
                 call_id, phase, attempt_ref, provider_status=sight.status, details=details,
+                known_word=sight.status in LIVE_STATUSES,
                 answered_at=sight.at if phase is Phase.ANSWERED else None,
             )  # fmt: skip
         refusal = _refusal_of(sight)
@@ -678,7 +829,7 @@ class Twilio:
         if sight.status == "busy" and refined is Outcome.HANG_UP:
             return refined
         if sight.status == "failed":
-            return Outcome.INVALID_NUMBER if sight.error_code == NO_CARRIER else refined or Outcome.FAILED
+            return Outcome.INVALID_NUMBER if sight.error_code in DEAD_NUMBERS else refined or Outcome.FAILED
         return UNANSWERED_STATUSES.get(sight.status, Outcome.FAILED)
 
     def _outcome_of_talk(self, talk: int | None) -> Outcome:
@@ -712,6 +863,8 @@ class Twilio:
             self._memory.note_call(call_id, attempt_ref)
         if answered_by is not None:
             self._memory.note_answer(call_id, answered_by)
+            if _outcome_of_machine(answered_by) is not None and (status is None or status in LIVE_STATUSES):
+                self._aside.submit(self._deal_with_machine, call_id, attempt_ref)  # Twilio waits for our answer
         number = read_seconds(fields.get("SequenceNumber"))
         if status is None or "MachineDetectionDuration" in fields:  # not counted among the events of the call
             part = f"amd:{answered_by or ''}" + (f":{status}" if status else "")
@@ -890,17 +1043,41 @@ class Sight:
     cost: Decimal | None = None
     cost_unit: str | None = None
     is_callback: bool = False
+    has_ended: bool = False
+    """Has it the time of its end, or a length?"""
+    queued: timedelta | None = None
+
+
+def _is_over(sight: Sight) -> bool:
+    """A status that nobody knows may be of a call that still rings: without a sign of an end it ends nothing."""
+    if sight.status in LIVE_STATUSES:
+        return False
+    if sight.status == "completed" or sight.status in UNANSWERED_STATUSES or sight.has_ended:
+        return True
+    signs = (sight.talk_seconds or None, sight.cost, sight.sip, sight.error_code)
+    return any(sign is not None for sign in signs)
+
+
+def _had_its_say(row: Mapping[str, Any], now: datetime) -> bool:
+    """Is it over for so long that every webhook of it would have come?"""
+    sight = _sight_of_row(read_word(row.get("status")) or "", row)
+    return _is_over(sight) and sight.at is not None and sight.at + ANNOUNCED_WITHIN <= now
 
 
 def _sight_of_row(status: str, row: Mapping[str, Any]) -> Sight:
     # end_time is empty after calls that nobody answered, and start_time is when Twilio dialed.
     live = status in LIVE_STATUSES
+    waited = read_seconds(row.get("queue_time"))
     price, unit = read_decimal(row.get("price")), read_word(row.get("price_unit"))
     return Sight(
         status,
         None if live else read_instant(row.get("end_time")) or read_instant(row.get("date_updated")),
         read_word(row.get("answered_by")),
         read_seconds(row.get("duration")),
+        sip=_whole(row.get("sip_response_code")),
+        error_code=_whole(row.get("error_code")),
+        has_ended=read_instant(row.get("end_time")) is not None,
+        queued=None if waited is None else timedelta(milliseconds=waited),
         cost=None if price is None else abs(price),  # a charge is written as a negative number
         cost_unit=unit and unit.lower(),
     )
@@ -935,10 +1112,16 @@ def _answered_at(sight: Sight) -> datetime | None:
 
 
 def _refusal_of(sight: Sight) -> Refused | None:
-    why = LATE_REFUSALS.get(sight.error_code or 0)
-    if sight.status != "failed" or why is None:
+    if sight.status == "canceled" and sight.queued is not None and sight.queued >= LONGEST_QUEUE:
+        return Refused(RefusalKind.THROTTLED, "Twilio did not dial it: it was in the queue for as long as it may")
+    if sight.status != "failed":
         return None
-    return Refused(RefusalKind.REFUSED, f"Twilio did not dial it (error {sight.error_code}): {why}")
+    if (late := LATE_REFUSALS.get(sight.error_code or 0)) is not None:
+        kind, why = late
+        return Refused(kind, f"Twilio did not dial it (error {sight.error_code}): {why}")
+    if is_outage(None, sight.sip):
+        return Refused(RefusalKind.OUTAGE, f"the network behind Twilio did not take the call (SIP {sight.sip})")
+    return None
 
 
 # --- the signature, as twilio 9.13.0 computes it in request_validator.py
@@ -1016,6 +1199,16 @@ def _query_of(url: str) -> dict[str, list[str]]:
 
 
 # --- small things
+
+
+def _variables_of(request: DialRequest) -> dict[str, str]:
+    """What a script is told: the lead's variables, and by what names it can report what it learnt."""
+    ids = {"lead_id": request.lead_id, "campaign_id": request.campaign_id}
+    return {
+        **variables_as_text(request.variables),
+        **{name: str(value) for name, value in ids.items() if value is not None},
+        "ref": request.attempt_ref,
+    }
 
 
 def _whole_seconds(span: timedelta) -> int:

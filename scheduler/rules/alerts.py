@@ -24,6 +24,8 @@ SMALLEST_SAMPLE = 20
 SUCCESS_OVER = timedelta(hours=24)
 LATE_PROBE = timedelta(minutes=1)
 """How long after the end of its rest a breaker still counts as open: the probe that closes it takes its time."""
+ODD_OVER = timedelta(hours=24)
+"""How long what a provider did wrong is told of."""
 REPLACED_AFTER = timedelta(days=1)
 """A daemon that was silent for so long while others work has been replaced, on whatever host."""
 PEOPLES_HOLDS = frozenset({Hold.MANUAL, Hold.SUSPENDED})
@@ -41,6 +43,8 @@ class AlertCode(StrEnum):
     BALANCE_LOW = "balance_low"
     DAEMON_SILENT = "daemon_silent"
     NO_DAEMON = "no_daemon"
+    SECOND_CALL = "second_call"
+    EVENT_MISMATCH = "event_mismatch"
 
 
 class Severity(StrEnum):
@@ -190,6 +194,14 @@ class DaemonSign:
     takes_calls: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class OddNews:
+    """What providers did within ODD_OVER that they should not have: how often, and the attempts that it was about."""
+
+    times: int
+    attempts: Sequence[int] = ()
+
+
 @dataclass(frozen=True)
 class Facts:
     """Everything that alerts are raised from, as of `now`."""
@@ -208,6 +220,8 @@ class Facts:
     impaired: Sequence[Impaired] = ()
     payers: Sequence[Payer] = ()
     daemons: Sequence[DaemonSign] = ()
+    second_calls: OddNews = OddNews(0)
+    mismatches: OddNews = OddNews(0)
 
     @property
     def callable(self) -> Sequence[Due]:
@@ -409,6 +423,26 @@ def _is_replaced(one: DaemonSign, working: Sequence[DaemonSign], now: datetime) 
     return any(other.host == one.host and other.started_at >= one.last_seen_at for other in working)
 
 
+def _second_call(facts: Facts) -> Iterator[Alert]:
+    if (news := facts.second_calls).times:
+        yield Alert(
+            AlertCode.SECOND_CALL, Severity.PROBLEM, "providers",
+            f"{_count(news.times, 'second call')} for one request in the last {_span(ODD_OVER)}: a provider called "
+            f"somebody twice, last for attempt {max(news.attempts, default=0)}; ask it why",
+            news.times, 0,
+        )  # fmt: skip
+
+
+def _event_mismatch(facts: Facts) -> Iterator[Alert]:
+    if (news := facts.mismatches).times:
+        yield Alert(
+            AlertCode.EVENT_MISMATCH, Severity.WARNING, "providers",
+            f"{_count(news.times, 'event')} of providers in the last {_span(ODD_OVER)} named one attempt and the call "
+            f"of another, last attempt {max(news.attempts, default=0)}; none of them was believed",
+            news.times, 0,
+        )  # fmt: skip
+
+
 QUESTIONS: Mapping[AlertCode, Callable[[Facts], Iterator[Alert]]] = {
     AlertCode.PENDING_HIGH: _pending_high,
     AlertCode.LIVE_TOO_LONG: _live_too_long,
@@ -420,6 +454,8 @@ QUESTIONS: Mapping[AlertCode, Callable[[Facts], Iterator[Alert]]] = {
     AlertCode.BALANCE_LOW: _balance_low,
     AlertCode.DAEMON_SILENT: _daemon_silent,
     AlertCode.NO_DAEMON: _no_daemon,
+    AlertCode.SECOND_CALL: _second_call,
+    AlertCode.EVENT_MISMATCH: _event_mismatch,
 }
 
 

@@ -8,7 +8,7 @@ gate asks again when its time comes (`rules.eligibility`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -55,6 +55,8 @@ class Ended:
     has_appointment: bool = False
     callback_at: datetime | None = None
     callback_zone: str | None = None
+    by_us: bool = False
+    """It was we who ended the call: an operator with `ringback calls hangup`, or its maximum duration."""
 
 
 def decide_next(
@@ -72,6 +74,11 @@ def decide_next(
         return Finish(word, "an appointment was booked" if ended.has_appointment else "the call was completed")
     if outcome is Outcome.DO_NOT_CALL:
         return Finish("do_not_call", "the person asked not to be called")
+    if outcome is Outcome.CANCELLED and not ended.by_us:
+        # Whoever stops a call in the vendor's console has a reason that is not known here: nobody is rung again.
+        return Finish(
+            "cancelled", "somebody cancelled the call at the provider; `ringback leads reopen` lets it be called again"
+        )
     if not valid:
         return Finish("invalid_number", "no number of this lead can be dialed")
     if not active:
@@ -103,22 +110,19 @@ def decide_next(
 def better_informed(known: Outcome | None, told: Outcome | None) -> Outcome | None:
     """The outcome that takes the place of `known` when the same call is told of again; None: it stays.
 
-    The order of reports must not matter, so an outcome only ever gives way to one that takes more to know: that
-    it was a machine, that the person asked for a callback, that they asked not to be called; and a mere failure
-    to whatever is known of it.
+    The order of reports must not matter, so outcomes have one order: each gives way only to one that takes more to
+    know (somebody answered; it was a machine; the person asked for a callback; they asked not to be called).
     """
-    if known is None or told is None or told is known or known is Outcome.DO_NOT_CALL:
+    if known is None or told is None:
         return None
-    return told if told is Outcome.DO_NOT_CALL or told in _GIVES_WAY_TO.get(known, ()) else None
+    return told if KNOWLEDGE.index(told) > KNOWLEDGE.index(known) else None
 
 
-_GIVES_WAY_TO: Mapping[Outcome, Collection[Outcome]] = {
-    Outcome.FAILED: frozenset(Outcome) - {Outcome.FAILED, Outcome.CANCELLED},
-    Outcome.BUSY: {Outcome.HANG_UP},
-    Outcome.COMPLETED: {Outcome.VOICEMAIL, Outcome.CALLBACK},
-    Outcome.HANG_UP: {Outcome.VOICEMAIL, Outcome.CALLBACK},
-    Outcome.VOICEMAIL: {Outcome.CALLBACK},
-}
+KNOWLEDGE: Sequence[Outcome] = (
+    Outcome.FAILED, Outcome.NO_ANSWER, Outcome.BUSY, Outcome.CANCELLED, Outcome.HANG_UP, Outcome.INVALID_NUMBER,
+    Outcome.COMPLETED, Outcome.VOICEMAIL, Outcome.CALLBACK, Outcome.DO_NOT_CALL,
+)
+"""From what is least informed to what is best."""
 
 
 def _call_back(

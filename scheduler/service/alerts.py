@@ -14,6 +14,7 @@ from scheduler.events import Reporter
 from scheduler.model import Account, Campaign, CampaignStatus, DaemonWish
 from scheduler.rules.alerts import (
     LATE_PROBE,
+    ODD_OVER,
     PEOPLES_HOLDS,
     SUCCESS_OVER,
     Alert,
@@ -25,6 +26,7 @@ from scheduler.rules.alerts import (
     HeldCalls,
     Impaired,
     LiveCall,
+    OddNews,
     Paused,
     Payer,
     RefusedSetting,
@@ -37,7 +39,7 @@ from scheduler.service.follow import GRACE
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime, shared_runtime
 from scheduler.store import alerts as store
-from scheduler.store import campaigns
+from scheduler.store import campaigns, second_calls
 from scheduler.store.database import Connection
 
 LOOK_EVERY = timedelta(seconds=30)
@@ -87,6 +89,7 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
         ended = store.count_ended(connection, in_use.keys(), now - SUCCESS_OVER)
     live, in_flight = store.list_open(connection)
     news = store.list_breaker_news(connection, now - LONGEST_REST - LATE_PROBE)
+    odd = {kind: OddNews(*news) for kind, news in second_calls.count_odd(connection, now - ODD_OVER).items()}
     return Facts(
         now=now,
         thresholds=thresholds,
@@ -105,6 +108,8 @@ def read_facts(connection: Connection, now: datetime, rulebook: RuleBook) -> Fac
             DaemonSign(one.owner, one.host, one.started_at, one.last_seen_at, one.wanted is DaemonWish.RUN)
             for one in store.list_signs(connection)
         ],
+        second_calls=odd.get("second_call", OddNews(0)),
+        mismatches=odd.get("event_mismatch", OddNews(0)),
     )
 
 

@@ -19,7 +19,7 @@ from scheduler.providers.base import Standing
 from scheduler.rules.hours import tzdata_version
 from scheduler.rules.policy import CONFIG_KEYS, Config, Policy, read_call_settings, read_config
 from scheduler.service.runtime import Runtime
-from scheduler.store import accounts, calls, reports, schema, settings
+from scheduler.store import accounts, calls, reports, schema, second_calls, settings
 from scheduler.store.database import Connection, skew
 from scheduler.store.server import list_odd_columns, read_server
 
@@ -29,6 +29,7 @@ ALIVE = timedelta(minutes=1)
 SLACK = timedelta(seconds=5)
 """What a busy machine may take beyond its intervals before that is worth a word."""
 MOST_ODD = 5
+ODD_DAYS = timedelta(days=7)
 STILL_IN_USE = (CampaignStatus.ACTIVE, CampaignStatus.PAUSED)
 
 
@@ -68,6 +69,7 @@ def run_checks(runtime: Runtime) -> Iterator[Finding]:
     yield from _or_ok("in_time", _check_in_time(runtime, rules), "nothing stands still")
     yield from _or_ok("vendor_words", _check_words(runtime), "every word that providers said is known")
     yield from _or_ok("providers", _check_breakers(runtime), "no provider is left alone")
+    yield from _or_ok("second_calls", _check_odd(runtime), "no provider called anybody twice for one request")
     yield from list(_check_held(runtime)) or [Finding(Level.OK, "held", "no call waits for people")]
 
 
@@ -340,6 +342,30 @@ def _check_breakers(runtime: Runtime) -> Iterator[Finding]:
         elif rate is not None:
             sentence = f"{name} throttled us: {rate:.1f} calls a second for now, doubling every half minute"
             yield Finding(Level.INFO, "providers", sentence)
+
+
+def _check_odd(runtime: Runtime) -> Iterator[Finding]:
+    """What providers did wrong of late, with what it cost."""
+    since = runtime.clock.now() - ODD_DAYS
+    odd, spent = runtime.database.read(
+        lambda connection: (second_calls.count_odd(connection, since), second_calls.count_spent(connection, since))
+    )
+    if "second_call" in odd:
+        times, attempts = odd["second_call"]
+        costs = " and ".join(f"{one.cost.normalize():f} {one.unit or 'without a unit'}" for one in spent)
+        known = f"they cost {costs}" if costs else "what they cost is not known"
+        yield Finding(
+            Level.WARNING, "second_calls",
+            f"{times} second calls for one request in the last {ODD_DAYS.days} days; {known}; ask the provider why",
+            attempts,
+        )  # fmt: skip
+    if "event_mismatch" in odd:
+        times, attempts = odd["event_mismatch"]
+        yield Finding(
+            Level.WARNING, "second_calls",
+            f"{times} events in the last {ODD_DAYS.days} days named one attempt and the call of another; none of them "
+            "was believed", attempts,
+        )  # fmt: skip
 
 
 def _check_held(runtime: Runtime) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ from scheduler.model import (
     LeadStatus,
     ScheduleStatus,
 )
+from scheduler.providers.base import Queueing
 from scheduler.rules.eligibility import latest_date, phones_of, zones_of
 from scheduler.rules.hours import Windows, zone_info
 from scheduler.rules.policy import CallSettings, Policy, Setting, read_call_settings, read_last_date
@@ -372,7 +373,8 @@ def cancel_campaign(
 ) -> Cancelled:
     """End a campaign for good: nothing more is dialed, its leads are closed (`campaign_cancelled`).
 
-    Calls in progress go on to their end, and nothing follows them; with `hang_up` live ones are ended now.
+    Calls in progress go on to their end, and nothing follows them; with `hang_up` live ones are ended now. What still
+    waits in a provider's own queue is taken back in any case.
     If this is cut in the middle, upkeep closes the other leads.
     """
     runtime = runtime or shared_runtime()
@@ -391,7 +393,8 @@ def cancel_campaign(
         return campaign
 
     campaign = runtime.database.transact(end)
-    hung_up = _hang_up_all(runtime, campaign, now) if hang_up else set()
+    stop = _hang_up if hang_up else _take_back
+    hung_up = _stop_all(runtime, campaign, now, stop)
     ids = runtime.database.read(lambda connection: leads.list_not_closed(connection, campaign.id))
     why = f"campaign {campaign.code} is cancelled: {reason}"
     for done, chunk in _chunks(ids):
@@ -401,22 +404,22 @@ def cancel_campaign(
         if on_progress:
             on_progress(done, len(ids))
     runtime.database.transact(lambda connection: campaigns.finish_cancelled(connection, campaign.id, now))
-    if hang_up:  # those that were being placed may be live by now
-        hung_up |= _hang_up_all(runtime, campaign, now, but=hung_up)
+    hung_up |= _stop_all(runtime, campaign, now, stop, but=hung_up)  # those that were being placed may be live by now
     left = runtime.database.read(lambda connection: calls.list_open_attempts(connection, campaign.id))
     return Cancelled(campaign.code, len(ids), len(hung_up), tuple(
         OpenCall(one.id, one.lead_id, one.state.value) for one in left if one.id not in hung_up
     ))
 
 
-def _hang_up_all(
-    runtime: Runtime, campaign: Campaign, now: datetime, *, but: Collection[int] = frozenset()
+def _stop_all(
+    runtime: Runtime, campaign: Campaign, now: datetime, stop: Callable[[Runtime, Attempt], bool], *,
+    but: Collection[int] = frozenset(),
 ) -> set[int]:
-    """Hang up the live calls of a campaign. Returns their attempts; one that could not be is not among them."""
+    """Stop the live calls of a campaign. Returns their attempts; one that could not be is not among them."""
     attempts = runtime.database.read(lambda connection: calls.list_open_attempts(connection, campaign.id))
     ended = {
         one.id: one for one in attempts
-        if one.id not in but and one.state is AttemptState.LIVE and _hang_up(runtime, one)
+        if one.id not in but and one.state is AttemptState.LIVE and stop(runtime, one)
     }
 
     def write(connection: Connection) -> None:
@@ -443,6 +446,17 @@ def _hang_up(runtime: Runtime, attempt: Attempt) -> bool:
     except (ProviderError, InvalidValue):
         return False  # named among those that go on; its maximum duration ends it
     return True
+
+
+def _take_back(runtime: Runtime, attempt: Attempt) -> bool:
+    """Withdraw a call that waits in its provider's own queue: nobody's phone has rung."""
+    try:
+        provider = runtime.providers.get(attempt.provider)
+        if attempt.provider_call_id is None or not isinstance(provider, Queueing):
+            return False
+        return provider.take_back(attempt.provider_call_id)
+    except (ProviderError, InvalidValue):
+        return False
 
 
 # --- many leads -----------------------------------------------------------------------------------

@@ -35,13 +35,15 @@ class Learnt:
     never_made: list[Attempt] = field(default_factory=list)
     doubts: dict[int, str] = field(default_factory=dict)
     hints: list[int] = field(default_factory=list)
+    stopped: list[tuple[Attempt, str]] = field(default_factory=list)
+    """Calls that we asked the provider to end, or took back from its queue, and why."""
     risen: list[tuple[Attempt, str]] = field(default_factory=list)
     """Attempts that had been given up and turn out to be calls, with the provider's id: not over, as far as known."""
 
     def __bool__(self) -> bool:
         return bool(
             self.ends or self.answered or self.found or self.looked or self.looks or self.doubts or self.hints
-            or self.risen
+            or self.risen or self.stopped
         )
 
     def apart(self) -> Iterator[Learnt]:
@@ -53,6 +55,7 @@ class Learnt:
         yield from (Learnt(doubts={one: why}) for one, why in self.doubts.items())
         yield from (Learnt(hints=[one]) for one in self.hints)
         yield from (Learnt(risen=[one]) for one in self.risen)
+        yield from (Learnt(stopped=[one]) for one in self.stopped)
         gone = {one.id: one for one in self.never_made}
         for one_id in self.looked:
             yield Learnt(looked=[one_id], never_made=[gone[one_id]] if one_id in gone else [])
@@ -68,6 +71,13 @@ def write_facts(
     calls.poll_soon(connection, learnt.hints, now)
     for one, call_id in learnt.risen:
         _take_up_again(connection, one, call_id, now, told, rulebook)
+    journal.add_events(connection, [
+        Happening(
+            kind="call_stopped", actor=ACTOR, lead_id=one.lead_id, campaign_id=one.campaign_id, attempt_id=one.id,
+            reason=why,
+        )
+        for one, why in learnt.stopped
+    ], now)
     gone = _write_never_made(connection, learnt, now, told)
     if learnt.ends:
         applied = apply_ends(connection, learnt.ends, now=now, rulebook=rulebook)
@@ -100,19 +110,24 @@ def _take_up_again(
     """A call that we believed not to exist is going on: it is followed to its end, and its lead waits for that."""
     if not calls.note_late_call(connection, one.id, call_id, now):
         return
-    policy = rulebook.read_for(connection, {one.campaign_id}).policy(one.campaign_id)
-    until = now + policy.ring_timeout + policy.max_call_duration
-    waiting = calls.list_open_calls(connection, [one.lead_id], lock=True)
-    calls.move_pending(connection, [
-        Move(row.id, until, "an earlier call, believed not to have been made, may still be going on",
-             row.wanted_at or row.scheduled_at)
-        for row in waiting if row.status is ScheduleStatus.PENDING and row.scheduled_at < until
-    ], now)
+    why = "an earlier call, believed not to have been made, may still be going on"
+    let_lead_wait(connection, one, why, now, rulebook)
     journal.add_events(connection, [Happening(
         kind="late_truth", actor=ACTOR, lead_id=one.lead_id, attempt_id=one.id, schedule_id=one.schedule_id,
         reason=f"given up as {one.state}, but the provider tells of a call",
     )], now)
     told.note("settled", attempt_id=one.id, how="given up, but the provider tells of a call; it is followed to its end")
+
+
+def let_lead_wait(connection: Connection, one: Attempt, why: str, now: datetime, rulebook: RuleBook) -> None:
+    """What is planned for the lead waits until a call to it that may be going on must be over."""
+    policy = rulebook.read_for(connection, {one.campaign_id}).policy(one.campaign_id)
+    until = now + policy.ring_timeout + policy.max_call_duration
+    waiting = calls.list_open_calls(connection, [one.lead_id], lock=True)
+    calls.move_pending(connection, [
+        Move(row.id, until, why, row.wanted_at or row.scheduled_at)
+        for row in waiting if row.status is ScheduleStatus.PENDING and row.scheduled_at < until
+    ], now)
 
 
 def _write_never_made(connection: Connection, learnt: Learnt, now: datetime, told: Applied) -> list[int]:

@@ -13,22 +13,20 @@ from datetime import datetime, timedelta
 
 from scheduler.errors import DatabaseUnavailable, ProviderError
 from scheduler.events import Reporter
-from scheduler.model import Attempt, AttemptState, Outcome
-from scheduler.providers.base import CallKey, CallReport, NothingProven, Phase, Provider
+from scheduler.model import Attempt, AttemptState, CampaignStatus, Outcome
+from scheduler.providers.base import CallKey, CallReport, NothingProven, Phase, Provider, Queueing
 from scheduler.service.breakers import Breakers
 from scheduler.service.facts import Learnt, write_facts
 from scheduler.service.fault_points import reach
-from scheduler.service.outcomes import ACTOR, Applied, End
+from scheduler.service.outcomes import ACTOR, LAST_LOOKS, LOOK_AGAIN, Applied, End, end_second_call
 from scheduler.service.rulebook import RuleBook, Rules
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls
+from scheduler.store import calls, campaigns, journal, second_calls
 from scheduler.store.database import Connection
+from scheduler.store.second_calls import SecondCall
 
 MANY = 500
 LOOKS_NEEDED = 3
-LAST_LOOKS = 5
-"""How often a call that is over is asked about for the rest: an analysis, a price."""
-LOOK_AGAIN = timedelta(seconds=30)
 PATIENCE = 3
 """Errors in one turn after which it is the provider that is in trouble, not one call."""
 GRACE = timedelta(seconds=30)
@@ -60,6 +58,7 @@ class Follower:
     def run_once(self) -> Report:
         """Ask about every call whose look is due, and write what was learnt."""
         report = Report()
+        self.ask_about_seconds()
         while True:
             now = self.runtime.clock.now()
             again_at = now + timedelta(seconds=self.runtime.settings.poll_every)
@@ -78,6 +77,40 @@ class Follower:
             self._write(learnt, report)
             if len(due) < MANY:
                 return report
+
+    def ask_about_seconds(self) -> int:
+        """Ask about second calls whose look is due, and write what they came to. Returns how many were asked about."""
+        now = self.runtime.clock.now()
+        if not self.runtime.database.read(lambda connection: second_calls.is_any_due(connection, now)):
+            return 0
+        again_at = now + timedelta(seconds=self.runtime.settings.poll_every)
+        due = self.runtime.database.transact(
+            lambda connection: second_calls.take_due(connection, now, again_at, MANY)
+        )
+        for name in sorted({one.provider for one in due}):
+            provider = self.runtime.providers.find(name)
+            of_it = [one for one in due if one.provider == name]
+            if provider is not None:
+                self._ask_seconds(provider, of_it, now)
+        return len(due)
+
+    def _ask_seconds(self, provider: Provider, seconds: Sequence[SecondCall], now: datetime) -> None:
+        keys = [CallKey(one.attempt_ref, one.call_id, one.phone, one.seen_at) for one in seconds]
+        try:
+            reports = provider.poll(keys, now)
+        except Exception as error:  # the next look is already set
+            self.reporter.tick_failed(now, f"asking {provider.name} about second calls", error)
+            return
+        for one in seconds:
+            report = reports.get(one.call_id)
+            is_gone = one.call_id in reports and report is None
+            if not is_gone and (report is None or report.phase is not Phase.ENDED):
+                continue
+            told = Applied()
+            self.runtime.database.transact(
+                lambda connection: end_second_call(connection, one, report, now, told)  # noqa: B023
+            )
+            told.tell(self.reporter, now)
 
     def _ask(self, due: Sequence[Attempt], rules: Rules, now: datetime) -> Learnt:
         learnt = Learnt()
@@ -107,17 +140,51 @@ class Follower:
         self, provider: Provider, live: Sequence[Attempt], rules: Rules, now: datetime, learnt: Learnt
     ) -> None:
         reports = provider.poll([_key(one) for one in live], now)
+        ended_by_us = self._ended_by_us([one for one in live if reports.get(one.provider_call_id or "", one) is None])
         for one in live:
             if one.provider_call_id is None or one.provider_call_id not in reports:
                 continue
             report = reports[one.provider_call_id]
             if report is not None and report.phase is Phase.ENDED:
                 learnt.ends.append(End(one.id, report))
+            elif report is None and one.id in ended_by_us:
+                gone = CallReport(one.provider_call_id, Phase.ENDED, outcome=Outcome.CANCELLED, provider_status="gone")
+                learnt.ends.append(End(one.id, gone))
             elif _horizon(one, rules) < now:
                 self._stop(provider, one, report, rules, now, learnt)
             elif report is not None and report.phase is Phase.ANSWERED:
                 learnt.answered[one.id] = report.answered_at or now
                 learnt.talking.append(one.lead_id)
+            if report is not None and report.phase is not Phase.ENDED and not report.known_word:
+                said = f"{provider.name} says {report.provider_status!r}, which is not known; the call counts as live"
+                learnt.doubts.setdefault(one.id, said)
+        if isinstance(provider, Queueing):
+            self._take_back(provider, [
+                one for one in live
+                if (report := reports.get(one.provider_call_id or "")) is not None and report.phase is Phase.DIALING
+            ], now, learnt)
+
+    def _take_back(self, provider: Queueing, waiting: Sequence[Attempt], now: datetime, learnt: Learnt) -> None:
+        """Calls that wait in the provider's own queue although their campaign was cancelled, by whatever means."""
+        ids = {one.campaign_id for one in waiting if one.campaign_id is not None}
+        known = self.runtime.database.read(lambda connection: campaigns.read_campaigns(connection, ids)) if ids else {}
+        over = {one for one, campaign in known.items() if campaign.status is CampaignStatus.CANCELLED}
+        for one in waiting:
+            if one.campaign_id in over and one.provider_call_id is not None:
+                try:
+                    if provider.take_back(one.provider_call_id):
+                        learnt.stopped.append((one, "its campaign is cancelled: taken back from the provider's queue"))
+                        learnt.hints.append(one.id)
+                except ProviderError as error:  # tried again at the next look
+                    self.reporter.tick_failed(now, f"taking back attempt {one.id} from the provider's queue", error)
+
+    def _ended_by_us(self, gone: Sequence[Attempt]) -> set[int]:
+        """Which of these calls we asked the provider to end, or took back from its queue."""
+        if not gone:
+            return set()
+        return self.runtime.database.read(
+            lambda connection: journal.list_ended_by_us(connection, {one.id: one.lead_id for one in gone})
+        )
 
     def _ask_over(self, provider: Provider, over: Sequence[Attempt], now: datetime, learnt: Learnt) -> None:
         """Calls of which more was to be said: an analysis, a price. Asked a few times, then no more."""
@@ -147,7 +214,7 @@ class Follower:
             learnt.ends.append(End(one.id, gone, error="the provider knows nothing of it and its maximum has passed"))
             return
         try:
-            provider.hang_up(report.call_id)
+            was_there = provider.hang_up(report.call_id)
         except ProviderError as error:  # tried again at its next look; the other calls must not wait for it
             if error.permanent and report.known_word:
                 # It may still be waiting in the vendor's own queue, so it is not taken for over: people must decide.
@@ -158,6 +225,10 @@ class Follower:
                 return
             self.reporter.tick_failed(now, f"hanging up attempt {one.id}, past its maximum duration", error)
             return
+        if not was_there and not report.known_word:  # by a word that nobody knows, it was over
+            learnt.ends.append(End(one.id, replace(report, phase=Phase.ENDED, outcome=Outcome.FAILED)))
+            return
+        learnt.stopped.append((one, "past its maximum duration"))
         self.reporter.settled(now, attempt_id=one.id, how="hung up: past its maximum duration")
 
     def _look_up_all(
@@ -177,7 +248,7 @@ class Follower:
     def _look_up(self, provider: Provider, one: Attempt, rules: Rules, now: datetime, learnt: Learnt) -> None:
         proves, why = provider.finds_by_ref, ""
         try:
-            report = provider.find(_key(one), now)
+            report = provider.find(replace(_key(one), agent_id=rules.policy(one.campaign_id).settings.agent_id), now)
         except NothingProven as error:
             report, proves, why = None, False, f": {error}"
             learnt.doubts[one.id] = str(error)

@@ -21,12 +21,12 @@ from scheduler.model import Attempt, AttemptState, Happening
 from scheduler.providers.base import CallReport, Phase, ProviderEvent
 from scheduler.providers.payloads import find_oddity
 from scheduler.service.breakers import Breakers
-from scheduler.service.facts import Learnt, write_facts
+from scheduler.service.facts import Learnt, let_lead_wait, write_facts
 from scheduler.service.fault_points import reach
 from scheduler.service.outcomes import ACTOR, Applied, End
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime
-from scheduler.store import calls, inbox, journal
+from scheduler.store import calls, inbox, journal, second_calls
 from scheduler.store.database import Connection
 from scheduler.store.inbox import KeptEvent
 
@@ -122,7 +122,7 @@ class Inbox:
             turn.sort(connection, taken)
             reach("inbox.before_apply")
             write_facts(connection, turn.learnt, told, now=now, rulebook=self.rulebook)
-            turn.write(connection)
+            turn.write(connection, told)
             reach("inbox.before_applied")
             return len(taken)
 
@@ -178,6 +178,7 @@ class _Turn:
         self.waits: dict[int, tuple[int, datetime, str]] = {}
         self.strangers: list[KeptEvent] = []
         self.doubles: list[tuple[KeptEvent, Attempt]] = []
+        self.mismatches: list[tuple[KeptEvent, Attempt, Attempt]] = []
         self.oddities: list[tuple[KeptEvent, int, str]] = []
         self.deferred = 0
         self._ending: set[int] = set()
@@ -209,8 +210,13 @@ class _Turn:
             return
         holder = by_call.get(event.call_id or "")
         known_id = attempt.provider_call_id or self._ids.get(attempt.id)
+        if holder is not None and holder.id != attempt.id:
+            # The reference is of one attempt and the call of another: it is believed of neither.
+            self.mismatches.append((event, attempt, holder))
+            self.settled[event.id] = f"names attempt {attempt.id} by its reference and {holder.id} by its call"
+            return
         is_other = bool(event.call_id and known_id and event.call_id != known_id)
-        if is_other or (holder is not None and holder.id != attempt.id):
+        if is_other:
             # Two calls for one reference: the vendor, or somebody before it, repeated our request.
             self.doubles.append((event, attempt))
             self.settled[event.id] = f"another call for attempt {attempt.id}, which is {known_id}"
@@ -270,16 +276,30 @@ class _Turn:
             wait = _wait(event.tries)
             self.waits[event.id] = (event.tries + 1, self.now + wait, "about a call that is not known (yet)")
 
-    def write(self, connection: Connection) -> None:
+    def write(self, connection: Connection, told: Applied) -> None:
         inbox.settle_events(connection, self.settled, self.now)
         inbox.postpone_events(connection, self.waits)
-        journal.add_events(connection, [
-            Happening(
-                kind="second_call", actor=one.provider, lead_id=attempt.lead_id, attempt_id=attempt.id,
-                reason=f"{one.provider} tells of a second call for one request: {one.call_id}",
-            )
-            for one, attempt in self.doubles
-        ], self.now)
+        happenings = []
+        for event, attempt in self.doubles:
+            if not second_calls.add(connection, event.provider, event.call_id or "", attempt.id, self.now):
+                continue  # said before
+            happenings.append(Happening(
+                kind="second_call", actor=event.provider, lead_id=attempt.lead_id, campaign_id=attempt.campaign_id,
+                attempt_id=attempt.id,
+                reason=f"{event.provider} tells of a second call for one request: {event.call_id}",
+            ))
+            told.note("second_call", provider=event.provider, attempt_id=attempt.id)
+            why = "a second call for the last request may still be going on"
+            let_lead_wait(connection, attempt, why, self.now, self.house.rulebook)
+        for event, attempt, holder in self.mismatches:
+            happenings.append(Happening(
+                kind="event_mismatch", actor=event.provider, lead_id=attempt.lead_id, campaign_id=attempt.campaign_id,
+                attempt_id=attempt.id,
+                reason=f"an event of {event.provider} names this attempt by its reference and attempt {holder.id} by "
+                "its call; it is believed of neither",
+            ))
+            told.note("event_mismatch", provider=event.provider, attempt_id=attempt.id, other_id=holder.id)
+        journal.add_events(connection, happenings, self.now)
 
 
 def _wait(tries: int) -> timedelta:

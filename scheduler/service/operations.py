@@ -29,7 +29,7 @@ from scheduler.providers.base import CallReport, Phase
 from scheduler.rules.eligibility import missing_variables, zones_of
 from scheduler.rules.hours import wall_to_utc, zone_info
 from scheduler.rules.phones import may_be_dialed, to_e164
-from scheduler.rules.policy import Policy, read_config, read_config_value
+from scheduler.rules.policy import PROVIDER_NAMES, Policy, read_config, read_config_value
 from scheduler.rules.retry import Ended, Reschedule
 from scheduler.rules.zones import normal_region
 from scheduler.service.acting import current_actor
@@ -305,6 +305,62 @@ def record_call(
     )
 
 
+def find_call(key: str | int, *, runtime: Runtime | None = None) -> int:
+    """The id of an attempt by that id, by our reference (`attempt_ref`) or by the provider's id of its call.
+
+    Raises NotFound.
+    """
+    runtime = runtime or shared_runtime()
+    found = runtime.database.read(lambda connection: calls.find_attempt_id(connection, str(key), PROVIDER_NAMES))
+    if found is None:
+        raise NotFound("attempt", str(key)[:128])
+    return found
+
+
+def report_call(
+    key: str | int, outcome: str, *, callback_at: datetime | None = None, callback_zone: str | None = None,
+    appointment_at: datetime | None = None, summary: str | None = None, runtime: Runtime | None = None,
+) -> str:
+    """What a script or a person learnt on a call of ours, by any of its names. Returns what follows, as a sentence.
+
+    A call that is over is amended where this is better informed; one that goes on is taken for over, and what its
+    provider tells of it later (its length, its price) is added. Raises NotFound, InvalidValue, and Conflict for a
+    call that is being placed.
+    """
+    runtime = runtime or shared_runtime()
+    attempt_id = find_call(key, runtime=runtime)
+    kind = read_outcome(outcome)
+    if callback_zone:
+        zone_info(callback_zone, "callback_zone")
+    if callback_at is not None and kind is not Outcome.CALLBACK:
+        raise InvalidValue("callback_at", callback_at.isoformat(), "a time belongs to the outcome callback alone")
+    now = runtime.clock.now()
+
+    def work(connection: Connection) -> str:
+        attempt = calls.lock_attempts(connection, [attempt_id]).get(attempt_id)
+        if attempt is None:
+            raise NotFound("attempt", attempt_id)
+        if attempt.state is AttemptState.PLACING:
+            raise Conflict(f"attempt {attempt_id} is being dialed at this moment; try again in a few seconds")
+        report = CallReport(
+            call_id=attempt.provider_call_id or "", phase=Phase.ENDED, outcome=kind, provider_status="reported",
+            callback_at=callback_at, callback_zone=callback_zone, appointment_at=appointment_at, summary=summary,
+            is_final=False,
+        )
+        applied = apply_ends(
+            connection, [End(attempt_id, report)], now=now, rulebook=RuleBook(), actor=current_actor()
+        )
+        _record(
+            connection, "call_reported", now, lead_id=attempt.lead_id, campaign_id=attempt.campaign_id,
+            attempt_id=attempt_id, reason=kind.value,
+        )
+        said = (str(details.get("follows") or details.get("how")) for what, details in applied.notes
+                if what in ("ended", "settled"))
+        return next(said, "nothing follows: as much was known already")
+
+    return runtime.database.transact(work)
+
+
 def hang_up_call(attempt_id: int, *, reason: str | None = None, runtime: Runtime | None = None) -> str:
     """Ask the provider to end a live call; its report ends the attempt. Returns what happened, as a sentence."""
     runtime = runtime or shared_runtime()
@@ -520,6 +576,7 @@ def _record(
 
 __all__ = [
     "CleanupReport", "Outcome", "add_lead", "cancel_scheduled_calls_for_lead", "cleanup",
-    "cleanup_closed_leads_schedules", "close_lead", "create_campaign", "hang_up_call", "record_call", "reopen_lead",
-    "reschedule_failed_call", "resolve_call", "schedule_call", "set_config", "suspend_lead",
+    "cleanup_closed_leads_schedules", "close_lead", "create_campaign", "find_call", "hang_up_call", "record_call",
+    "reopen_lead", "report_call", "reschedule_failed_call", "resolve_call", "schedule_call", "set_config",
+    "suspend_lead",
 ]

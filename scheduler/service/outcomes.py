@@ -53,9 +53,10 @@ from scheduler.service.breakers import Answered
 from scheduler.service.history import History
 from scheduler.service.rulebook import RuleBook
 from scheduler.service.runtime import Runtime, shared_runtime
-from scheduler.store import accounts, calls, journal, leads
+from scheduler.store import accounts, calls, journal, leads, second_calls
 from scheduler.store.calls import Ending, Move
 from scheduler.store.database import Connection
+from scheduler.store.second_calls import SecondCall
 
 ACTOR = "daemon"
 BY_HAND = "by_hand"
@@ -148,7 +149,10 @@ def apply_ends(
         report = by_id[ending.id].report
         history.end(ending.id, (report.outcome or Outcome.FAILED).value, report.ended_at or now)
     payers = accounts.read_accounts(connection, {one.account_id for one in open_ones if one.account_id is not None})
-    work = _Batch(connection, now, actor, applied, leads.read_barred(connection, several, now), history, payers)
+    ended_by_us = _ended_by_us(connection, open_ones, by_id)
+    work = _Batch(
+        connection, now, actor, applied, leads.read_barred(connection, several, now), history, payers, ended_by_us
+    )
     for ending in open_ones:
         lead = people.get(ending.lead_id)
         policy = rules.policy(lead.campaign_id if lead else None)
@@ -160,6 +164,13 @@ def apply_ends(
     _charge_late(connection, [*late, *amended], by_id, now, actor)
     release_reserves(connection, released, actor, now)
     return applied
+
+
+def _ended_by_us(connection: Connection, endings: Iterable[Ending], by_id: Mapping[int, End]) -> set[int]:
+    """Which of the calls that were cancelled we hung up ourselves."""
+    return journal.list_ended_by_us(connection, {
+        one.id: one.lead_id for one in endings if by_id[one.id].report.outcome is Outcome.CANCELLED
+    })
 
 
 def _refuse_ends(
@@ -209,10 +220,11 @@ class _Batch:
 
     def __init__(
         self, connection: Connection, now: datetime, actor: str, applied: Applied, not_callable: Collection[str],
-        history: History, payers: Mapping[int, Account],
+        history: History, payers: Mapping[int, Account], ended_by_us: Collection[int] = (),
     ) -> None:
         self.connection, self.now, self.actor, self.applied = connection, now, actor, applied
         self.not_callable, self.history, self.payers = not_callable, history, payers
+        self.ended_by_us = ended_by_us
         self.settlements: list[accounts.Settlement] = []
         self.ended: list[Mapping[str, Any]] = []
         self.completed: dict[int, Outcome] = {}
@@ -263,7 +275,7 @@ class _Batch:
             Ended(
                 outcome=outcome, attempt_number=attempt.attempt_number, phone_position=position,
                 has_appointment=report.appointment_at is not None, callback_at=report.callback_at,
-                callback_zone=report.callback_zone,
+                callback_zone=report.callback_zone, by_us=attempt.id in self.ended_by_us,
             ),
             lead, policy, self.now, self.not_callable, self.history.of(lead, policy),
         )
@@ -390,11 +402,16 @@ def _news_of(ending: Ending, report: CallReport) -> dict[str, Any]:
     if better is None and ending.outcome is Outcome.HANG_UP and report.appointment_at is not None:
         better = Outcome.COMPLETED  # whoever books an appointment was reached, however short the call
     if better is not None:
-        found |= {"outcome": better.value, "provider_status": calls.cut(report.provider_status, 128)}
+        found |= {
+            "outcome": better.value, "provider_status": calls.cut(report.provider_status, 128),
+            "answered_at": report.answered_at,
+        }
     if ending.cost is None and report.cost is not None:
         found |= {"cost": report.cost, "cost_unit": report.cost_unit}
-    if ending.talk_seconds is None and report.talk_seconds is not None:
-        found["talk_seconds"] = report.talk_seconds
+    if report.talk_seconds is not None and report.talk_seconds > (
+        -1 if ending.talk_seconds is None else ending.talk_seconds
+    ):
+        found["talk_seconds"] = report.talk_seconds  # the longest, whatever the order of the reports
     if ending.appointment_at is None and report.appointment_at is not None:
         found["appointment_at"] = report.appointment_at
     if ending.summary is None and report.summary is not None:
@@ -412,18 +429,26 @@ def _decide_again(
     if report.appointment_at is not None:
         leads.set_appointment(connection, {lead.id: report.appointment_at})
     position = ending.phone_position or _position_of(lead, ending.phone)
+    if ending.outcome is Outcome.INVALID_NUMBER and outcome is not Outcome.INVALID_NUMBER:
+        leads.mark_active(connection, lead.id, position)
+        lead = with_phone(lead, position)
     lead = mark_number(connection, lead, position, outcome, source=f"call to lead {lead.id}", now=now)
-    if calls.find_newest_attempt_id(connection, lead.id) != ending.id:
-        if outcome is not Outcome.DO_NOT_CALL:
-            return "the lead was called again since, so nothing else follows"
-    else:
+    is_newest = calls.find_newest_attempt_id(connection, lead.id) == ending.id
+    if is_newest:
         leads.set_call_status(connection, [lead.id], CALL_STATUS_AFTER[outcome], now)
     planned = calls.list_open_calls(connection, [lead.id], lock=True)
-    if any(one.status is ScheduleStatus.IN_PROGRESS for one in planned):
-        return "the lead is being called again at this moment, so nothing else follows"
+    is_called = any(one.status is ScheduleStatus.IN_PROGRESS for one in planned)
     is_ours = lead.status is LeadStatus.CLOSED and lead.closed_reason in CLOSED_BY_OUTCOME
     if lead.status is LeadStatus.CLOSED and not is_ours:
         return f"the lead was closed already ({lead.closed_reason or 'by hand'})"
+    if outcome not in SETTLING and not is_newest:
+        return "the lead was called again since, so nothing else follows"
+    if outcome not in SETTLING and is_called:
+        return "the lead is being called again at this moment, so nothing else follows"
+    if is_called:
+        # Nothing follows that call either: whoever was reached is not rung again for what is over.
+        leads.close_leads(connection, {lead.id: outcome.value}, now)
+        return f"closed ({outcome}); the call that is under way goes on to its end, and nothing follows it"
     if lead.status is LeadStatus.OPEN and not planned and ending.row_status is not ScheduleStatus.COMPLETED:
         return "its plan was cancelled meanwhile, so nothing follows"
     calls.cancel_rows(connection, {one.id: f"its last call turned out to be {outcome}" for one in planned}, now)
@@ -435,6 +460,7 @@ def _decide_again(
             outcome=outcome, attempt_number=ending.attempt_number, phone_position=position,
             has_appointment=report.appointment_at is not None, callback_at=report.callback_at,
             callback_zone=report.callback_zone,
+            by_us=bool(journal.list_ended_by_us(connection, {ending.id: lead.id})),
         ),
         lead, policy, now, read_barred_of(connection, lead, now),
         History.read(connection, now, [lead], {lead.campaign_id: policy}).of(lead, policy),
@@ -537,9 +563,11 @@ def end_columns(end: End, outcome: Outcome, now: datetime) -> dict[str, Any]:
     }
 
 
+SETTLING = frozenset({Outcome.COMPLETED, Outcome.DO_NOT_CALL})
+"""Outcomes after which nobody is called again, whatever else was planned or happened meanwhile."""
 REACHED = frozenset(Outcome) - {Outcome.FAILED, Outcome.INVALID_NUMBER, Outcome.CANCELLED}
 """Outcomes that the network was needed for."""
-CLOSED_BY_OUTCOME = ("completed", "appointment", "max_attempts")
+CLOSED_BY_OUTCOME = ("completed", "appointment", "max_attempts", "cancelled", "invalid_number")
 """Why a lead is closed by what its last call was, as far as a better informed outcome may change that."""
 EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
 """What a TIMESTAMP column holds."""
@@ -602,6 +630,13 @@ def without_phone(lead: Lead, position: int, number: str) -> Lead:
             for phone in phones_of(lead)
         ),
     )
+
+
+def with_phone(lead: Lead, position: int) -> Lead:
+    """The lead with the number at that position usable again."""
+    return replace(lead, phones=tuple(
+        replace(phone, status=PhoneStatus.ACTIVE) if phone.position == position else phone for phone in phones_of(lead)
+    ))
 
 
 def spoken(lead: Lead | None) -> str:
@@ -674,10 +709,62 @@ def _charge_late(
             continue
         was_call = not one.was_given_up
         before = charge(payer, one.talk_seconds, one.cost) if was_call else Decimal(0)
-        talk = report.talk_seconds if report.talk_seconds is not None else one.talk_seconds
+        talk = max((each for each in (report.talk_seconds, one.talk_seconds) if each is not None), default=None)
         if (more := charge(payer, talk, report.cost) - before) > 0:
             why = "its price came later" if was_call else "a call after all"
             accounts.correct(connection, payer.id, one.id, more, why, actor, now)
+
+
+LAST_LOOKS = 5
+"""How often a call that is over is asked about for the rest: an analysis, a price."""
+LOOK_AGAIN = timedelta(seconds=30)
+
+
+def end_second_call(
+    connection: Connection, second: SecondCall, report: CallReport | None, now: datetime, applied: Applied
+) -> None:
+    """A call beside the one that was asked for is over: paid for like any other, and its person's wish is heeded.
+
+    `report` None: the provider does not know it any more. It spends no attempt and plans nothing.
+    """
+    holder = calls.find_holder(connection, second.provider, second.call_id)
+    is_others = holder not in (None, second.attempt_id) or (
+        report is not None and report.attempt_ref not in (None, second.attempt_ref)
+    )
+    known = clean(report) if report is not None and not is_others else None
+    is_done = known is None or known.is_final or second.lookups + 1 >= LAST_LOOKS
+    payers = accounts.read_accounts(connection, {second.account_id} if second.account_id is not None else set())
+    payer = payers.get(second.account_id or 0)
+    taken = charge(payer, known.talk_seconds, known.cost) if payer and known else second.charged
+    second_calls.end(connection, second.id, {
+        "outcome": known.outcome.value if known and known.outcome else None,
+        "provider_status": known.provider_status if known else "another's" if is_others else "gone",
+        "talk_seconds": known.talk_seconds if known else None, "cost": known.cost if known else None,
+        "cost_unit": known.cost_unit if known else None, "charged": max(taken, second.charged),
+        "ended_at": (known.ended_at if known else None) or now, "lookups": second.lookups + 1,
+        "next_poll_at": None if is_done else now + LOOK_AGAIN * 2**second.lookups,
+    })
+    if known is not None and known.outcome in SETTLING:
+        if known.outcome is Outcome.DO_NOT_CALL:
+            leads.bar_number(
+                connection, second.phone, reason="asked not to be called", source="second call for one request", now=now
+            )
+        leads.close_leads(connection, {second.lead_id: known.outcome.value}, now)
+        others = calls.list_open_calls(connection, [second.lead_id], lock=True)
+        calls.cancel_rows(
+            connection,
+            {one.id: f"a second call for one request was {known.outcome}" for one in others
+             if one.status is ScheduleStatus.PENDING},
+            now,
+        )
+    if payer is not None and taken > second.charged:
+        why = "a second call for one request"
+        accounts.correct(connection, payer.id, second.attempt_id, taken - second.charged, why, ACTOR, now)
+    if is_done:
+        cost = f", cost {known.cost} {known.cost_unit or ''}".rstrip() if known and known.cost is not None else ""
+        how = f"its second call was {known.outcome or 'not made'}{cost}" if known else "its second call is gone"
+        how = f"what looked like its second call is of attempt {holder}" if is_others else how
+        applied.note("settled", attempt_id=second.attempt_id, how=how)
 
 
 # --- calls recorded by people -------------------------------------------------------------------

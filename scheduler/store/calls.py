@@ -1019,6 +1019,18 @@ def find_attempt(connection: Connection, attempt_id: int) -> Attempt | None:
     return _attempt(row) if row else None
 
 
+def find_attempt_id(connection: Connection, key: str, providers: Collection[str]) -> int | None:
+    """The attempt by its id, by our reference, or by the id that one of these providers has given its call."""
+    if key.isascii() and key.isdigit() and len(key) < 19:
+        return int(key)
+    by_ref = connection.execute(select(A.id).where(A.attempt_ref == key)).scalar()
+    if by_ref is not None:
+        return int(by_ref)
+    return connection.execute(
+        select(A.id).where(A.provider.in_(sorted(providers)), A.provider_call_id == key).order_by(A.id.desc()).limit(1)
+    ).scalar()
+
+
 def mark_live(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Attempts known to the provider: `id`, `provider_call_id`, `placed_at`, `next_poll_at` each."""
     return change_rows(
@@ -1136,6 +1148,11 @@ def _end(connection: Connection, rows: Sequence[Mapping[str, Any]], guard: str) 
     used = tuple(name for name in END_COLUMNS if any(row.get(name) is not None for row in rows))
     changed = tuple(name for name in used if any(row.get(name) != rows[0].get(name) for row in rows))
     same = {name: rows[0].get(name) for name in used if name not in changed}
+    if "error" not in used:
+        same["error"] = None  # that of a lost start is no part of what the call turned out to be
+    elif "error" in changed:
+        cleared = [{"id": row["id"]} for row in rows if row.get("error") is None]
+        change_rows(connection, call_attempts, cleared, same={"error": None}, guard=guard)
     # JSON goes in a statement of its own: mixed with the column's own value it would lose its type on MySQL.
     described = [{"id": row["id"], "details": row["details"]} for row in rows if row.get("details") is not None]
     change_rows(connection, call_attempts, described, per_row=("details",), guard=guard)

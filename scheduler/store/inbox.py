@@ -6,6 +6,8 @@ transaction that applies it. One that is about a call that we do not know yet wa
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +18,7 @@ from sqlalchemy import Connection, delete, or_, select
 from scheduler.store.calls import cut
 from scheduler.store.database import change_rows, ids_in, insert_or_ignore
 from scheduler.store.tables import provider_events
+from scheduler.store.texts import dump_json
 
 E = provider_events.c
 KEY_LENGTH, KIND_LENGTH, REF_LENGTH, CALL_ID_LENGTH = 191, 64, 36, 128
@@ -39,6 +42,10 @@ class KeptEvent:
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]], now: datetime) -> int:
     """Keep events: `provider`, `event_key`, `kind`, `attempt_ref`, `provider_call_id`, `payload` each. Those that
     are there already are left as they are. Returns how many were new.
+
+    One that has the key of another and names another attempt, or says something else, is no repetition of it: one of
+    the two is genuine, or better informed, and must not be swallowed for the other's sake. It is kept under a key of
+    its own.
     """
     if not rows:
         return 0
@@ -46,13 +53,27 @@ def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]], now: d
     statement = insert_or_ignore(provider_events)
     new = 0
     for row in rows:
-        new += connection.execute(statement.values(
-            provider=row["provider"], event_key=row["event_key"][:KEY_LENGTH], kind=cut(row["kind"], KIND_LENGTH),
-            attempt_ref=_whole(row["attempt_ref"], REF_LENGTH),
-            provider_call_id=_whole(row["provider_call_id"], CALL_ID_LENGTH),
+        ref, call_id = _whole(row["attempt_ref"], REF_LENGTH), _whole(row["provider_call_id"], CALL_ID_LENGTH)
+        insert = statement.values(
+            provider=row["provider"], kind=cut(row["kind"], KIND_LENGTH), attempt_ref=ref, provider_call_id=call_id,
             payload=row["payload"], received_at=now, next_try_at=now,
-        )).rowcount
+        )
+        key = row["event_key"][:KEY_LENGTH]
+        added = connection.execute(insert.values(event_key=key)).rowcount
+        said = dump_json(row["payload"])
+        if not added and _what_is_kept(connection, row["provider"], key) != (ref, call_id, json.loads(said)):
+            own_key = hashlib.sha256(f"{key}#{ref}#{call_id}#{said}".encode("utf-8", "surrogatepass")).hexdigest()
+            added = connection.execute(insert.values(event_key=own_key)).rowcount
+        new += added
     return new
+
+
+def _what_is_kept(connection: Connection, provider: str, key: str) -> tuple[str | None, str | None, Any] | None:
+    """The reference, the call and the content of the event with this key."""
+    row = connection.execute(
+        select(E.attempt_ref, E.provider_call_id, E.payload).where(E.provider == provider, E.event_key == key)
+    ).first()
+    return (row.attempt_ref, row.provider_call_id, row.payload) if row else None
 
 
 def is_any_waiting(connection: Connection, now: datetime) -> bool:

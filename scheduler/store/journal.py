@@ -29,6 +29,17 @@ def add_events(connection: Connection, happenings: Sequence[Happening], now: dat
         ])
 
 
+def list_ended_by_us(connection: Connection, attempts: Mapping[int, int]) -> set[int]:
+    """Those of these attempts, each with its lead, that we asked the provider to hang up."""
+    if not attempts:
+        return set()
+    rows = connection.execute(select(E.attempt_id).where(
+        E.lead_id.in_(sorted(set(attempts.values()))), E.kind.in_(("call_hung_up", "call_stopped", "late_dial")),
+        E.attempt_id.in_(sorted(attempts)),
+    ))
+    return {row.attempt_id for row in rows}
+
+
 LONGEST_TRANSACTION = timedelta(minutes=15)
 """Ids of events follow time, but for transactions that were long: none waits longer for its locks."""
 

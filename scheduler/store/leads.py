@@ -162,6 +162,15 @@ def mark_invalid(connection: Connection, lead: Lead, position: int, number: str)
         ))
 
 
+def mark_active(connection: Connection, lead_id: int, position: int) -> None:
+    """A number that had been found invalid, and that somebody answered after all."""
+    connection.execute(
+        update(lead_phones)
+        .where(P.lead_id == lead_id, P.position == position, P.status == PhoneStatus.INVALID.value)
+        .values(status=PhoneStatus.ACTIVE.value)
+    )
+
+
 # --- the do-not-call list -----------------------------------------------------------------------
 
 

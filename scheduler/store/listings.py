@@ -42,10 +42,10 @@ PEOPLE = ("cli", "open", "api", "sql")
 KINDS_OF_PEOPLE = (
     "account_adjusted", "account_changed", "account_closed", "account_created", "account_reopened",
     "account_topped_up", "all_paused", "all_resumed", "balance_changed_by_sql", "call_hung_up", "call_planned",
-    "call_recorded", "call_released", "call_resolved", "campaign_cancelled", "campaign_created", "campaign_edited",
-    "campaign_paused", "campaign_resumed", "closed_by_hand", "config_set", "daemon_drain", "daemon_pause",
-    "daemon_run", "import_undone", "imported", "key_created", "key_forgotten", "key_revoked", "lead_added",
-    "lead_closed", "lead_reopened", "lead_resumed", "lead_suspended", "number_barred", "number_unbarred",
+    "call_recorded", "call_released", "call_reported", "call_resolved", "campaign_cancelled", "campaign_created",
+    "campaign_edited", "campaign_paused", "campaign_resumed", "closed_by_hand", "config_set", "daemon_drain",
+    "daemon_pause", "daemon_run", "import_undone", "imported", "key_created", "key_forgotten", "key_revoked",
+    "lead_added", "lead_closed", "lead_reopened", "lead_resumed", "lead_suspended", "number_barred", "number_unbarred",
     "opened_by_hand", "password_set", "role_set", "schedule_cancelled", "user_added", "user_removed",
 )  # fmt: skip
 
@@ -325,6 +325,7 @@ def list_attempts_page(
     is_open: bool = False,
     provider: str | None = None,
     since: datetime | None = None,
+    attempt_id: int | None = None,
     before: Place | None = None,
     limit: int,
     window: int = WINDOW,
@@ -345,6 +346,10 @@ def list_attempts_page(
             walk.filter(f"t.{name} = :{name}", **{name: value})
     if since is not None:
         walk.filter("t.claimed_at >= :since", since=since)
+    if attempt_id is not None:
+        walk.filter("t.id = :attempt_id", attempt_id=attempt_id)
+        if lead_id is None:
+            lead_id = connection.execute(select(A.lead_id).where(A.id == attempt_id)).scalar()
     if lead_id is not None:
         if states:
             walk.filter(f"t.state IN ({_quoted(states)})")

@@ -171,10 +171,13 @@ def list_attempts(
     outcome: str | None = None,
     lead_id: int | None = None,
     is_open: bool = False,
+    attempt_id: int | None = None,
     limit: int,
 ) -> list[ReportRow]:
     """Attempts, newest first."""
     query = attempt_query()
+    if attempt_id is not None:
+        query = query.where(A.id == attempt_id)
     if state is not None:
         query = query.where(A.state == state)
     if is_open:

@@ -527,6 +527,28 @@ call_attempts = Table(
     sqlite_autoincrement=True,  # ids are never used again: history points at them
 )
 
+second_calls = Table(
+    "second_calls",
+    metadata,
+    _id(),
+    Column("provider", String(32), nullable=False),
+    Column("provider_call_id", String(128), nullable=False),
+    Column("attempt_id", BIG, nullable=False, comment="of the request that it was made for"),
+    Column("outcome", String(16)),
+    Column("provider_status", String(128)),
+    Column("talk_seconds", Integer),
+    Column("cost", MONEY),
+    Column("cost_unit", String(16)),
+    Column("charged", MONEY, nullable=False, server_default=text("0")),
+    _created("seen_at"),
+    _instant("ended_at"),
+    _instant("next_poll_at"),
+    Column("lookups", SmallInteger, nullable=False, server_default=text("0")),
+    UniqueConstraint("provider", "provider_call_id"),
+    Index("ix_second_calls_poll", "next_poll_at"),
+    Index("ix_second_calls_attempt", "attempt_id"),
+)
+
 do_not_call = Table(
     "do_not_call",
     metadata,

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from scheduler.errors import NotFound
 from scheduler.model import Account, Attempt, Campaign, Lead
+from scheduler.rules.policy import PROVIDER_NAMES
 from scheduler.service.runtime import Runtime
 from scheduler.store import accounts, calls, campaigns, leads
 from scheduler.store.database import Connection
@@ -63,6 +64,18 @@ def reached_lead(runtime: Runtime, caller: Caller, lead_id: int) -> Lead:
 
 def reached_attempt(runtime: Runtime, caller: Caller, attempt_id: int) -> Attempt:
     return runtime.database.read(lambda connection: require_attempt(connection, caller, attempt_id))
+
+
+def reached_call(runtime: Runtime, caller: Caller, key: str) -> int:
+    """The id of an attempt by any of its names, if the caller may see it. Raises NotFound."""
+
+    def find(connection: Connection) -> int:
+        attempt_id = calls.find_attempt_id(connection, key, PROVIDER_NAMES)
+        if attempt_id is None:
+            raise NotFound("attempt", key)
+        return require_attempt(connection, caller, attempt_id).id
+
+    return runtime.database.read(find)
 
 
 def _is_own(caller: Caller, account_id: int | None) -> bool:

@@ -130,6 +130,18 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "a todos los demonios en marcha se les pidió no tomar nada nuevo; `ringback daemons resume ID` reanuda uno",
     "{n} due calls": ("{n} llamada pendiente", "{n} llamadas pendientes"),
     "{n} due call": "{n} llamada pendiente",
+    "{n} second calls": ("{n} segunda llamada", "{n} segundas llamadas"),
+    "{n} second call": "{n} segunda llamada",
+    "{n} events": ("{n} evento", "{n} eventos"),
+    "{n} event": "{n} evento",
+    "{calls} for one request in the last {span}: a provider called somebody twice, last for attempt {id}; ask "
+    "it why":
+        "{calls} por una sola solicitud en {span}: un proveedor llamó dos veces a alguien, la última en el intento "
+        "{id}; pregúntele por qué",
+    "{events} of providers in the last {span} named one attempt and the call of another, last attempt {id}; "
+    "none of them was believed":
+        "{events} de proveedores en {span} nombraban un intento y la llamada de otro, el último intento {id}; "
+        "no se creyó ninguno",
     "{n} calls": ("{n} llamada", "{n} llamadas"),
     "{n} call": "{n} llamada",
     "campaign {code}": "campaña {code}",

@@ -11,6 +11,7 @@ from tests.cli.conftest import Ringback
 from tests.conftest import on_every_engine
 from tests.factories import (
     DAY,
+    _insert,
     add_due_lead,
     add_lead,
     attempt_of,
@@ -144,3 +145,18 @@ def test_what_people_did_is_in_the_audit(ringback: Ringback, runtime: Runtime) -
 
     found = [(one.kind, one.actor) for one in find_all(runtime.database, tables.events)]
     assert found == [("call_recorded", "cli"), ("planned", "cli"), ("lead_closed", "cli")]
+
+
+def test_a_call_is_named_by_its_reference_or_its_providers_id(ringback: Ringback, database: Database) -> None:
+    lead_id = add_due_lead(database)
+    _insert(database, tables.call_attempts, {
+        "attempt_ref": "r-1", "lead_id": lead_id, "attempt_number": 1, "telefono": "+56912345678",
+        "provider": "simulator", "state": "live", "provider_call_id": "CA7",
+    })
+
+    assert [one["attempt_ref"] for one in ringback.json("calls", "list", "--ref", "CA7")] == ["r-1"]
+    assert ringback.json("calls", "list", "--ref", "CA8") == []
+    assert ringback.refused("calls", "resolve", "CA8", "busy") == "there is no attempt CA8"
+    ringback.ok("calls", "record", "r-1", "no_answer")
+    ringback.ok("calls", "record", "CA7", "completed")
+    assert lead_of(database, lead_id).closed_reason == "completed"

@@ -25,7 +25,7 @@ import time
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -39,6 +39,7 @@ from scheduler.errors import RingbackError
 from scheduler.model import OPEN_STATES, AttemptState, ScheduleStatus
 from scheduler.providers.network import MYSTERY, SimulatedNetwork, parse_mix
 from scheduler.service.checks import Level, run_checks
+from scheduler.service.operations import resolve_call
 from scheduler.service.runtime import open_runtime
 from scheduler.store.database import Database
 from scheduler.store.reports import INVARIANTS
@@ -53,7 +54,7 @@ from scheduler.store.tables import (
     scheduler_config,
 )
 from tests.faults.nursery import Child, nursery
-from tests.providers.fakes import retell
+from tests.providers.fakes import retell, twilio
 
 ROOT = Path(__file__).resolve().parents[2]
 A, S, L = call_attempts.c, call_schedule.c, leads.c
@@ -69,6 +70,7 @@ DAEMON_SETTINGS: Mapping[str, object] = {
     "DISPATCH_INTERVAL": 0.1, "FOLLOW_INTERVAL": 0.2, "UPKEEP_INTERVAL": UPKEEP_SECONDS, "POLL_EVERY": 0.4,
     "DIALING_PLACES": 10, "LOG_FORMAT": "json",
 }
+OWN_SETTINGS = ("RINGBACK_", "RETELL_", "TWILIO_")
 DAEMON = ("-m", "cli.main", "run")
 WEB = ("-m", "cli.main", "serve")
 MIX = "completed=40,no_answer=20,busy=15,voicemail=10,hang_up=8,failed=3,callback=2,invalid_number=1,do_not_call=1"
@@ -240,6 +242,18 @@ VENDORS: Mapping[str, Vendor] = {
     "retell": Vendor(
         "tests.faults.forger", "/_faults", "RETELL_BASE_URL",
         {"RINGBACK_PROVIDER": "retell", "RETELL_API_KEY": retell.KEY, "RETELL_FROM_NUMBER": retell.FROM},
+    ),
+}
+VENDORS = {
+    **VENDORS,
+    "doubtful retell": replace(VENDORS["retell"], module="tests.faults.doubter"),
+    "stolen twilio": Vendor(
+        "tests.faults.thief", "/_faults", "TWILIO_BASE_URL",
+        {
+            "RINGBACK_PROVIDER": "twilio", "TWILIO_ACCOUNT_SID": twilio.ACCOUNT_SID,
+            "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN, "TWILIO_FROM_NUMBER": twilio.OWN_NUMBER,
+            "TWILIO_TWIML_URL": "https://scripts.example.com/hello", "RINGBACK_SHORT_CALL_SECONDS": "0",
+        },
     ),
 }
 
@@ -559,7 +573,9 @@ class House:
         self._zones: dict[int | None, str] = {}
         self._numbers = iter(range(10_000_000))
         self._set_rules(capacity, max_attempts)
+        self._let_dial_quickly(VENDORS[simulator.get("vendor", "simulator")])
         self.web_port = _free_port()
+        self.announces = hooks is not None and VENDORS[simulator.get("vendor", "simulator")].address.startswith("TWI")
         if hooks is not None:
             simulator |= {"hooks": hooks, "hooks_url": f"http://127.0.0.1:{self.web_port}"}
         self.simulator = SimulatorProcess(folder, seed=seed, **simulator)
@@ -589,6 +605,13 @@ class House:
                 )
 
         self.database.transact(write)
+
+    def _let_dial_quickly(self, vendor: Vendor) -> None:
+        """An account that may make as many calls a second as it likes."""
+        name = vendor.keys.get("RINGBACK_PROVIDER")
+        if name is not None:
+            row = insert(scheduler_config).values(config_key=f"{name}_calls_per_second", config_value="500")
+            self.database.transact(lambda connection: connection.execute(row))
 
     def use_account(self, account: tuple[str, str]) -> None:
         """Daemons started from now on log in as this user."""
@@ -685,10 +708,11 @@ class House:
 
     def _environment(self, **settings: object) -> dict[str, str]:
         return {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("RINGBACK_", "RETELL_"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)},
             "PYTHONHASHSEED": "0",
             "RINGBACK_DATABASE_URL": self.url,
             **self.simulator.vendor.environment(self.simulator.url),
+            **({"RINGBACK_PUBLIC_URL": f"http://127.0.0.1:{self.web_port}"} if self.announces else {}),
             **{f"RINGBACK_{name.upper()}": str(value) for name, value in {**DAEMON_SETTINGS, **settings}.items()},
         }
 
@@ -942,6 +966,30 @@ class House:
             one["name"] for one in self.simulator.entries() if one["event"] == "webhook" and one["kind"] == "genuine"
         )
         return posted.total() - len(posted)
+
+    def count_doubted(self, why: str) -> int:
+        """Unknown attempts of which people are told this."""
+        return self._count(
+            select(func.count()).select_from(call_attempts).where(A.state == "unknown", A.error.like(f"%{why}%"))
+        )
+
+    def resolve_unknown(self, outcome: str) -> None:
+        """People say of every unknown attempt what became of it."""
+        settings = {name.lower(): value for name, value in DAEMON_SETTINGS.items()}
+        runtime = open_runtime(Settings(database_url=self.url, provider="simulator", **settings))
+        try:
+            for one in self.read_attempts().values():
+                if one.state == "unknown":
+                    resolve_call(one.id, outcome, runtime=runtime)
+        finally:
+            runtime.close()
+
+    def count_reached_but_open(self) -> int:
+        """Leads of which a call was completed, and that are to be called again all the same."""
+        reached = select(A.lead_id).where(A.outcome == "completed")
+        return self._count(select(func.count()).select_from(leads).where(
+            func.coalesce(L.lead_status, "open") == "open", L.id.in_(reached)
+        ))
 
     def spent_without_call(self) -> list[str]:
         """Ended attempts that the ledger knows nothing about."""

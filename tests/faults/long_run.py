@@ -34,8 +34,14 @@ from tests.faults.harness import (
 )
 from tests.faults.test_clocks_and_hours import dial_until_closing, work_with_clocks_off
 from tests.faults.test_database_faults import BACK_WITHIN, must_dial_again, storm
-from tests.faults.test_provider_faults import lose_answers, storm_with_refusals
-from tests.faults.test_webhooks import HOOKS, kill_receivers
+from tests.faults.test_provider_faults import (
+    STOLEN,
+    STOLEN_ANNOUNCED,
+    lose_answers,
+    steal_identities,
+    storm_with_refusals,
+)
+from tests.faults.test_webhooks import DOUBTFUL, HOOKS, doubt_events, kill_receivers
 from tests.mariadb import PrivateMariaDB
 
 ROUND = 100
@@ -173,6 +179,14 @@ def list_scenarios(kills: int) -> Iterator[Scenario]:
     for engine in ("mariadb", "sqlite"):
         retell = {"vendor": "retell", "lag": (0, 3)}
         yield Scenario("start answers lost", engine, lambda house: lose_answers(house, 60, few), retell)
+    yield Scenario(
+        "stolen identity", "mariadb", lambda house: steal_identities(house, 60 * few), STOLEN
+    )
+    yield Scenario(
+        "stolen identity, announced", "mariadb", lambda house: steal_identities(house, 60 * few), STOLEN_ANNOUNCED
+    )
+    for engine in ("mariadb", "sqlite"):
+        yield Scenario("events that disagree", engine, lambda house: doubt_events(house, 60 * few), DOUBTFUL)
     yield Scenario("429 and 5xx", "mariadb", lambda house: refusals(house, 40), {"vendor": "retell"})
     yield Scenario("clock of a host off", "mariadb", work_with_clocks_off)
     yield Scenario("window closes", "mariadb", lambda house: dial_until_closing(house, 400))

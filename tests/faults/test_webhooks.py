@@ -28,6 +28,33 @@ def test_webhooks_doubled_late_lost_and_forged_while_receivers_die(build_house: 
     require_clean_hooks(house, least=50)
 
 
+DOUBTFUL = {
+    "vendor": "doubtful retell", "hooks": "double=0.2", "hook_delay": (0, 0.1), "mix": "completed=4,no_answer=2,busy=1",
+    "talk": 0.4,
+}
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # the long run does it on MariaDB
+def test_events_that_disagree_shadow_no_truth_and_the_better_informed_end_stays(build_house: BuildHouse) -> None:
+    house = build_house(**DOUBTFUL)
+    assert doubt_events(house, leads=25) >= 25
+    house.require_clean(least_calls=25)
+
+
+def doubt_events(house: House, leads: int) -> int:
+    """Events name the reference of another call, and an end that is not true comes first. Returns how many did."""
+    house.start_daemons(2, poll_every=30)
+    house.start_web()
+    house.add_leads(leads, sharing=0)
+    wait_until(
+        lambda: house.is_quiet() and house.count_unread_events() == 0 and house.count_dialed() >= leads,
+        "it came to rest", house.tell,
+    )
+    assert house.count_events("amended") > 0, "an end gave way to a better informed one"
+    assert house.count_reached_but_open() == 0, "whoever was reached is called no more"
+    return house.count_events("event_mismatch") + house.count_events("amended")
+
+
 def kill_receivers(house: House, rounds: int, kills: int = 2) -> int:
     """Kill web processes and daemons while webhooks come in, then daemons that receive them at every step of it."""
     daemons, web = house.start_daemons(2, **RARE_POLLS), house.start_web()

@@ -12,6 +12,7 @@ import pytest
 
 from scheduler.clock import ManualClock
 from scheduler.errors import ProviderError
+from scheduler.model import Outcome
 from scheduler.providers.base import (
     Accepted,
     CallKey,
@@ -38,6 +39,8 @@ class Line:
     """An adapter and the network behind it: what it does wrong from now on, what it has really seen.
 
     `impatient` is the same with a deadline that is soon over, for answers that never come; None where there are none.
+    `mumble` makes the vendor say of a call, by its id, a word that nobody knows, with a sign of its end or without;
+    None where it has no words for how far a call is.
     """
 
     provider: Provider
@@ -45,6 +48,7 @@ class Line:
     misbehave: Callable[[str], None]
     calls_made: Callable[[str], int]
     impatient: Provider | None = None
+    mumble: Callable[[str, bool], None] | None = None
 
 
 class ProviderContract:
@@ -170,6 +174,19 @@ class ProviderContract:
             assert phases == sorted(phases, key=FORWARD.index)
             assert phases[-1] is Phase.ENDED
         assert {phase for phases in seen.values() for phase in phases} == self.phases
+
+    def test_a_word_that_nobody_knows_ends_a_call_only_with_a_sign_of_its_end(self, line: Line) -> None:
+        if line.mumble is None:
+            return
+        call_id = place_accepted(line, "strange")
+
+        line.mumble(call_id, False)
+        live = poll_one(line, "strange", call_id)
+        line.mumble(call_id, True)
+        over = poll_one(line, "strange", call_id)
+
+        assert (live.phase is Phase.ENDED, live.outcome, live.refusal, live.known_word) == (False, None, None, False)
+        assert (over.phase, over.outcome, over.known_word) == (Phase.ENDED, Outcome.FAILED, False)
 
     def test_an_end_is_told_the_same_way_again(self, line: Line) -> None:
         ids = {f"again-{number}": place_accepted(line, f"again-{number}") for number in range(30)}

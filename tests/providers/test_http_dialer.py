@@ -437,7 +437,6 @@ OUTCOMES = {
     "answering_machine": Outcome.VOICEMAIL,
     "machine": Outcome.VOICEMAIL,
     "failed": Outcome.FAILED,
-    "congestion": Outcome.FAILED,
     "invalid_number": Outcome.INVALID_NUMBER,
     "invalid-number": Outcome.INVALID_NUMBER,
     "do_not_call": Outcome.DO_NOT_CALL,
@@ -588,12 +587,12 @@ def test_a_field_that_every_document_has_is_no_sign_of_an_end(told: dict[str, An
         ({"sip_code": "486"}, Outcome.BUSY),
         ({"sip_code": 603, "cause": 16}, Outcome.HANG_UP),
         ({"sip_code": 480}, Outcome.NO_ANSWER),
-        ({"sip_code": 503}, Outcome.FAILED),
         ({"sip_code": 200, "cause": 19}, Outcome.NO_ANSWER),
         ({"cause": 1}, Outcome.INVALID_NUMBER),
         ({"cause": "17"}, Outcome.BUSY),
         ({"cause": 21}, Outcome.HANG_UP),
-        ({"cause": 38}, Outcome.FAILED),
+        ({"cause": 127}, Outcome.FAILED),
+        ({"sip_code": 503, "duration": 4}, Outcome.FAILED),
         ({"cause": "NORMAL_CLEARING"}, Outcome.FAILED),
         ({}, Outcome.FAILED),
         ({"sip_code": 404, "answered_at": ANSWERED}, Outcome.FAILED),
@@ -604,6 +603,21 @@ def test_a_failure_that_nobody_answered_is_refined_by_the_networks_code(told: di
     report = translate({"status": "failed", "ended_at": ENDED, **told})
 
     assert (report.outcome, report.refusal, report.known_word) == (outcome, None, True)
+
+
+@each("told", [{"sip_code": 500}, {"sip_code": "503", "cause": 17}, {"cause": 34}, {"cause": "38"}, {"cause": 42}])
+def test_a_network_that_could_not_be_passed_is_an_outage(told: dict[str, Any]):
+    report = translate({"status": "failed", "ended_at": ENDED, **told})
+
+    assert (report.outcome, report.refusal and report.refusal.kind) == (None, RefusalKind.OUTAGE)
+
+
+@each("word", ["congestion", "CHANUNAVAIL", "no_route", "network-error", "outage", "provider unavailable"])
+def test_a_word_for_a_trunk_in_trouble_is_an_outage_where_nobody_answered(word: str):
+    never, cut = translate({"status": word}), translate({"status": word, "answered_at": ANSWERED})
+
+    assert (never.outcome, never.refusal and never.refusal.kind) == (None, RefusalKind.OUTAGE)
+    assert (cut.outcome, cut.refusal) == (Outcome.FAILED, None)
 
 
 @each("told", [{"sip_code": 403}, {"sip_code": 407, "cause": 21}, {"cause": 52}])
@@ -1406,8 +1420,13 @@ def line_to(path: Path, **keys: str) -> Iterator[Line]:
         dialer(server, **keys) as patient,
         dialer(server, timeout=IMPATIENCE, **keys) as impatient,
     ):
+        def mumble(call_id: str, is_over: bool) -> None:
+            end = {"ended_at": "2026-03-02T12:00:30Z"} if is_over else {"ended_at": None, "duration": 0}
+            server.vendor.scripted[call_id] = {"call_id": call_id, "status": "hovering", **end}
+
         yield Line(
-            patient, clock, lambda faults: misbehave(server, faults), lambda ref: calls_made(server, ref), impatient
+            patient, clock, lambda faults: misbehave(server, faults), lambda ref: calls_made(server, ref), impatient,
+            mumble,
         )
 
 

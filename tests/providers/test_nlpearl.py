@@ -77,9 +77,15 @@ class TestNLPearlKeepsTheContract(ProviderContract):
         clock = ManualClock(NOON)
         with serving(tmp_path, clock) as server:
             patient, impatient = adapter(server), adapter(server, timeout=IMPATIENCE)
+
+            def mumble(call_id: str, is_over: bool) -> None:
+                server.vendor.script(
+                    call_id, {"status": 45}, {"status": 2, "conversationStatus": 45, "duration": 31 if is_over else 0}
+                )
+
             yield Line(
                 patient, clock, lambda faults: vendor.misbehave(server, faults), lambda ref: calls_made(server, ref),
-                impatient,
+                impatient, mumble,
             )
             patient.close()
             impatient.close()
@@ -365,7 +371,7 @@ CALL_ROWS = [
     ({"status": 4, "conversationStatus": 130}, Outcome.COMPLETED, "Completed/Completed"),
     ({"status": 4, "conversationStatus": 150}, Outcome.NO_ANSWER, "Completed/Unreachable"),
     ({"status": 4, "conversationStatus": 220}, Outcome.DO_NOT_CALL, "Completed/Blacklisted"),
-    ({"status": 4, "conversationStatus": 300}, Outcome.CANCELLED, "Completed/QueueAbandon"),
+    ({"status": 4, "conversationStatus": 300}, Outcome.FAILED, "Completed/QueueAbandon"),
     ({"status": 4, "conversationStatus": 500}, Outcome.FAILED, "Completed/Error"),
     ({"status": 4, "conversationStatus": 200}, Outcome.FAILED, "Completed/Error"),
     ({"status": 6, "conversationStatus": 220}, Outcome.DO_NOT_CALL, "Failed/Blacklisted"),
@@ -397,9 +403,8 @@ def test_a_call_that_is_not_judged_is_judged_as_its_lead(pearl: Pearl, lead: int
 LEAD_ROWS = [
     (10, Outcome.NO_ANSWER), (30, Outcome.INVALID_NUMBER), (70, Outcome.VOICEMAIL), (100, Outcome.COMPLETED),
     (110, Outcome.COMPLETED), (130, Outcome.COMPLETED), (150, Outcome.NO_ANSWER), (220, Outcome.DO_NOT_CALL),
-    (300, Outcome.CANCELLED), (500, Outcome.FAILED), (200, Outcome.FAILED),
     ("WrongCountryCode", Outcome.INVALID_NUMBER),
-    ("Blacklisted", Outcome.DO_NOT_CALL), ("Unreachable", Outcome.NO_ANSWER), ("Error", Outcome.FAILED),
+    ("Blacklisted", Outcome.DO_NOT_CALL), ("Unreachable", Outcome.NO_ANSWER),
 ]  # fmt: skip
 
 
@@ -408,6 +413,51 @@ def test_every_row_of_the_leads_table_without_a_call(pearl: Pearl, status: Any, 
     report = pearl.ended({"status": status}, None)
 
     assert (report.phase, report.outcome, report.known_word, report.is_final) == (Phase.ENDED, outcome, True, True)
+
+
+@on_one_server(
+    ("lead", "call"),
+    [
+        ({"status": 45}, None), ({"status": "Dialling"}, None), ({"status": 45}, {"status": 3}),
+        ({"status": 45}, {"status": 9}),
+    ],
+    ids=str,
+)
+def test_a_word_that_nobody_knows_is_no_end_of_a_lead_or_of_its_call(
+    pearl: Pearl, lead: dict[str, Any], call: dict[str, Any] | None
+):
+    blank = {"conversationStatus": lead["status"], "duration": 0, "summary": None}
+    report = pearl.ended(lead, None if call is None else {**blank, **call})
+
+    assert (report.phase is Phase.ENDED, report.outcome, report.refusal) == (False, None, None)
+    assert not report.known_word
+
+
+NEVER_DIALED = [
+    (200, RefusalKind.OUTAGE), (500, RefusalKind.OUTAGE), ("Error", RefusalKind.OUTAGE), (300, RefusalKind.THROTTLED),
+    ("QueueAbandon", RefusalKind.THROTTLED),
+]  # fmt: skip
+
+
+@on_one_server(("status", "kind"), NEVER_DIALED, ids=str)
+@on_one_server("call", [None, {"status": 6}, {"status": 6, "duration": 0}], ids=str)
+def test_a_lead_that_nlpearl_did_not_come_to_dial_is_not_spent(
+    pearl: Pearl, status: Any, kind: RefusalKind, call: dict[str, Any] | None
+):
+    told = None if call is None else {"conversationStatus": status, "duration": None, **call}
+    report = pearl.ended({"status": status}, told)
+
+    assert (report.phase, report.outcome, report.refusal and report.refusal.kind) == (Phase.ENDED, None, kind)
+
+
+@on_one_server(
+    "call", [{"status": 6, "duration": 7}, {"status": 5}, {"status": 7}, {"status": 8}, {"status": 4}], ids=str
+)
+def test_an_error_of_nlpearls_does_not_undo_a_phone_that_rang(pearl: Pearl, call: dict[str, Any]):
+    report = pearl.ended({"status": 500}, {"conversationStatus": 500, "duration": None, **call})
+
+    assert (report.phase, report.refusal) == (Phase.ENDED, None)
+    assert report.outcome is not None
 
 
 LIVE_ROWS = [
@@ -928,13 +978,33 @@ def test_a_reference_is_quoted_in_addresses(pearl: Pearl):
     assert found.attempt_ref == "a/b?c d"
 
 
+def test_a_lead_is_taken_back_from_the_queue_before_it_is_dialed(pearl: Pearl):
+    call_id = pearl.place()
+    server_lead = {"status": 20}
+    pearl.fake.script(call_id, server_lead, None)
+
+    assert pearl.provider.take_back(call_id) is True
+    assert pearl.provider.take_back(call_id) is False
+    assert pearl.provider.hang_up(call_id) is False
+    assert pearl.provider.poll([key("a", call_id)], pearl.clock.now()) == {call_id: None}
+
+
+@on_one_server("lead", [{"status": 40}, {"status": 100}, {"status": 777}], ids=str)
+def test_a_lead_that_is_no_longer_queued_is_not_taken_back(pearl: Pearl, lead: dict[str, Any]):
+    call_id = pearl.place()
+    pearl.fake.script(call_id, lead, {"status": 3, "conversationStatus": 40})
+
+    assert pearl.provider.take_back(call_id) is False
+    assert pearl.fake.deleted == set()
+
+
 def test_a_call_cannot_be_hung_up(pearl: Pearl):
     call_id = pearl.place()
 
+    pearl.clock.advance(timedelta(seconds=2))  # on call
     with pytest.raises(ProviderError, match="NLPearl cannot end a call") as error:
         pearl.provider.hang_up(call_id)
     assert error.value.permanent
-    assert len(pearl.fake.requests) == 1
 
 
 # --- webhooks

@@ -73,9 +73,14 @@ class TestRetellKeepsTheContract(ProviderContract):
     def line(self, tmp_path: Path) -> Iterator[Line]:
         with serving(tmp_path) as bench:
             impatient = adapter(bench.server, timeout=IMPATIENCE)
+
+            def mumble(call_id: str, is_over: bool) -> None:
+                end = {"disconnection_reason": "moonstruck"} if is_over else {}
+                bench.vendor.overrides[call_id] = {"call_status": "hovering", **end}
+
             yield Line(
                 bench.provider, bench.clock, lambda faults: misbehave(bench.server, faults),
-                lambda ref: calls_made(bench.server, ref), impatient,
+                lambda ref: calls_made(bench.server, ref), impatient, mumble,
             )
             impatient.close()
 
@@ -378,11 +383,6 @@ UNCONNECTED = {
     "user_declined": Outcome.HANG_UP,
     "dial_failed": Outcome.FAILED,
     "invalid_destination": Outcome.INVALID_NUMBER,
-    "sip_routing_error": Outcome.FAILED,
-    "telephony_provider_unavailable": Outcome.FAILED,
-    "marked_as_spam": Outcome.FAILED,
-    "network_blocked": Outcome.FAILED,
-    "registered_call_timeout": Outcome.FAILED,
 }
 BROKEN = {
     "error_llm_websocket_open": Outcome.FAILED,
@@ -403,6 +403,11 @@ NEVER_DIALED = {
     "budget_reached": RefusalKind.HOLD,
     "scam_detected": RefusalKind.HOLD,
     "telephony_provider_permission_denied": RefusalKind.HOLD,
+    "sip_routing_error": RefusalKind.OUTAGE,
+    "telephony_provider_unavailable": RefusalKind.OUTAGE,
+    "marked_as_spam": RefusalKind.OUTAGE,
+    "network_blocked": RefusalKind.OUTAGE,
+    "registered_call_timeout": RefusalKind.OUTAGE,
 }
 NOBODY: Mapping[str, object] = {"duration_ms": 0, "transcript": "Agent: Hola?\n", "end_timestamp": milliseconds(NOON)}
 WORDS = [

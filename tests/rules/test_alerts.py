@@ -21,6 +21,7 @@ from scheduler.rules.alerts import (
     HeldCalls,
     Impaired,
     LiveCall,
+    OddNews,
     Paused,
     Payer,
     RefusedSetting,
@@ -57,6 +58,7 @@ def test_every_code_has_its_question_and_each_raises_its_own():
         payers=[Payer(replace(ACCOUNT, low_balance=Decimal(20)))],
         daemons=[replace(AT_WORK, last_seen_at=NOON - HOUR), replace(AT_WORK, owner="paused", takes_calls=False)],
         impaired=[Impaired("asterisk", "paused", "no connection for events")],
+        second_calls=OddNews(2, [7]), mismatches=OddNews(1, [8]),
     )
 
     raised = raise_alerts(everything)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scheduler.model import RETRYABLE_OUTCOMES, Hold, Outcome, Phone, PhoneStatus
 from scheduler.rules.hours import HoursRule, Windows
 from scheduler.rules.policy import Policy, read_call_settings, read_config
-from scheduler.rules.retry import MANY_REFUSALS, Ended, Finish, Reschedule, after_refusal, decide_next
+from scheduler.rules.retry import KNOWLEDGE, MANY_REFUSALS, Ended, Finish, Reschedule, after_refusal, decide_next
 from tests.each import each
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -31,7 +31,7 @@ TABLE = [
     ("do_not_call", ONE, 1, 1, "do_not_call"), ("do_not_call", TWO, 1, 1, "do_not_call"),
     ("invalid_number", (), 1, 1, "invalid_number"), ("invalid_number", (2,), 1, 1, (1, 2, 0)),
     ("invalid_number", (1,), 2, 1, (2, 1, 4)), ("invalid_number", (1,), 2, 3, "max_attempts"),
-    ("invalid_number", (1, 3), 2, 1, (1, 3, 0)), ("cancelled", ONE, 1, 1, (2, 1, 4)),
+    ("invalid_number", (1, 3), 2, 1, (1, 3, 0)), ("cancelled", ONE, 1, 1, "cancelled"),
     ("callback", ONE, 1, 2, (3, 1, 4)), ("callback", TWO, 2, 2, (3, 2, 4)), ("callback", ONE, 2, 1, (2, 1, 4)),
     ("callback", ONE, 1, 5, (6, 1, 4)), ("callback", ONE, 1, 6, "max_attempts"),
     *[
@@ -239,3 +239,7 @@ def phones(active: tuple[int, ...]) -> tuple[Phone, ...]:
         Phone(1, position, f"+569000000{position}", PhoneStatus.ACTIVE if position in active else PhoneStatus.INVALID)
         for position in (1, 2, 3)
     )
+
+
+def test_every_outcome_has_its_place_in_the_order_of_knowledge():
+    assert sorted(KNOWLEDGE) == sorted(Outcome)

@@ -12,7 +12,7 @@ from sqlalchemy import insert
 
 from scheduler.errors import Conflict, InvalidSettings, InvalidValue, NotFound
 from scheduler.model import CallStatus, DaemonWish, LeadStatus
-from scheduler.providers.base import Accepted, Unanswered
+from scheduler.providers.base import Accepted, CallReport, Phase, Unanswered
 from scheduler.rules.eligibility import number_at
 from scheduler.service import control, operations
 from scheduler.service.control import CampaignPlan
@@ -23,6 +23,7 @@ from tests.factories import (
     DAY,
     HOUR,
     MINUTE,
+    ScriptedProvider,
     Station,
     add_campaign,
     add_due_lead,
@@ -472,6 +473,50 @@ def test_calls_in_progress_end_by_themselves_and_nothing_follows(runtime, databa
     assert attempt_of(database, lead_id).outcome == "no_answer"
     assert [one.status for one in calls_of(database, lead_id)] == ["completed"]
     assert lead_of(database, lead_id).closed_reason == "campaign_cancelled"
+    assert broken_promises(database) == {}
+
+
+class QueueingProvider(ScriptedProvider):
+    """It keeps calls in a queue of its own before it dials them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: set[str] = set()
+
+    def take_back(self, call_id: str) -> bool:
+        if call_id not in self.queue:
+            return False
+        self.queue.discard(call_id)
+        return True
+
+
+@pytest.mark.parametrize("by", ["the service", "SQL"])
+def test_what_waits_in_a_providers_queue_is_taken_back_when_its_campaign_is_cancelled(runtime, database, clock, by):
+    provider = QueueingProvider()
+    station = Station(runtime, provider)
+    campaign_id = add_campaign(database, "mine")
+    queued, ringing = (add_due_lead(database, campaign_id=campaign_id) for _ in range(2))
+    elsewhere = add_due_lead(database)
+    station.dispatch()
+    ids = {one: attempt_of(database, one).provider_call_id for one in (queued, ringing, elsewhere)}
+    provider.queue |= {ids[queued], ids[elsewhere]}
+    for one in ids:
+        provider.knows(lead_of(database, one).telefono, CallReport("", Phase.DIALING, provider_status="queued"))
+    if by == "SQL":
+        sql(database, "UPDATE campaigns SET status = 'cancelled'")
+    else:
+        control.cancel_campaign("mine", "withdrawn", runtime=station.runtime)
+    clock.advance(MINUTE)
+    station.follow()
+    provider.forgets(lead_of(database, queued).telefono)
+    clock.advance(MINUTE)
+    station.follow()
+    station.upkeep()
+
+    assert provider.queue == {ids[elsewhere]}
+    assert attempt_of(database, queued).outcome == "cancelled"
+    assert {attempt_of(database, one).state for one in (ringing, elsewhere)} == {"live"}
+    assert provider.hung_up == []
     assert broken_promises(database) == {}
 
 

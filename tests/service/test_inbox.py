@@ -8,12 +8,17 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from scheduler.model import Outcome
 from scheduler.providers.base import CallReport, Phase, ProviderEvent, RefusalKind, Refused, Unanswered
 from scheduler.service import accounts
+from scheduler.service.alerts import list_alerts
+from scheduler.service.checks import run_checks
 from scheduler.store import tables
 from tests.conftest import NOON
+from tests.examples import examples
 from tests.factories import (
     DAY,
     HOUR,
@@ -29,6 +34,7 @@ from tests.factories import (
     calls_of,
     chilean,
     events_of,
+    find,
     find_all,
     lead_of,
     sql,
@@ -263,6 +269,178 @@ def test_a_second_call_for_one_request_is_told_and_changes_nothing(station, data
     assert len(events_of(database, "second_call")) == 1
 
 
+def second_calls_of(database):
+    return find_all(database, tables.second_calls)
+
+
+def test_a_second_call_is_said_once_in_the_log_in_alerts_and_by_check(station, database):
+    lead_id = live_lead(station, database)
+    one = attempt_of(database, lead_id)
+    for key in ("ringing", "answered", "ended"):
+        station.hears(key, ended("completed"), ref=one.attempt_ref, call_id="a-second-call")
+    station.turn_inbox()
+
+    assert len(events_of(database, "second_call")) == len(station.said("second_call")) == 1
+    assert [alert.code for alert in list_alerts(runtime=station.runtime)] == ["second_call"]
+    [finding] = [one for one in run_checks(station.runtime) if one.check == "second_calls"]
+    assert (finding.level, finding.rows) == ("warning", (one.id,))
+    assert "what they cost is not known" in finding.sentence
+
+
+def test_a_second_call_is_followed_to_its_end_and_paid_for(runtime, database, clock):
+    accounts.create_account(
+        "front", billing_type="credits", balance="100", reserve_per_call="5", runtime=runtime
+    )
+    account = find(database, tables.accounts).id
+    campaign = add_campaign(database, account_id=account)
+    station = Station(runtime)
+    number = chilean()
+    lead_id = add_due_lead(database, number, campaign_id=campaign)
+    station.dispatch()
+    one = attempt_of(database, lead_id)
+    station.hears("other", None, ref=one.attempt_ref, call_id="a-second-call")
+    station.turn_inbox()
+    station.provider.ends(number, "no_answer", cost=Decimal("1.5"), cost_unit="credits", talk_seconds=30)
+    clock.advance(SECOND)
+    station.follow()
+
+    [second] = second_calls_of(database)
+    assert (second.outcome, second.cost, second.charged, second.next_poll_at) == ("no_answer", 1.5, 1.5, None)
+    assert find(database, tables.accounts, id=account).balance == 100 - 2 * Decimal("1.5")
+    assert attempt_of(database, lead_id).cost == Decimal("1.5"), "each is counted by itself"
+    [finding] = [found for found in run_checks(station.runtime) if found.check == "second_calls"]
+    assert "they cost 1.5 credits" in finding.sentence
+    clock.advance(HOUR)
+    station.follow()
+    assert find(database, tables.accounts, id=account).balance == 97, "paid once"
+
+
+@pytest.mark.parametrize("outcome", ["completed", "do_not_call"])
+def test_what_somebody_said_on_a_second_call_is_heeded(station, database, clock, outcome):
+    number = chilean()
+    lead_id = live_lead(station, database, number)
+    over(station, database, lead_id, "no_answer")
+    station.hears("other", None, ref=attempt_of(database, lead_id).attempt_ref, call_id="a-second-call")
+    station.turn_inbox()
+    planned = calls_of(database, lead_id)[-1]
+    station.provider.ends(number, outcome)
+    clock.advance(SECOND)
+    station.follow()
+
+    assert "may still be going on" in planned.reason or planned.scheduled_at > clock.now() + HOUR
+    assert lead_of(database, lead_id).closed_reason == outcome
+    assert calls_of(database, lead_id)[-1].status == "cancelled"
+    assert bool(find_all(database, tables.do_not_call)) is (outcome == "do_not_call")
+
+
+# --- references and calls that do not fit together ------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("wrong", ["of another attempt", "unknown", "missing"])
+def test_an_event_with_a_wrong_reference_never_shadows_the_genuine_one(station, database, order, wrong):
+    lead_id, other = live_lead(station, database), live_lead(station, database)
+    one, bystander = attempt_of(database, lead_id), attempt_of(database, other)
+    ref = {"of another attempt": bystander.attempt_ref, "unknown": "r-of-nobody", "missing": None}[wrong]
+    report = replace(ended("completed"), call_id=one.provider_call_id)
+    events = [
+        ProviderEvent("call_ended:1", "told", {}, attempt_ref=ref, call_id=one.provider_call_id),
+        ProviderEvent("call_ended:1", "told", {}, attempt_ref=one.attempt_ref, call_id=one.provider_call_id),
+    ]
+    station.provider.told["call_ended:1"] = report
+    station.provider.read_event = lambda event: report
+    for at in order:
+        assert station.inbox.keep("scripted", [events[at]]) == 1
+        assert station.inbox.keep("scripted", [events[at]]) == 0, "a repetition is one"
+        station.turn_inbox()
+
+    assert (attempt_of(database, lead_id).outcome, lead_of(database, lead_id).closed_reason) == (
+        "completed", "completed"
+    )
+    assert (attempt_of(database, other).state, lead_of(database, other).lead_status) == ("live", "open")
+
+
+def test_an_event_of_one_attempt_and_the_call_of_another_is_said_and_believed_of_neither(station, database):
+    one, other = (attempt_of(database, live_lead(station, database)) for _ in range(2))
+    station.hears("odd", ended("completed"), ref=one.attempt_ref, call_id=other.provider_call_id)
+    station.turn_inbox()
+
+    assert {attempt.state for attempt in attempts_of_all(database)} == {"live"}
+    [event] = events_of(database, "event_mismatch")
+    assert event.attempt_id == one.id
+    assert len(station.said("event_mismatch")) == 1
+    assert [alert.code for alert in list_alerts(runtime=station.runtime)] == ["event_mismatch"]
+    [finding] = [found for found in run_checks(station.runtime) if found.check == "second_calls"]
+    assert (finding.level, finding.rows) == ("warning", (one.id,))
+
+
+def attempts_of_all(database):
+    return find_all(database, tables.call_attempts)
+
+
+# --- ends that come late ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["no_answer", "busy", "failed", "hang_up", "invalid_number", "cancelled"])
+def test_a_later_end_by_which_somebody_was_reached_cancels_what_was_planned(station, database, first):
+    lead_id = live_lead(station, database)
+    over(station, database, lead_id, first)
+    tell(station, database, lead_id, "later", ended("completed", talk_seconds=60))
+    station.turn_inbox()
+
+    one = attempt_of(database, lead_id)
+    assert (one.outcome, one.talk_seconds) == ("completed", 60)
+    assert lead_of(database, lead_id).closed_reason == "completed"
+    assert not [row for row in calls_of(database, lead_id) if row.status == "pending"]
+    assert "completed" in events_of(database, "amended")[0].reason
+
+
+def test_a_lead_that_was_reached_after_all_is_not_called_a_third_time(station, database, clock):
+    number = chilean()
+    lead_id = live_lead(station, database, number)
+    over(station, database, lead_id, "no_answer")
+    first = attempts_of(database, lead_id)[0]
+    sql(database, "UPDATE call_schedule SET scheduled_at = :now WHERE status = 'pending'", now=clock.now())
+    clock.advance(SECOND)
+    station.dispatch()
+    station.hears("late", ended("completed"), ref=first.attempt_ref, call_id=first.provider_call_id)
+    station.turn_inbox()
+    closed = lead_of(database, lead_id).closed_reason
+    station.provider.ends(number, "no_answer")
+    clock.advance(MINUTE)
+    station.follow()
+
+    assert (closed, lead_of(database, lead_id).closed_reason) == ("completed", "completed")
+    assert [one.outcome for one in attempts_of(database, lead_id)] == ["completed", "no_answer"]
+    assert {row.status for row in calls_of(database, lead_id)} == {"completed"}
+
+
+TALKS = (60, 45, 0, 0, 4, 12, 0, 0, 50, 0)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(list(Outcome)), min_size=2, max_size=4, unique=True), st.randoms(use_true_random=False))
+def test_every_order_and_repetition_of_the_ends_of_a_call_comes_to_the_same(station, database, outcomes, random):
+    told = [ended(one.value, talk_seconds=TALKS[list(Outcome).index(one)]) for one in outcomes]
+    seen = set()
+    for turn in range(3):
+        lead_id = live_lead(station, database)
+        order = [*told, *random.choices(told, k=2)] if turn else told
+        random.shuffle(order)
+        for number, report in enumerate(order):
+            tell(station, database, lead_id, f"end {turn} {number}", report)
+            if random.random() < 0.7:
+                station.turn_inbox()
+        station.turn_inbox()
+        station.turn_inbox()
+        one, lead, rows = attempt_of(database, lead_id), lead_of(database, lead_id), calls_of(database, lead_id)
+        planned = [(row.attempt_number, row.scheduled_at, row.promise) for row in rows if row.status == "pending"]
+        seen.add((one.state, one.outcome, one.talk_seconds, lead.lead_status, lead.closed_reason, *planned))
+
+    assert len(seen) == 1, seen
+
+
 def test_processed_events_are_forgotten_after_a_month(station, database, clock):
     lead_id = live_lead(station, database)
     tell(station, database, lead_id, "end", ended("busy"))
@@ -344,7 +522,7 @@ def test_a_wish_not_to_be_called_learnt_after_the_end_bars_the_number(station, d
     assert [one.status for one in calls_of(database, lead_id)] == ["completed", "cancelled"]
 
 
-@pytest.mark.parametrize("outcome", ["no_answer", "busy", "voicemail", "callback", "do_not_call"])
+@pytest.mark.parametrize("outcome", ["voicemail", "callback", "do_not_call"])
 def test_a_later_report_never_takes_back_what_was_better_known(station, database, outcome):
     lead_id = live_lead(station, database)
     over(station, database, lead_id, outcome)

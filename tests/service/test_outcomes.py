@@ -407,7 +407,7 @@ def test_a_report_that_comes_twice_changes_nothing(runtime, database):
     lead_id = add_due_lead(database)
     station.dispatch()
 
-    first, second = end(station, lead_id, "no_answer"), end(station, lead_id, "completed")
+    first, second = end(station, lead_id, "no_answer"), end(station, lead_id, "no_answer")
 
     assert (first.changed, second.changed) == (1, 0)
     assert lead_of(database, lead_id).lead_status == "open"

@@ -39,7 +39,10 @@ def _digits(value: Any) -> Any:
 
 WholeId = Annotated[int, Field(ge=1, le=MOST_ID), BeforeValidator(_digits)]
 LeadId = Annotated[WholeId, Path(examples=[12])]
-AttemptId = Annotated[WholeId, Path(examples=[731])]
+CallKey = Annotated[str, Path(
+    min_length=1, max_length=128, pattern=r"^[^\x00/]+$", examples=["731"],
+    description="Id of the attempt, our reference (`attempt_ref`), or the provider's id of its call",
+)]
 ScheduleId = Annotated[WholeId, Path(examples=[345])]
 Flag = Literal["true", "false"]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00/]+$")]

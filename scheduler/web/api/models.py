@@ -570,6 +570,19 @@ class CallMade(Body):
     callback_at: InstantOrWall | None = Field(None, description="When the lead wants to be called, for callback")
 
 
+class CallLearnt(Body):
+    """What a script learnt on a call of ours, while it goes on or after its end."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [
+        {"outcome": "callback", "callback_at": "2027-03-01T18:00:00", "summary": "Call again in the evening."},
+    ]})
+
+    outcome: SaidOutcome
+    callback_at: InstantOrWall | None = Field(None, description="When the lead wants to be called, for callback")
+    appointment_at: Instant | None = None
+    summary: Annotated[StrictStr, Field(max_length=15_000, pattern=NO_NUL)] | None = None
+
+
 class CallOutcome(Body):
     outcome: SaidOutcome
 

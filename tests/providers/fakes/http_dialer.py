@@ -41,7 +41,7 @@ ENDED: Mapping[str, Mapping[str, Any]] = {
     WORDS[Outcome.NO_ANSWER]: {"status": "no_answer", "cause": 19},
     WORDS[Outcome.BUSY]: {"status": "busy", "sip_code": 486},
     WORDS[Outcome.VOICEMAIL]: {"status": "voicemail", "hangup_by": "agent"},
-    WORDS[Outcome.FAILED]: {"status": "failed", "cause": 38},
+    WORDS[Outcome.FAILED]: {"status": "failed"},
     WORDS[Outcome.INVALID_NUMBER]: {"status": "failed", "sip_code": 404, "cause": 1},
     WORDS[Outcome.DO_NOT_CALL]: {"status": "completed", "variables": {"do_not_call": True}},
     WORDS[MYSTERY]: {"status": "swallowed_by_whale"},

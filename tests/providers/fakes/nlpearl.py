@@ -73,6 +73,7 @@ class FakeNLPearl(Vendor):
         self.canned: dict[str, Reply] = {}
         self.requests: list[Request] = []
         self.told: dict[str, Any] = {}
+        self.deleted: set[str] = set()
         self.pearl_changes: dict[str, dict[str, Any]] = {}
         self.settings_changes: dict[str, dict[str, Any]] = {}
         self._lead_changes: dict[str, dict[str, Any]] = {}
@@ -112,6 +113,8 @@ class FakeNLPearl(Vendor):
                 return "number", lambda: self._find_by_number(pearl, number)
             case ("GET", "v2", "Outbound", pearl, "Lead", lead):
                 return "lead", lambda: self._read_lead(pearl, lead)
+            case ("DELETE", "v2", "Outbound", pearl, "Leads"):
+                return "delete", lambda: self._delete(request.document())
             case ("POST", "v2", "Outbound", pearl, "Leads"):
                 return "leads", lambda: self._search(pearl, request.document())
             case ("GET", "v2", "Call", call):
@@ -169,9 +172,17 @@ class FakeNLPearl(Vendor):
 
     def _read_lead(self, pearl: str, lead: str) -> Reply:
         call = self.call_of(lead)
-        if call is None or self._pearl_of(call) != pearl:
+        if call is None or self._pearl_of(call) != pearl or lead in self.deleted:
             return problem(404, "Lead not found")
         return Reply(200, self.lead(call))
+
+    def _delete(self, document: Mapping[str, Any]) -> Reply:
+        for lead in document["leadIds"]:
+            call = self.call_of(lead)
+            if call is not None and self.sight(call).word == "dialing":
+                self.hang_up(call)
+            self.deleted.add(lead)
+        return Reply(200, b"true")
 
     def _search(self, pearl: str, wanted: Mapping[str, Any]) -> Reply:
         rows = [

@@ -1,12 +1,14 @@
 """A fake Twilio: Calls, the account and its numbers at the paths, and in the forms, of the vendor's REST API.
 
-Written from the vendor's facts (shared/providers.md section 4, twilio 9.13.0), not from the adapter. A queued call
+Written from the vendor's facts (twilio 9.13.0), not from the adapter. A queued call
 has no `start_time`, so a list filtered by it leaves that call out; a price comes `PRICE_AFTER` the end; SIP codes
-are told in callbacks alone. Twilio takes no reference of ours, so the fake reads `ref` where a customer can put
-it: in the address of the status callback or of the script.
+are told in callbacks alone; what Twilio asked customers for a call is listed `EVENTS_AFTER` its end. Twilio takes no
+reference of ours, so the fake reads `ref` where a customer can put it: in the address of the status callback or of
+the script.
 
 Tests may set `overrides` (fields of one call by sid), `script` whole calls, `answer_starts` with one exact answer,
-and with `hides` the statuses that a list leaves out unless it is asked for them. `starts` keeps each start request as
+and with `hides` the statuses that a list leaves out unless it is asked for them; `requests` are the addresses that
+were asked for a call by sid, `notes` the codes of errors that were noted of it. `starts` keeps each start request as
 it came, `updates` the words with which calls were to be ended.
 """
 
@@ -36,6 +38,7 @@ VERIFIED_NUMBER = "+14155550111"
 APPLICATION = "AP" + "00112233445566778899aabbccddeeff"
 VERSION = "2010-04-01"
 PRICE_AFTER = timedelta(seconds=2)
+EVENTS_AFTER = timedelta(minutes=15)
 MYSTERY_STATUS = "evaporated"
 E164 = re.compile(r"\+[1-9]\d{6,14}")
 
@@ -59,7 +62,7 @@ SIP_CODES: Mapping[str, str] = {
     WORDS[Outcome.BUSY]: "486",
     WORDS[Outcome.NO_ANSWER]: "480",
     WORDS[Outcome.HANG_UP]: "603",
-    WORDS[Outcome.FAILED]: "503",
+    WORDS[Outcome.FAILED]: "488",
     WORDS[Outcome.INVALID_NUMBER]: "404",
 }
 LIVE = frozenset({"queued", "ringing", "in-progress"})
@@ -75,6 +78,8 @@ class Twilio(Vendor):
         self.scripted: dict[str, dict[str, Any]] = {}
         self.answer_starts: Reply | None = None
         self.answer_lists: Reply | None = None
+        self.requests: dict[str, list[str]] = {}
+        self.notes: dict[str, list[int]] = {}
         self.hides = frozenset[str]()  # statuses that a list shows only where it is asked for them
         self.before_update: Callable[[Call], None] | None = None
         self.account: dict[str, Any] = {"status": "active", "type": "Full"}
@@ -159,7 +164,7 @@ class Twilio(Vendor):
         sid, sighting, now = self.id_of(call), self.sight(call), self.clock.now()
         status = self._status(call, sighting)
         changed = sighting.ended_at or sighting.answered_at or call.placed_at
-        done = status == "completed"
+        done, is_strange = status == "completed", status == MYSTERY_STATUS
         priced = done and sighting.ended_at is not None and now >= sighting.ended_at + PRICE_AFTER
         return {
             "sid": sid, "account_sid": ACCOUNT_SID, "api_version": VERSION, "parent_call_sid": None,
@@ -168,7 +173,7 @@ class Twilio(Vendor):
             "status": status, "direction": "outbound-api", "date_created": rfc2822(call.placed_at),
             "date_updated": rfc2822(changed),
             "start_time": None if status == "queued" else rfc2822(call.placed_at),
-            "end_time": rfc2822(sighting.ended_at) if done and sighting.ended_at else None,
+            "end_time": rfc2822(sighting.ended_at) if sighting.ended_at and (done or is_strange) else None,
             "duration": str(sighting.talk_seconds or 0) if done else None,
             "price": f"-{sighting.cost or 0:.4f}" if priced else None, "price_unit": "USD",
             "answered_by": self._answered_by(call, sighting), "queue_time": "0",
@@ -187,6 +192,16 @@ class Twilio(Vendor):
             case "GET", "Calls.json":
                 self.asked["list"] += 1
                 return self._list(request)
+            case "GET", "Calls", str(sid), "Events.json":
+                self.asked["events"] += 1
+                return Reply(200, {"events": [
+                    {"request": {"method": "POST", "url": url, "parameters": {}}, "response": {"response_code": 200}}
+                    for url in self._requests_of(sid)
+                ]})
+            case "GET", "Calls", str(sid), "Notifications.json":
+                self.asked["notes"] += 1
+                notes = [{"call_sid": sid, "error_code": str(code), "log": "0"} for code in self.notes.get(sid, ())]
+                return Reply(200, {"notifications": notes, "next_page_uri": None})
             case "GET", "Calls", str(page):
                 self.asked["one"] += 1
                 return self._fetch(request, page.removesuffix(".json"))
@@ -237,6 +252,7 @@ class Twilio(Vendor):
             caller=form["From"], status_callback=form.get("StatusCallback", ""),
             events=tuple(value for name, value in pairs if name == "StatusCallbackEvent"),
             amd_callback=form.get("AsyncAmdStatusCallback", ""), detection=form.get("MachineDetection", ""),
+            script=form.get("Url", ""),
         )  # fmt: skip
 
     def _complaint(self, form: Mapping[str, str]) -> Reply | None:
@@ -253,6 +269,17 @@ class Twilio(Vendor):
         if "_" in (urlsplit(form.get("StatusCallback", "")).hostname or ""):
             return error(400, 21609, f"StatusCallback {form['StatusCallback']} is not a valid URL")
         return None
+
+    def _requests_of(self, sid: str) -> Sequence[str]:
+        if sid in self.requests:
+            return self.requests[sid]
+        call = self.call_of(sid)
+        ended_at = self.sight(call).ended_at if call is not None else None
+        if call is None or ended_at is None or self.clock.now() < ended_at + EVENTS_AFTER:
+            return ()
+        told = self.details_of(call)
+        heard = (told.get("script"),) if self.exchange._network.fate(call.token).answered else ()
+        return [url for url in (*heard, told.get("status_callback")) if url]
 
     def _fetch(self, request: Request, sid: str) -> Reply:
         if self.lookup_fails():

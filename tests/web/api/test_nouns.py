@@ -137,6 +137,58 @@ def test_a_live_call_is_listed_and_hung_up(client, database, runtime):
     assert client.post(f"{V1}/calls/{attempt_id}/resolve", json={"outcome": "cancelled"}).status_code == 422
 
 
+def live_call(database) -> int:
+    lead_id = factories.add_due_lead(database, "+56912345678")
+    return factories._insert(database, tables.call_attempts, {
+        "attempt_ref": "r-1", "lead_id": lead_id, "attempt_number": 1, "telefono": "+56912345678",
+        "provider": "simulator", "state": AttemptState.LIVE.value, "provider_call_id": "CA7", "claimed_at": NOON,
+    })
+
+
+@on_one_engine
+def test_a_call_is_named_by_its_id_our_reference_or_its_providers_id(client, database):
+    attempt_id = live_call(database)
+
+    for name in (attempt_id, "r-1", "CA7"):
+        assert client.get(f"{V1}/calls/{name}").json()["id"] == attempt_id
+        assert [one["id"] for one in client.get(f"{V1}/calls?ref={name}").json()["items"]] == [attempt_id]
+    assert client.get(f"{V1}/calls?ref=r-1&state=ended").json()["items"] == []
+    assert client.get(f"{V1}/calls?ref=r-2").json() == {"items": [], "next_cursor": None}
+    assert client.get(f"{V1}/calls/r-2").status_code == 404
+    assert client.post(f"{V1}/calls/CA7/hangup", json={}).status_code == 200
+    assert client.post(f"{V1}/calls/r-1/resolve", json={"outcome": "busy"}).status_code == 200
+    assert client.get(f"{V1}/calls/CA7").json()["outcome"] == "busy"
+
+
+@on_one_engine
+@pytest.mark.parametrize("name", ["r-1", "CA7"])
+def test_a_script_reports_what_it_learnt_on_a_call_by_its_reference(client, database, name):
+    attempt_id = live_call(database)
+    told = {"outcome": "callback", "callback_at": "2027-03-01T18:00:00Z", "summary": "Later."}
+
+    said = client.post(f"{V1}/calls/{name}/result", json=told)
+    again = client.post(f"{V1}/calls/{name}/result", json=told | {"outcome": "busy", "callback_at": None})
+    opted_out = client.post(f"{V1}/calls/{name}/result", json={"outcome": "do_not_call"})
+
+    assert [one.status_code for one in (said, again, opted_out)] == [201, 201, 201]
+    assert "nothing follows" in again.json()["message"]
+    row = client.get(f"{V1}/calls/{attempt_id}").json()
+    assert (row["outcome"], row["summary"]) == ("do_not_call", "Later.")
+    assert client.get(f"{V1}/do-not-call/+56912345678").json()["barred"] is True
+    assert factories.attempt_of(database, row["lead_id"]).next_poll_at is not None, "its length and price come later"
+
+
+@on_one_engine
+def test_a_report_of_no_call_or_of_no_outcome_is_refused(client, database):
+    live_call(database)
+
+    assert client.post(f"{V1}/calls/r-9/result", json={"outcome": "busy"}).status_code == 404
+    assert client.post(f"{V1}/calls/r-1/result", json={"outcome": "gone"}).status_code == 422
+    late = {"outcome": "busy", "callback_at": "2027-03-01T18:00:00Z"}
+    refused = client.post(f"{V1}/calls/r-1/result", json=late)
+    assert "a time belongs to the outcome callback alone" in refused.text
+
+
 def test_a_number_is_barred_in_any_spelling_and_never_made_weaker(client, database, clock):
     until = (NOON + timedelta(days=9)).isoformat()
     bar = {"telefono": "9 1234 5678", "default_country": "CL", "reason": "asked us", "expires_at": until}
