@@ -26,6 +26,8 @@ def alerts(ctx: click.Context, as_json: bool) -> None:
     provider_impaired a provider is called over, but something of it is away: its events, its call records
     balance_low       less than low_balance of the account, or than alert_balance_below, is left; or due calls
                       wait because it pays for none
+    second_call       a provider told of a second call for one request of ours
+    event_mismatch    what a provider posted of a call disagrees with what is known of it
     daemon_silent     a daemon has said nothing for alert_silent_seconds and did not say that it stops
     no_daemon         calls are due and no daemon takes them
     database_older    the database came back older than it was, and nothing is dialed; see `ringback recovery`
