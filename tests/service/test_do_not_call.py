@@ -176,7 +176,7 @@ def test_more_unread_entries_than_are_looked_at_in_one_go_all_bar(runtime, datab
         connection.execute(tables.do_not_call.insert(), [
             {"telefono": f"+5695{number:07}.0"} for number in range(odd)
         ] + [{"telefono": f"09 6{number:03} {number:04}"} for number in range(1000)])
-    for number in ("+56950000000", f"+5695{odd - 1:07}", "+56960000000", "+56969990999"):
+    for number in ("+56950000005", f"+5695{odd - 1:07}", "+56960000000", "+56969990999"):
         add_due_lead(database, number)
 
     station.dispatch()
