@@ -23,6 +23,7 @@ from sqlalchemy import (
     case,
     distinct,
     func,
+    literal,
     or_,
     select,
     type_coerce,
@@ -36,9 +37,9 @@ from scheduler.rules.eligibility import CAPS_REASON
 from scheduler.rules.figures import QUARTER
 from scheduler.store.calls import word
 from scheduler.store.journal import find_first_since
-from scheduler.store.tables import call_attempts, call_schedule, events, leads
+from scheduler.store.tables import call_attempts, call_schedule, events, leads, second_calls
 
-A, E, L, S = call_attempts.c, events.c, leads.c, call_schedule.c
+A, D, E, L, S = call_attempts.c, second_calls.c, events.c, leads.c, call_schedule.c
 
 ANSWERED = tuple(Outcome(one) for one in words_counted(("answered_live",)))
 """Outcomes that mean that a person took the call: completed, callback, do_not_call and hang_up."""
@@ -211,15 +212,19 @@ class Cost:
 
 
 def sum_costs(connection: Connection, scope: Scope) -> list[Cost]:
-    """What providers reported as cost, by unit."""
-    unit = func.coalesce(A.cost_unit, "")
-    rows = connection.execute(
-        select(unit, func.sum(A.cost), func.count())
-        .where(A.cost.is_not(None), *_attempts_of(scope))
-        .group_by(unit)
-        .order_by(unit)
+    """What providers reported as cost, by unit; of calls that they made twice for one request too."""
+    asked = (
+        select(func.coalesce(A.cost_unit, ""), func.sum(A.cost), func.count())
+        .where(A.cost.is_not(None), *_attempts_of(scope)).group_by(A.cost_unit),
+        select(func.coalesce(D.cost_unit, ""), func.sum(D.cost), literal(0))
+        .join_from(second_calls, call_attempts, A.id == D.attempt_id)
+        .where(D.cost.is_not(None), *_attempts_of(scope)).group_by(D.cost_unit),
     )
-    return [Cost(row[0], Decimal(row[1]).quantize(Decimal("0.0001")), row[2]) for row in rows]
+    found: dict[str, Cost] = {}
+    for unit, cost, attempts in (row for one in asked for row in connection.execute(one)):
+        known = found.get(unit, Cost(unit, Decimal(0), 0))
+        found[unit] = Cost(unit, known.cost + Decimal(cost).quantize(Decimal("0.0001")), known.attempts + attempts)
+    return [found[unit] for unit in sorted(found)]
 
 
 def count_first_answers(connection: Connection, scope: Scope) -> dict[int, int]:

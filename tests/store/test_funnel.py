@@ -116,11 +116,13 @@ def test_costs_are_summed_by_unit(database: Database) -> None:
     lead_id = add_lead(database)
     for cost, unit in (("0.0410", "usd"), ("0.0015", "usd"), ("2", "credits"), ("1", None), (None, None)):
         add_dial(database, lead_id, "completed", cost=cost and Decimal(cost), cost_unit=unit)
+    sql(database, "INSERT INTO second_calls (provider, provider_call_id, attempt_id, cost, cost_unit)"
+        " SELECT 'simulator', 'again', MAX(id), 0.5, 'usd' FROM call_attempts")
 
     assert database.read(lambda connection: funnel.sum_costs(connection, EVER)) == [
         funnel.Cost("", Decimal("1.0000"), 1),
         funnel.Cost("credits", Decimal("2.0000"), 1),
-        funnel.Cost("usd", Decimal("0.0425"), 2),
+        funnel.Cost("usd", Decimal("0.5425"), 2),
     ]
 
 
