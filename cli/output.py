@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from scheduler.events import STEERING, one_line
+from scheduler.lines import STEERING, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -17,8 +17,9 @@ def recovery() -> None:
 @output.limit_option
 @click.pass_obj
 def show(program: Program, as_json: bool, limit: int) -> None:
-    """List when the database was found to be older than what was done, newest first. One that is not released
-    holds everything: nothing is dialed.
+    """List when the database was found to be older than what was done, newest first.
+
+    One that is not released holds everything: nothing is dialed.
 
     \b
     Example:
@@ -40,8 +41,9 @@ def show(program: Program, as_json: bool, limit: int) -> None:
 @click.option("--reason", help="What was found at the provider; kept in the audit.")
 @click.pass_obj
 def release(program: Program, reason: str | None) -> None:
-    """Let calls be taken again. Look first, in the provider's own list, for calls since `newest_at`: who was called
-    then is called again otherwise.
+    """Let calls be taken again.
+
+    Look first, in the provider's own list, for calls since `newest_at`: who was called then is called again otherwise.
 
     \b
     Example:

@@ -52,12 +52,10 @@ GRANT INSERT, UPDATE, DELETE ON ringback.users TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.sessions TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.login_failures TO 'ringback'@'%';
 GRANT INSERT, UPDATE, DELETE ON ringback.idempotency_keys TO 'ringback'@'%';
--- History: added to. An attempt is completed by what is learnt of it; events and entries never change,
--- but that what an event tells of a person who is erased is taken out.
+-- History: added to. An attempt is completed by what is learnt of it; events and entries never change.
 GRANT INSERT, UPDATE ON ringback.call_attempts TO 'ringback'@'%';
 GRANT INSERT, UPDATE ON ringback.second_calls TO 'ringback'@'%';
 GRANT INSERT ON ringback.events TO 'ringback'@'%';
-GRANT UPDATE (reason, details) ON ringback.events TO 'ringback'@'%';  -- a person who is erased, and nothing else
 GRANT INSERT ON ringback.account_entries TO 'ringback'@'%';
 -- What reports need, table by table. Of those that hold secrets, the columns that hold none.
 GRANT SELECT ON ringback.account_allowances TO 'ringback_reader'@'%';

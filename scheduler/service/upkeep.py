@@ -99,7 +99,8 @@ class Upkeep:
         self._waiting_after: dict[int | None, tuple[datetime, int]] = {}
         self._aged_until = 0
         self._learnt_until: int | None = 0
-        self._terms_until, self._terms_again, self._terms_since = 0, 0, runtime.clock.now()
+        self._terms_until, self._terms_again = 0, 0
+        self._terms_since: datetime | None = None
         self._found_by: tuple[str, ...] = ()
         self._slow_at: datetime | None = None
         self._balances = BalanceWatch(runtime.database)
@@ -167,6 +168,8 @@ class Upkeep:
                 self._terms_until = last
             else:
                 return
+            if self._terms_since is None:
+                self._terms_since = now
             if now - self._terms_since >= TERMS_AGAIN:
                 last = self._bring_terms_up_to_date(self._terms_again)
                 self._terms_again, self._terms_since = (0, now) if last is None else (last, self._terms_since)

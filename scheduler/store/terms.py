@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, delete, literal, select, type_coerce
+from sqlalchemy import Connection, Select, Text, bindparam, delete, literal, select, type_coerce, union_all
 
 from scheduler.rules.terms import asked_end, asked_words, terms_of
 from scheduler.store.database import ids_in, insert_or_ignore
@@ -138,23 +138,27 @@ def find_digits(search: str) -> str | None:
 def _ids_of_number(connection: Connection, digits: str, search: str) -> set[int]:
     """Leads with a number that begins or ends so, the lead with this id, and those with such a variable."""
     ids = {int(search)} if re.fullmatch(r"[0-9]{1,18}", search.strip()) else set()
-    for one in [digits] if digits.startswith("+") else [digits, f"+{digits}"]:
-        for column, of in ((P.lead_id, P.telefono), (L.id, L.telefono)):
-            # A range of the index on the numbers; past so many, the beginning says too little.
-            query = select(column).where(of >= one, of < one + ":").order_by(of).limit(MOST_OF_NUMBER)
-            ids.update(connection.execute(query).scalars())
+    # Ranges of the indexes on the numbers; past so many, the beginning says too little.
+    ranges = [
+        select(column.label("lead_id")).where(of >= one, of < one + ":").order_by(of).limit(MOST_OF_NUMBER)
+        for one in ([digits] if digits.startswith("+") else [digits, f"+{digits}"])
+        for column, of in ((P.lead_id, P.telefono), (L.id, L.telefono))
+    ]
     terms = [digits] if not digits.startswith("+") else []
     if (end := asked_end(digits)) is not None:
         terms.append(end)
-    for term in terms:
-        ids.update(_list_ids(connection, term, term + END, MOST_OF_NUMBER))
-    return ids
+    ranges += [_of_terms(term, term + END, MOST_OF_NUMBER) for term in terms]
+    found = connection.execute(union_all(*(select(one.subquery().c.lead_id) for one in ranges)))
+    return ids | set(found.scalars())
 
 
 def _list_ids(connection: Connection, low: str, high: str, limit: int) -> list[int]:
+    return list(dict.fromkeys(connection.execute(_of_terms(low, high, limit)).scalars()))
+
+
+def _of_terms(low: str, high: str, limit: int) -> Select[Any]:
     query = select(T.lead_id).with_hint(lead_terms, "FORCE INDEX (ix_lead_terms_term)", "mysql")
-    found = query.where(T.term >= low, T.term < high).order_by(T.term).limit(limit)
-    return list(dict.fromkeys(connection.execute(found).scalars()))
+    return query.where(T.term >= low, T.term < high).order_by(T.term).limit(limit)
 
 
 def conditions_of(wanted: Wanted) -> Iterable[Any]:

@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 from cli import output
 from cli.instants import read_instant
 from scheduler.errors import DatabaseUnavailable, RingbackError
-from scheduler.events import STEERING, Reporter, one_line, set_up_logging
+from scheduler.events import Reporter, set_up_logging
+from scheduler.lines import STEERING, one_line
 from scheduler.model import Outcome
 from tests.each import each
 

@@ -22,7 +22,7 @@ CASES = Path(__file__).parents[1] / "rules" / "calling_cases.json"
 def test_every_seeded_rule_is_listed_as_valid(ringback: Ringback) -> None:
     rows = ringback.json("config", "list")
 
-    assert len(rows) == 29
+    assert len(rows) == 30
     assert all(row["valid"] and row["problem"] is None and row["description"] for row in rows)
     assert "working_hours_start" in ringback.ok("config", "list")
 
