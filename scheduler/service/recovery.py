@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
+from scheduler.clock import SystemClock, boottime
 from scheduler.errors import Conflict, ProviderError
 from scheduler.events import Reporter
 from scheduler.model import CallStatus, Happening, ScheduleStatus
@@ -35,6 +36,8 @@ MARGIN = timedelta(minutes=2)
 """How far before the newest call of the copy providers are asked: takes and clocks overlap."""
 AHEAD = timedelta(minutes=10)
 """How far beyond now: the clock of the copy's server may be behind."""
+PATIENCE = 3.0
+"""Seconds that the first dial waits for what providers list."""
 SILENT = timedelta(minutes=1)
 """A daemon that was heard of since then is taken for alive: it remembers."""
 OLDER = (
@@ -246,6 +249,7 @@ class Recoverer:
         self.runtime, self.memory, self.lost = memory.runtime, memory, lost
         self.rulebook, self.reporter = rulebook, reporter
         self._said: str | None = None
+        self._asking: dict[str, threading.Thread] = {}
 
     def run_once(self) -> None:
         """Raises DatabaseUnavailable."""
@@ -281,30 +285,43 @@ class Recoverer:
         )
 
     def _ask_at_first(self) -> None:
-        """A copy that was restored while no daemon ran: providers may know calls later than its newest."""
-        now = self.runtime.clock.now()
+        """A copy that was restored while no daemon ran: providers may know calls later than its newest.
+
+        Each is asked beside the others: one that gives no answer keeps its own calls waiting, and no other's.
+        """
         for name in self._in_use():
-            if self.memory.may_dial(name):
-                continue
             provider = self.runtime.providers.find(name)
-            if provider is None:
+            if provider is None or self.memory.may_dial(name):
                 continue
-            if isinstance(provider, Lister):
-                since = self._since(self.runtime.database.read(recoveries.find_newest_claim))
-                try:
-                    missing = self._list_missing(provider, since, now)
-                except ProviderError as error:
-                    self.reporter.tick_failed(now, f"asking {name} for calls that the database does not know", error)
-                    continue
-                settled = self.runtime.database.read(recoveries.find_newest)
-                if settled is not None:  # somebody released it knowing of these
-                    missing = [one for one in missing if claimed_at(one.attempt_ref) > settled.noticed_at]
-                if missing:
-                    self.lost.hold(OLDER.format(
-                        why=f"{name} has {len(missing)} calls of ours that it does not know"
-                    ).replace("what this process has done", "what was done"))
-                    return
-            self.memory.note_listed(name)
+            if not isinstance(provider, Lister):
+                self.memory.note_listed(name)
+            elif name not in self._asking or not self._asking[name].is_alive():
+                self._asking[name] = threading.Thread(
+                    target=self._ask_one, args=(name, provider), name=f"listing-{name}", daemon=True
+                )
+                self._asking[name].start()
+        until = boottime() + PATIENCE
+        for asking in self._asking.values():
+            asking.join(max(0.0, until - boottime()))
+
+    def _ask_one(self, name: str, provider: Lister) -> None:
+        now = SystemClock().now()
+        try:
+            now = self.runtime.clock.now()
+            since = self._since(self.runtime.database.read(recoveries.find_newest_claim))
+            missing = self._list_missing(provider, since, now)
+            settled = self.runtime.database.read(recoveries.find_newest)
+            if settled is not None:  # somebody released it knowing of these
+                missing = [one for one in missing if claimed_at(one.attempt_ref) > settled.noticed_at]
+            if missing:
+                self.lost.hold(OLDER.format(
+                    why=f"{name} has {len(missing)} calls of ours that it does not know"
+                ).replace("what this process has done", "what was done"))
+                return
+        except Exception as error:  # it is asked again at the next look, and its calls wait
+            self.reporter.tick_failed(now, f"asking {name} for calls that the database does not know", error)
+            return
+        self.memory.note_listed(name)
 
     def _look(self, found: Recovery) -> None:
         now = self.runtime.clock.now()

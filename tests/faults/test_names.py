@@ -57,7 +57,7 @@ def test_a_daemon_whose_only_provider_hangs_ends_promptly_and_loses_nothing(buil
     house = build_house()
     house.add_leads(20, campaign_id=add_campaign_elsewhere(house), sharing=0)
     daemon = start_without_names(house, provider="retell")
-    wait_until(lambda: house.attempts("placing"), "its dials wait for the name", house.tell, seconds=30)
+    wait_until(lambda: house.count_events("name_hangs"), "it waits for the name", house.tell, seconds=30)
 
     began = time.monotonic()
     assert daemon.stop() == 0
