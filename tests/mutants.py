@@ -970,7 +970,7 @@ MUTANTS: Sequence[Mutant] = (
     mutant(
         "calls that a provider lists are known before the first dial", RECOVERY,
         "            if missing:\n",
-        "                if False:\n",
+        "            if False:\n",
         "service/test_recovery.py::test_a_listing_that_knows_more_holds_before_the_first_dial",
     ),
     mutant(
