@@ -99,15 +99,15 @@ class Memory:
 
     def knows(self, connection: Connection) -> bool:
         """May calls be taken by what stands in this database? False: `doubt` says why not, or a recovery is open."""
-        mark = self._newest()
+        mark, ticks = self._newest(), self.ticks  # before the look: a heartbeat that is committed after it proves nothing
         found = recoveries.read_footing(connection, self.owner, mark.attempt_id if mark else 0)
         self._epoch, self.doubt = found.epoch, None
         if found.is_open:
             return False
         if found.ticks is None:
             self.doubt = "it does not know this daemon any more"
-        elif found.ticks < self.ticks:
-            self.doubt = f"it knows {found.ticks} of {self.ticks} heartbeats of this daemon"
+        elif found.ticks < ticks:
+            self.doubt = f"it knows {found.ticks} of {ticks} heartbeats of this daemon"
         elif mark is not None and mark.epoch >= found.epoch and mark.ref != found.ref:
             self.doubt = f"attempt {mark.attempt_id} is not in it any more"
         return self.doubt is None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from scheduler.errors import Conflict
 from scheduler.providers.base import Listed
@@ -70,6 +71,20 @@ def test_the_very_next_take_notices_that_a_claimed_attempt_is_gone(house, provid
 
     assert len(provider.dials) == 1
     assert is_missed(daemon)
+
+
+def test_a_heartbeat_that_is_committed_during_the_look_is_no_sign_of_an_older_database(house, provider, database):
+    daemon = begun(house, database)
+
+    def beat(_connection, _cursor, statement, *_):
+        if "daemons.ticks" in statement and statement.startswith("SELECT"):
+            daemon.memory.ticks += 1
+
+    event.listen(database.engine, "after_cursor_execute", beat)
+    knows = database.transact(daemon.memory.knows)
+    event.remove(database.engine, "after_cursor_execute", beat)
+
+    assert (knows, daemon.memory.doubt) == (True, None)
 
 
 def test_a_daemon_that_starts_later_on_this_host_notices_it_too(house, provider, database):
