@@ -938,7 +938,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     mutant(
         "nothing is dialed from an older database", "scheduler/service/recovery.py",
-        "elif found.ticks < self.ticks:",
+        "elif found.ticks < ticks:",
         "elif False:",
         "service/test_daemon.py::test_a_daemon_dials_nothing_from_a_database_that_is_older_than_what_it_has_done",
         also=(("scheduler/service/daemon.py", "if before < known:", "if False:"),),
@@ -1092,9 +1092,28 @@ MUTANTS: Sequence[Mutant] = (
     ),
     mutant(
         "an account does not call what it was asked not to", "scheduler/service/dispatch.py",
-        "barred = {**own, **of_all} if own else of_all",
-        "barred = of_all",
+        "            if own:  # what is certain",
+        "            if False:  # what is certain",
         "web/api/test_scoping.py::test_what_a_key_of_an_account_says_of_a_number_bars_it_for_that_account_alone",
+        also=((CALLS, "            O.id.is_(None),\n", ""),),
+    ),
+    mutant(
+        "an account does not call what it was asked not to, at the dial", CALLS,
+        "            O.id.is_(None),\n",
+        "",
+        "service/test_dispatch.py::test_what_an_account_was_asked_since_the_take_is_not_dialed",
+    ),
+    mutant(
+        "nobody is called beside a second call", CALLS,
+        "            second_calls.c.next_poll_at.is_not(None), second_calls.c.ended_at.is_(None),\n",
+        "            second_calls.c.next_poll_at.is_(None), second_calls.c.ended_at.is_(None),\n",
+        "service/test_inbox.py::test_nobody_is_called_again_while_a_second_call_goes_on",
+    ),
+    mutant(
+        "our own hang-up closes no lead", "scheduler/service/operations.py",
+        "    runtime.database.transact(work)\n    try:\n        was_there = provider.hang_up",
+        "    try:\n        was_there = provider.hang_up",
+        "service/test_operations.py::test_a_call_that_we_hang_up_is_no_wish_of_somebody_else_however_soon_its_end_is_told",
     ),
     mutant(
         "a code is good once", "scheduler/service/second_factor.py",

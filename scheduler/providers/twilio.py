@@ -371,8 +371,8 @@ class Twilio:
     """The adapter for the account of `TWILIO_ACCOUNT_SID`."""
 
     name = "twilio"
-    finds_by_ref: bool
     cost_unit: str | None = None
+    finds_by_ref: bool
     """Is every call announced to our webhook, so that one that no list shows was not made? A call of an application
     is not: Twilio ignores our callback, and what detection reports comes only once somebody has answered. As soon as
     a campaign dials with one, nothing is proof here any more, for `find` is not told which campaign asks.

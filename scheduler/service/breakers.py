@@ -45,9 +45,9 @@ class Answered:
     provider: str
     answer: DialAnswer
     asked_at: datetime | None = None
+    """When the request began. One from before the breaker's rest was over says nothing new of the provider."""
     is_own: bool = False
     """The request named an agent or a caller id of its campaign: what is wrong with that is wrong with it alone."""
-    """When the request began. One from before the breaker's rest was over says nothing new of the provider."""
 
 
 class Breakers:

@@ -552,6 +552,7 @@ class Daemon:
                 now, f"the database's clock went back by {(until - now).total_seconds():.0f} s: waits and limits last "
                 "that much longer; set up NTP on its host", level="error",
             )
+
     def _watch_names(self) -> None:
         """Say which hosts of vendors cannot be found, because the resolver gives no answer at all."""
         hanging = NAMES.list_hanging()

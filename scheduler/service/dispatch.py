@@ -34,6 +34,7 @@ from scheduler.model import (
     AttemptState,
     CallStatus,
     Campaign,
+    Doubt,
     Happening,
     Hold,
     Lead,
@@ -438,7 +439,7 @@ class Dispatcher:
             reach("dial.after_look")
             answer = provider.place(job.request)
         if sending.has_begun:
-            return answer, sending.seen_at
+            return answer, max(sending.seen_at, asked)
         # An adapter that does not tell when its request left: one that took longer than any answer may was stopped.
         answered = boottime()
         return answer, answered if not sending.is_watched and answered - asked > longest + 2 else asked
@@ -600,8 +601,14 @@ class _Take:
         self.paces: Mapping[str, calls.Pace] = {}
         self.happenings: list[Happening] = []
         self.unpaid: dict[str, list[int]] = {}
+        self.refused_units: dict[int, str] = {}
 
     def run(self) -> list[DialJob]:
+        jobs = self._choose()
+        accounts.refuse_units(self.connection, self.refused_units)
+        return jobs
+
+    def _choose(self) -> list[DialJob]:
         connection = self.connection
         calls.lock_capacity(connection)
         memory = self.dispatcher.memory
@@ -720,7 +727,7 @@ class _Take:
         unit = opened.cost_unit if opened is not None else None
         if account is None or unit is None or account.refused_unit is not None or account.takes(unit):
             return account
-        accounts.refuse_units(self.connection, {account.id: unit})
+        self.refused_units[account.id] = unit
         self.accounts[account.id] = replace(account, refused_unit=unit)
         return self.accounts[account.id]
 
@@ -744,7 +751,7 @@ class _Take:
         payers = {one.account_id for one in locked.values() if one.account_id is not None}
         of_accounts = leads.read_barred_by_accounts(self.connection, payers, numbers)
         of_all = barred
-        engaged = calls.read_engaged(self.connection, numbers, set(people), [row.id for row in rows])
+        engaged = calls.read_engaged(self.connection, numbers, set(people), [row.id for row in rows], self.now)
         elsewhere = {lead.campaign_id for lead in people.values() if lead.campaign_id is not None} - set(locked)
         known = {None, *locked, *campaigns.read_campaigns(self.connection, elsewhere)}
         history = History.read(self.connection, self.now, people.values(), rules.policies)
@@ -757,7 +764,10 @@ class _Take:
             campaign = locked.get(lead.campaign_id) if lead is not None and lead.campaign_id is not None else None
             policy = rules.policy(row.campaign_id)
             own = of_accounts.get(campaign.account_id or 0) if campaign is not None else None
-            barred = {**own, **of_all} if own else of_all
+            barred = of_all
+            if own:  # what is certain goes before what is only feared
+                barred = {**of_all, **{one: why for one, why in own.items() if isinstance(of_all.get(one, ""), Doubt)}}
+                barred = {**own, **barred}
             case = Case(
                 now=self.now, call=row, lead=lead, campaign=campaign, policy=policy, barred=barred,
                 engaged=engaged.numbers, is_engaged=row.lead_id in engaged.leads or row.id in engaged.rows,

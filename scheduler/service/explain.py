@@ -129,7 +129,7 @@ def read_case(connection: Connection, runtime: Runtime, lead_id: int, now: datet
     rules = RuleBook().read(connection, [campaign] if campaign else [])
     policy = rules.policy(lead.campaign_id)
     engaged = calls.read_engaged(
-        connection, {phone.number for phone in phones_of(lead)}, {lead.id}, [row.id] if row else []
+        connection, {phone.number for phone in phones_of(lead)}, {lead.id}, [row.id] if row else [], now
     )
     history = History.read(connection, now, [lead], rules.policies).of(lead, policy)
     return Case(

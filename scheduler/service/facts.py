@@ -28,7 +28,6 @@ class Learnt:
 
     ends: list[End] = field(default_factory=list)
     answered: dict[int, datetime] = field(default_factory=dict)
-    talking: list[int] = field(default_factory=list)
     found: list[tuple[Attempt, CallReport]] = field(default_factory=list)
     looked: list[int] = field(default_factory=list)
     looks: dict[int, datetime | None] = field(default_factory=dict)
@@ -37,15 +36,13 @@ class Learnt:
     never_made: list[Attempt] = field(default_factory=list)
     doubts: dict[int, str] = field(default_factory=dict)
     hints: list[int] = field(default_factory=list)
-    stopped: list[tuple[Attempt, str]] = field(default_factory=list)
-    """Calls that we asked the provider to end, or took back from its queue, and why."""
     risen: list[tuple[Attempt, str]] = field(default_factory=list)
     """Attempts that had been given up and turn out to be calls, with the provider's id: not over, as far as known."""
 
     def __bool__(self) -> bool:
         return bool(
             self.ends or self.answered or self.found or self.looked or self.looks or self.doubts or self.hints
-            or self.risen or self.rests or self.stopped
+            or self.risen or self.rests
         )
 
     def apart(self) -> Iterator[Learnt]:
@@ -58,7 +55,6 @@ class Learnt:
         yield from (Learnt(rests={one: at}) for one, at in self.rests.items())
         yield from (Learnt(hints=[one]) for one in self.hints)
         yield from (Learnt(risen=[one]) for one in self.risen)
-        yield from (Learnt(stopped=[one]) for one in self.stopped)
         gone = {one.id: one for one in self.never_made}
         for one_id in self.looked:
             yield Learnt(looked=[one_id], never_made=[gone[one_id]] if one_id in gone else [])
@@ -75,13 +71,6 @@ def write_facts(
     calls.rest_looks(connection, learnt.rests)
     for one, call_id in learnt.risen:
         _take_up_again(connection, one, call_id, now, told, rulebook)
-    journal.add_events(connection, [
-        Happening(
-            kind="call_stopped", actor=ACTOR, lead_id=one.lead_id, campaign_id=one.campaign_id, attempt_id=one.id,
-            reason=why,
-        )
-        for one, why in learnt.stopped
-    ], now)
     gone = _write_never_made(connection, learnt, now, told)
     if learnt.ends:
         applied = apply_ends(connection, learnt.ends, now=now, rulebook=rulebook)

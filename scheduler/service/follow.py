@@ -9,6 +9,7 @@ request left after its limit is hung up, whoever finds it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from datetime import datetime, timedelta
 from scheduler.config import SLACK
 from scheduler.errors import DatabaseUnavailable, ProviderError
 from scheduler.events import Reporter
-from scheduler.model import Attempt, AttemptState, CampaignStatus, Outcome
+from scheduler.model import Attempt, AttemptState, CampaignStatus, Happening, Outcome
 from scheduler.providers.base import CallKey, CallReport, NothingProven, Phase, Provider, Queueing
 from scheduler.service.breakers import Breakers
 from scheduler.service.claimers import Claimers
@@ -62,6 +63,8 @@ class Follower:
         self.rulebook = rulebook or RuleBook()
         self.reporter = reporter or Reporter()
         self.breakers = breakers or Breakers(runtime, owner=ACTOR, reporter=self.reporter)
+        self._stopping: OrderedDict[int, None] = OrderedDict()
+        """Attempts that we noted to be ending, lately."""
 
     def run_once(self) -> Report:
         """Ask about every call whose look is due, and write what was learnt."""
@@ -115,9 +118,15 @@ class Follower:
             if not is_gone and (report is None or report.phase is not Phase.ENDED):
                 continue
             told = Applied()
-            self.runtime.database.transact(
-                lambda connection: end_second_call(connection, one, report, now, told)  # noqa: B023
-            )
+            try:
+                self.runtime.database.transact(
+                    lambda connection: end_second_call(connection, one, report, now, told)  # noqa: B023
+                )
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:  # the next look is already set; the calls after it must not wait for it
+                self.reporter.tick_failed(now, f"recording the second call of attempt {one.attempt_id}", error)
+                continue
             told.tell(self.reporter, now)
 
     def _ask(self, due: Sequence[Attempt], rules: Rules, now: datetime, claimers: Claimers) -> Learnt:
@@ -171,7 +180,6 @@ class Follower:
                 self._hang_up_late(provider, one, report, now)
             elif report is not None and report.phase is Phase.ANSWERED:
                 learnt.answered[one.id] = report.answered_at or now
-                learnt.talking.append(one.lead_id)
             if report is not None and report.phase is not Phase.ENDED and not report.known_word:
                 said = f"{provider.name} says {report.provider_status!r}, which is not known; the call counts as live"
                 learnt.doubts.setdefault(one.id, said)
@@ -189,8 +197,9 @@ class Follower:
         for one in waiting:
             if one.campaign_id in over and one.provider_call_id is not None:
                 try:
+                    why = "its campaign is cancelled: to be taken back from the provider's queue"
+                    self._note_stopping(one, why, now)
                     if provider.take_back(one.provider_call_id):
-                        learnt.stopped.append((one, "its campaign is cancelled: taken back from the provider's queue"))
                         learnt.hints.append(one.id)
                 except ProviderError as error:  # tried again at the next look
                     self.reporter.tick_failed(now, f"taking back attempt {one.id} from the provider's queue", error)
@@ -203,8 +212,23 @@ class Follower:
             lambda connection: journal.list_ended_by_us(connection, {one.id: one.lead_id for one in gone})
         )
 
+    def _note_stopping(self, one: Attempt, why: str, now: datetime) -> None:
+        """Before the provider is asked to end a call: its word that the call was cancelled may come at once, and must
+        not be taken for somebody else's wish.
+        """
+        if one.id in self._stopping:
+            return
+        self.runtime.database.transact(lambda connection: journal.add_events(connection, [Happening(
+            kind="call_stopped", actor=ACTOR, lead_id=one.lead_id, campaign_id=one.campaign_id, attempt_id=one.id,
+            reason=why,
+        )], now))
+        self._stopping[one.id] = None
+        while len(self._stopping) > MANY:
+            self._stopping.popitem(last=False)
+
     def _hang_up_late(self, provider: Provider, one: Attempt, report: CallReport, now: datetime) -> None:
         try:
+            self._note_stopping(one, "it was dialed after its time", now)
             provider.hang_up(report.call_id)
         except ProviderError as error:  # tried again at its next look
             self.reporter.tick_failed(now, f"hanging up attempt {one.id}, which was dialed too late", error)
@@ -264,6 +288,7 @@ class Follower:
             learnt.ends.append(End(one.id, gone, error="the provider knows nothing of it and its maximum has passed"))
             return
         try:
+            self._note_stopping(one, "past its maximum duration", now)
             was_there = provider.hang_up(report.call_id)
         except ProviderError as error:  # tried again at its next look; the other calls must not wait for it
             if error.permanent and report.known_word:
@@ -278,7 +303,6 @@ class Follower:
         if not was_there and not report.known_word:  # by a word that nobody knows, it was over
             learnt.ends.append(End(one.id, replace(report, phase=Phase.ENDED, outcome=Outcome.FAILED)))
             return
-        learnt.stopped.append((one, "past its maximum duration"))
         self.reporter.settled(now, attempt_id=one.id, how="hung up: past its maximum duration")
 
     def _look_up_all(

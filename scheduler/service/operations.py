@@ -370,11 +370,7 @@ def hang_up_call(attempt_id: int, *, reason: str | None = None, runtime: Runtime
         raise NotFound("attempt", attempt_id)
     if attempt.state is not AttemptState.LIVE or attempt.provider_call_id is None:
         raise Conflict(f"attempt {attempt_id} is {attempt.state}, so there is no live call to hang up")
-    try:
-        was_there = runtime.providers.get(attempt.provider).hang_up(attempt.provider_call_id)
-    except ProviderError as error:
-        raise Conflict(f"{attempt.provider} could not hang up attempt {attempt_id}: {error}") from error
-    now = runtime.clock.now()
+    provider, now = runtime.providers.get(attempt.provider), runtime.clock.now()
 
     def work(connection: Connection) -> None:
         _record(
@@ -383,7 +379,12 @@ def hang_up_call(attempt_id: int, *, reason: str | None = None, runtime: Runtime
         )
         calls.poll_soon(connection, [attempt_id], now)
 
+    # Before the provider is asked: its word that the call was cancelled must not be taken for somebody else's wish.
     runtime.database.transact(work)
+    try:
+        was_there = provider.hang_up(attempt.provider_call_id)
+    except ProviderError as error:
+        raise Conflict(f"{attempt.provider} could not hang up attempt {attempt_id}: {error}") from error
     if was_there:
         return f"attempt {attempt_id} was hung up; the daemon records its end at its next look"
     return f"{attempt.provider} has no such call any more; the daemon records its end at its next look"

@@ -99,7 +99,7 @@ class Memory:
 
     def knows(self, connection: Connection) -> bool:
         """May calls be taken by what stands in this database? False: `doubt` says why not, or a recovery is open."""
-        mark, ticks = self._newest(), self.ticks  # before the look: a heartbeat that is committed after it proves nothing
+        mark, ticks = self._newest(), self.ticks  # before the look: a later heartbeat proves nothing
         found = recoveries.read_footing(connection, self.owner, mark.attempt_id if mark else 0)
         self._epoch, self.doubt = found.epoch, None
         if found.is_open:
@@ -175,6 +175,10 @@ class LostCalls:
 
     def hear(self, provider: str, events: Sequence[tuple[str, str | None, Mapping[str, Any]]]) -> None:
         """A provider tells of calls of ours, (reference, call id, payload), that no attempt knows."""
+        known = self.runtime.database.read(
+            lambda connection: recoveries.list_known(connection, {ref for ref, *_ in events})
+        )
+        events = [one for one in events if one[0] not in known]  # known under another provider: that one was misled
         newest = self.runtime.database.read(recoveries.find_newest)
         if any(newest is None or claimed_at(ref) > newest.noticed_at for ref, *_ in events):
             self.hold(f"{provider} tells of a call of ours that the database does not know (a restore, or a failover)")
@@ -276,13 +280,13 @@ class Recoverer:
     def _is_blind(self) -> bool:
         """Nobody here remembers, and somebody may have dialed after what the tables say."""
         marks, silent_since = self.memory.marks, self.runtime.clock.now() - SILENT
-        return (
-            (marks is None or marks.newest() is None)
-            and self.runtime.database.read(
-                lambda connection: recoveries.was_left(connection, self.memory.owner, silent_since)
-            )
-            and self.runtime.database.read(recoveries.find_newest) is None
+        if marks is not None and marks.newest() is not None:
+            return False
+        left_at = self.runtime.database.read(
+            lambda connection: recoveries.find_left(connection, self.memory.owner, silent_since)
         )
+        settled = self.runtime.database.read(recoveries.find_newest)
+        return left_at is not None and (settled is None or left_at > settled.noticed_at)
 
     def _ask_at_first(self) -> None:
         """A copy that was restored while no daemon ran: providers may know calls later than its newest.

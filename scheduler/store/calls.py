@@ -64,6 +64,7 @@ from scheduler.store.database import (
 )
 from scheduler.store.do_not_call import read_callable
 from scheduler.store.tables import (
+    account_do_not_call,
     call_attempts,
     call_schedule,
     campaigns,
@@ -71,10 +72,12 @@ from scheduler.store.tables import (
     leads,
     provider_pace,
     scheduler_config,
+    second_calls,
 )
 from scheduler.store.texts import cut as cut
 
 S, A, C, L, N, P = call_schedule.c, call_attempts.c, campaigns.c, leads.c, provider_pace.c, lead_phones.c
+O = account_do_not_call.c  # noqa: E741
 
 
 
@@ -600,7 +603,9 @@ def list_still_callable(
         .join(leads, L.id == S.lead_id)
         .join(call_attempts, and_(A.schedule_id == S.id, A.open_mark == 1))
         .outerjoin(campaigns, C.id == S.campaign_id)
+        .outerjoin(account_do_not_call, and_(O.account_id == C.account_id, O.telefono == A.telefono))
         .where(
+            O.id.is_(None),
             ids_in(S.id, schedule_ids), S.status == ScheduleStatus.IN_PROGRESS, S.lease_token == token,
             or_(L.lead_status.is_(None), L.lead_status == LeadStatus.OPEN),
             or_(L.manual_management.is_(None), L.manual_management.is_(False)),
@@ -628,10 +633,17 @@ class Engaged:
     rows: set[int]
 
 
+SECOND_CALLS_LAST = timedelta(hours=6)
+"""After so long a second call whose end nobody tells is taken for over."""
+
+
 def read_engaged(
-    connection: Connection, numbers: Collection[str], lead_ids: Collection[int], row_ids: Collection[int]
+    connection: Connection, numbers: Collection[str], lead_ids: Collection[int], row_ids: Collection[int],
+    now: datetime,
 ) -> Engaged:
-    """Which of these are engaged: by seeks, because there may be many thousand open attempts."""
+    """Which of these are engaged, by a second call for one request too: by seeks, because there may be many thousand
+    open attempts.
+    """
     open_ones = select(A.telefono, A.lead_id, A.schedule_id)
     found = Engaged(set(), set(), set())
     # Each branch seeks in an index of its own; as one condition with OR they would be looked for one by one.
@@ -639,6 +651,11 @@ def read_engaged(
         open_ones.where(A.telefono.in_(sorted(numbers)), A.open_mark == 1),
         open_ones.where(ids_in(A.lead_id, lead_ids), A.state.in_(OPEN_STATES)),
         open_ones.where(ids_in(A.schedule_id, row_ids), A.open_mark == 1),
+        open_ones.join(second_calls, second_calls.c.attempt_id == A.id).where(
+            second_calls.c.next_poll_at.is_not(None), second_calls.c.ended_at.is_(None),
+            second_calls.c.seen_at > now - SECOND_CALLS_LAST,
+            or_(A.telefono.in_(sorted(numbers)), ids_in(A.lead_id, lead_ids)),
+        ),
     )
     for number, lead_id, row_id in connection.execute(asked):
         found.numbers.add(number)

@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, or_, select, update
+from sqlalchemy import Connection, Table, delete, or_, select, union, update
 
 from scheduler.model import AttemptState, LeadStatus, ScheduleStatus
 from scheduler.store.database import ids_in
@@ -31,6 +31,7 @@ from scheduler.store.tables import (
     lead_terms,
     leads,
     provider_events,
+    second_calls,
 )
 
 A, E, L, M, P, S = call_attempts.c, events.c, leads.c, imports.c, lead_phones.c, call_schedule.c
@@ -74,10 +75,12 @@ def find_of_number(connection: Connection, number: str, *, campaign_ids: Collect
 
 
 def list_in_flight(connection: Connection, lead_ids: Collection[int]) -> list[int]:
-    """Those with a call that has not ended."""
-    return sorted(set(connection.execute(
-        select(A.lead_id).where(ids_in(A.lead_id, lead_ids), A.state.in_(OPEN))
-    ).scalars())) if lead_ids else []
+    """Those with a call that has not ended, or a second one for the same request that is still followed."""
+    if not lead_ids:
+        return []
+    of = select(A.lead_id).where(ids_in(A.lead_id, lead_ids))
+    second = of.join(second_calls, second_calls.c.attempt_id == A.id).where(second_calls.c.next_poll_at.is_not(None))
+    return sorted(set(connection.execute(union(of.where(A.state.in_(OPEN)), second)).scalars()))
 
 
 def erase_leads(connection: Connection, lead_ids: Collection[int], now: datetime) -> set[str]:

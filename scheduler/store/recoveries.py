@@ -8,7 +8,7 @@ an attempt once, for its reference is unique.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -144,12 +144,13 @@ def list_known(connection: Connection, refs: Collection[str]) -> set[str]:
     return set(connection.execute(select(A.attempt_ref).where(A.attempt_ref.in_(sorted(refs)))).scalars())
 
 
-def was_left(connection: Connection, owner: str, silent_since: datetime) -> bool:
-    """Did the last daemon of others that worked here fall silent before then, without saying goodbye?"""
+def find_left(connection: Connection, owner: str, silent_since: datetime) -> datetime | None:
+    """When the last daemon of others that worked here fell silent before then, without saying goodbye; None: it did."""
     last = connection.execute(
         select(D.status, D.last_seen_at).where(D.owner != owner).order_by(D.last_seen_at.desc(), D.id.desc()).limit(1)
     ).first()
-    return last is not None and str(last[0]) != "stopped" and last[1] < silent_since
+    is_left = last is not None and str(last[0]) != "stopped" and last[1] < silent_since
+    return last[1] if last is not None and is_left else None
 
 
 # --- a call that no attempt knows -----------------------------------------------------------------
@@ -210,10 +211,3 @@ def insert_adopted(connection: Connection, values: dict[str, Any]) -> int:
 
 def count_attempts(connection: Connection, lead_id: int) -> int:
     return connection.execute(select(func.count()).select_from(call_attempts).where(A.lead_id == lead_id)).scalar_one()
-
-
-def read_number(connection: Connection, lead_id: int) -> Sequence[str]:
-    """The number of a lead: the first, where a call tells none."""
-    return connection.execute(select(L.telefono).where(L.id == lead_id)).scalars().all()
-
-

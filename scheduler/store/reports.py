@@ -481,7 +481,11 @@ INVARIANTS: Sequence[Promise] = (
             for same in (
                 "d.read_as = a.telefono AND d.reading IS NULL", "d.telefono = a.telefono AND d.read_text IS NULL",
             )
-        ),
+        )
+        + " UNION SELECT a.id FROM call_attempts a JOIN campaigns c ON c.id = a.campaign_id"
+        " JOIN account_do_not_call d ON d.account_id = c.account_id AND d.telefono = a.telefono"
+        " WHERE a.state <> 'refused' AND a.claimed_at > d.created_at"
+        + SAME_CLOCK.format("a.claimed_at", "d.created_at"),
     ),
     Promise(
         "R17", "no closed lead was dialed",

@@ -91,7 +91,9 @@ def look_again(connection: Connection, looks: Mapping[int, datetime | None]) -> 
 
 def end(connection: Connection, one_id: int, values: Mapping[str, Any]) -> int:
     """What is known of one that is over: outcome, provider_status, talk_seconds, cost, cost_unit, charged, lookups."""
-    known = {**values, "provider_status": cut(values.get("provider_status"), 128)}
+    told = {**values, "provider_status": cut(values.get("provider_status"), 128)}
+    # A later look that says less does not take back what an earlier one said.
+    known = {name: value for name, value in told.items() if value is not None or name == "next_poll_at"}
     return change_rows(connection, second_calls, [{"id": one_id}], same=known)
 
 

@@ -359,6 +359,12 @@ class SimulatorProcess:
                 found.append(Call(one["attempt_ref"], one["number"], one["call_id"], began, over, fate))
         return found
 
+    def count_told(self, about: str) -> int:
+        """Of how many calls a webhook of this name was posted."""
+        return len({
+            one["name"] for one in self.entries() if one["event"] == "webhook" and one["name"].startswith(f"{about} ")
+        })
+
     def hooks(self, kind: str) -> Counter[int]:
         """How the webhooks that were posted were answered; `kind` is genuine or forged, 0 stands for nobody there."""
         return Counter(

@@ -12,6 +12,7 @@ from scheduler.model import Campaign
 from scheduler.providers.base import Accepted, RefusalKind, Refused, Unanswered
 from scheduler.providers.sending import current
 from scheduler.rules.pacing import FAULTS_TO_OPEN, FIRST_REST, SEND_TOLERANCE
+from scheduler.service import accounts
 from scheduler.service.alerts import list_alerts
 from scheduler.service.dispatch import Dispatcher
 from scheduler.service.rulebook import RuleBook, Rules
@@ -38,6 +39,7 @@ from tests.factories import (
     chilean,
     ended_at_once,
     events_of,
+    find,
     find_all,
     lead_of,
     plan_call,
@@ -264,6 +266,21 @@ def test_what_changed_since_the_take_is_not_dialed_and_not_spent(runtime, databa
     assert call_of(database, lead_id).attempt_number == 1
     assert lead_of(database, lead_id) is None or lead_of(database, lead_id).call_attempts_count == 0
     assert broken_promises(database) == {}
+
+
+def test_what_an_account_was_asked_since_the_take_is_not_dialed(runtime, database, clock):
+    accounts.create_account("Acme", code="acme", runtime=runtime)
+    account_id = find(database, tables.accounts).id
+    number = chilean()
+    asked = "INSERT INTO account_do_not_call (account_id, telefono) VALUES (:id, :number)"
+    meddled = MeddlingClock(clock, at_reading=2, act=lambda: sql(database, asked, id=account_id, number=number))
+    station = Station(with_clock(runtime, meddled))
+    lead_id = add_due_lead(database, number, campaign_id=add_campaign(database, account_id=account_id))
+
+    station.dispatch()
+
+    assert (meddled.has_acted, station.provider.dials) == (True, [])
+    assert [one.state for one in attempts_of(database, lead_id)] == ["refused"]
 
 
 def test_a_row_that_came_into_other_hands_since_the_take_is_neither_dialed_nor_touched(runtime, database, clock):

@@ -269,6 +269,27 @@ def test_a_second_call_for_one_request_is_told_and_changes_nothing(station, data
     assert len(events_of(database, "second_call")) == 1
 
 
+def test_nobody_is_called_again_while_a_second_call_goes_on(station, database, clock):
+    number = chilean()
+    lead_id = add_due_lead(database, number, chilean())
+    station.dispatch()
+    ref = attempt_of(database, lead_id).attempt_ref
+    station.hears("other", CallReport("", Phase.ANSWERED), ref=ref, call_id="a-second-call")
+    tell(station, database, lead_id, "end", ended("busy"))
+    station.turn_inbox()
+    other = add_due_lead(database, number)
+
+    clock.advance(MINUTE)
+    station.dispatch()
+    while_it_goes_on = len(attempts_of(database, lead_id)), len(attempts_of(database, other))
+    sql(database, "UPDATE second_calls SET ended_at = CURRENT_TIMESTAMP, next_poll_at = NULL")
+    clock.advance(HOUR)
+    station.dispatch()
+
+    assert while_it_goes_on == (1, 0), "the next number of the lead, and the same number of another"
+    assert len(attempts_of(database, lead_id)) == 2
+
+
 def second_calls_of(database):
     return find_all(database, tables.second_calls)
 

@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from scheduler.errors import Conflict, InvalidSettings, InvalidValue, NotFound, ProviderError
-from scheduler.providers.base import Unanswered
+from scheduler.model import Outcome
+from scheduler.providers.base import CallReport, Phase, Unanswered
 from scheduler.service import operations
 from scheduler.store import tables
 from tests.conftest import NOON, sqlite_suffices
@@ -407,6 +408,28 @@ def test_a_campaign_that_could_not_be_dialed_is_not_created(runtime, database, v
         operations.create_campaign(**{"name": "Autumn", **values}, runtime=with_scripted(runtime))
 
     assert len(find_all(database, tables.campaigns)) == 1
+
+
+def test_a_call_that_we_hang_up_is_no_wish_of_somebody_else_however_soon_its_end_is_told(runtime, database):
+    class Prompt(ScriptedProvider):
+        """Tells of the end before it has answered who asked for it."""
+
+        def hang_up(self, call_id: str) -> bool:
+            known = super().hang_up(call_id)
+            station.hears("end", CallReport("", Phase.ENDED, outcome=Outcome.CANCELLED, provider_status="canceled"),
+                          ref=attempt_of(database, lead_id).attempt_ref, call_id=call_id)
+            station.turn_inbox()
+            return known
+
+    provider = Prompt("simulator")
+    station = Station(runtime, provider)
+    lead_id = add_due_lead(database)
+    station.dispatch()
+
+    operations.hang_up_call(attempt_of(database, lead_id).id, runtime=station.runtime)
+
+    assert attempt_of(database, lead_id).outcome == "cancelled"
+    assert lead_of(database, lead_id).lead_status == "open"
 
 
 def test_a_setting_is_changed_and_the_change_recorded(runtime, database):
