@@ -1010,8 +1010,10 @@ def lock_endings(connection: Connection, ids: Collection[int]) -> list[Ending]:
 
 
 def has_reserves(connection: Connection, account_id: int) -> bool:
-    """Is something set aside of this account for a call that is open?"""
-    query = select(A.id).where(A.state.in_(OPEN_STATES), A.account_id == account_id, A.reserved.is_not(None)).limit(1)
+    """Is something set aside of this account for a call that is open, or may a second call still be charged to it?"""
+    of = select(A.id).where(A.account_id == account_id)
+    second = of.join(second_calls, second_calls.c.attempt_id == A.id).where(second_calls.c.next_poll_at.is_not(None))
+    query = union_all(of.where(A.state.in_(OPEN_STATES), A.reserved.is_not(None)), second)
     return connection.execute(query).first() is not None
 
 

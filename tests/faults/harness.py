@@ -69,6 +69,8 @@ DAEMON_SETTINGS: Mapping[str, object] = {
     "DIAL_BUDGET": 2, "REQUEST_TIMEOUT": 1, "LEASE_SECONDS": LEASE_SECONDS, "SETTLE_SECONDS": SETTLE_SECONDS,
     "DISPATCH_INTERVAL": 0.1, "FOLLOW_INTERVAL": 0.2, "UPKEEP_INTERVAL": UPKEEP_SECONDS, "POLL_EVERY": 0.4,
     "DIALING_PLACES": 10, "LOG_FORMAT": "json",
+    # Longer than anybody is frozen here, and shorter than any test waits.
+    "GONE_AFTER": 100,
 }
 OWN_SETTINGS = ("RINGBACK_", "RETELL_", "TWILIO_", "HTTP_DIALER_")
 DAEMON = ("-m", "cli.main", "run")
@@ -864,7 +866,9 @@ class House:
         states = select(A.state, func.count(), func.min(A.next_poll_at), func.min(A.claimed_at)).group_by(A.state)
         rows = select(S.status, func.count(), func.min(S.scheduled_at)).group_by(S.status)
         with self.database.engine.connect() as connection:
-            found = [str(tuple(row)) for query in (states, rows) for row in connection.execute(query)]
+            why = A.claimed_by, A.error
+            doubts = select(*why, func.count()).where(A.state.in_(OPEN_STATES)).group_by(*why)
+            found = [str(tuple(row)) for query in (states, rows, doubts) for row in connection.execute(query)]
         last = [f"{one.log.name} ({one.child.poll()}): {one.said()[-1500:]}" for one in self.daemons[-2:]]
         return "\n".join([f"seed {self.seed}", *found, *last])
 
