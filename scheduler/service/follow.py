@@ -356,7 +356,8 @@ class Follower:
             learnt.looked.append(one.id)
             if one.lookups == 0 and _is_guess(one):
                 # Its process may have woken just now: what it has sent by now must be in the listing by the next look.
-                learnt.rests[one.id] = now + self._shown_after(ring, provider)
+                settle = self.runtime.settings.settle(ring, provider.listing_lag)
+                learnt.rests[one.id] = now + min(self._shown_after(ring, provider), settle)
             if now >= settled and one.lookups + 1 >= LOOKS_NEEDED:
                 learnt.never_made.append(one)
 
